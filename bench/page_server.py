@@ -18,9 +18,9 @@ from playground.serving import _open as open_rooms
 from playground.settings import Settings
 from playground.store.protocol import Store
 from playground.store.rows import NewInstance
-from playground.web.app import refused_below
+from playground.web.app import count_protocol_refusals
 from playground.web.http import server
-from playground.web.http.connections import Connections
+from playground.web.http.connections import ConnectionLimits
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
 
@@ -132,7 +132,7 @@ async def main() -> None:
                 stop.set()
 
             ordered = asyncio.create_task(orders())
-            connections = Connections.of(settings, refused_below(app.state.context))
+            connections = ConnectionLimits.from_settings(settings, count_protocol_refusals(app.state.context))
             address = f"http://127.0.0.1:{sock.getsockname()[1]}"
             await server.serve(
                 app,

@@ -24,8 +24,8 @@ def metrics() -> str:
                 f"`{PREFIX}{row.name}{'_total' if row.kind == COUNTER else ''}`",
                 row.kind,
                 row.label,
-                "database" if row.whose == STORE else "process",
-                row.says,
+                "database" if row.scope == STORE else "process",
+                row.description,
             )
             for row in METRICS
         ],

@@ -18,8 +18,8 @@ from playground.log import adopt_standard_logging, open_log
 from playground.log_lines import Log
 from playground.paths import MissingFiles
 from playground.settings import BadSetting, Settings, non_default_settings, without_password
-from playground.web.http.hosts import Addresses
-from playground.web.http.listening import CannotListen, address_of, is_loopback, listen
+from playground.web.http.hosts import ClientAddresses
+from playground.web.http.listening import CannotListen, is_loopback, listen, url_of_socket
 
 if TYPE_CHECKING:
     import socket
@@ -59,23 +59,23 @@ async def _serve(settings: Settings, log: Log) -> None:
     began: list[float] = []
     async with contextlib.AsyncExitStack() as opened:
         sock, app, tier = await _open(settings, opened, log)
-        from playground.web.app import refused_below
+        from playground.web.app import count_protocol_refusals
         from playground.web.http import server
-        from playground.web.http.connections import Connections
+        from playground.web.http.connections import ConnectionLimits
 
         gc.collect()
         gc.freeze()  # what is loaded now stays, so later collections can skip it
         gc.collect()  # so that what is allocated from now on triggers the next one, not a quarter of what is frozen
 
         def started() -> None:
-            print(f"Serving on {address_of(sock)}", flush=True)
+            print(f"Serving on {url_of_socket(sock)}", flush=True)
             print(f"Isolation tier {tier.letter}: {tier.sentence}", flush=True)
-            if line := app.state.context.start_token.line(address_of(sock)):
+            if line := app.state.context.start_token.sign_in_line(url_of_socket(sock)):
                 print(line, flush=True)  # not to the log, which others may read
             log(
                 "start",
                 version=program_version(),
-                address=address_of(sock).partition("//")[2],
+                address=url_of_socket(sock).partition("//")[2],
                 tier=tier.letter,
                 store=without_password(settings.database),
                 synchronous=settings.synchronous,
@@ -86,13 +86,13 @@ async def _serve(settings: Settings, log: Log) -> None:
 
         def stopping() -> None:
             context = app.state.context
-            log("stop", running=context.engine.running(), streams=context.limits.streams.total())
+            log("stop", running=context.engine.running(), streams=context.limits.streams.total_open())
             began.append(time.monotonic())
             context.streams.stop()
 
         watching = asyncio.create_task(process.watch_descriptors(log))
         opened.callback(watching.cancel)
-        connections = Connections.of(settings, refused_below(app.state.context))
+        connections = ConnectionLimits.from_settings(settings, count_protocol_refusals(app.state.context))
         await server.serve(app, sock, stop, connections, on_started=started, on_stop=stopping)
     log("stopped", seconds=round(time.monotonic() - began[0], 2) if began else 0)
 
@@ -105,7 +105,7 @@ async def _open(
     from playground.store import StoreError
 
     try:
-        Addresses.parse(settings.trusted_proxies)
+        ClientAddresses.parse(settings.trusted_proxies)
         sock = listen(settings.host, settings.port)
         opened.callback(sock.close)
         from playground.opening import open_configured_store

@@ -20,9 +20,9 @@ from playground.examples import load
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
-from playground.web.app import create_app, refused_below
+from playground.web.app import count_protocol_refusals, create_app
 from playground.web.http import listening, server
-from playground.web.http.connections import Connections
+from playground.web.http.connections import ConnectionLimits
 
 DEADLINE = 30.0  # seconds after which a test gives up waiting
 GENEROUS = {
@@ -143,7 +143,7 @@ class Site:
         )
         app = create_app(self.engine, self.settings, load(), ids=ids, log=self.log, version="1.2.3")
         self.context = app.state.context
-        self.connections = Connections.of(self.settings, refused_below(self.context))
+        self.connections = ConnectionLimits.from_settings(self.settings, count_protocol_refusals(self.context))
         started = asyncio.Event()
         self._serving = asyncio.create_task(
             server.serve(

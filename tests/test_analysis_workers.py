@@ -127,5 +127,5 @@ def test_what_the_lint_says_that_workers_lack_they_do_lack(tmp_path):
 
 
 def test_what_workers_export_is_known():
-    assert set(unavailable.WORKERS) == set(api.names()) | {"workflows"}
+    assert set(unavailable.WORKERS) == set(api.module_names()) | {"workflows"}
     assert not set(unavailable.NAME_ADVICE) & set(unavailable.WORKERS), "advice that nobody can be given"

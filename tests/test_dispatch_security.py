@@ -22,9 +22,9 @@ def channel(self):
 
 async def forge(self, **frame):
     bindings = self.env.WORKFLOWS._call.__self__
-    bindings._last += 1
-    asked = bindings._calls[bindings._last] = asyncio.get_running_loop().create_future()
-    channel(self).post({"op": "call", "call": bindings._last, "args": [], "kwargs": {}, **frame})
+    bindings._last_call += 1
+    asked = bindings._calls[bindings._last_call] = asyncio.get_running_loop().create_future()
+    channel(self).post({"op": "call", "call": bindings._last_call, "args": [], "kwargs": {}, **frame})
     try:
         return await asked
     except Exception as refused:

@@ -15,7 +15,7 @@ from playground.settings import BadSetting
 from playground.web.http.hosts import PublicUrl
 from playground.web.pages import preview_cards
 from playground.web.pages.link_previews import card_of_example
-from playground.web.pages.preview_cards import Cards
+from playground.web.pages.preview_cards import CardCache
 from playground.workflows.errors import Busy
 
 BROWSER = {"Accept": "text/html"}
@@ -158,7 +158,7 @@ def test_an_address_may_have_only_so_many_drawn_anew(unnamed: Site) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_whatever_is_written_a_picture_takes_the_same_small_time(name: str) -> None:
     began = time.thread_time()
-    png = preview_cards.draw(
+    png = preview_cards.draw_card(
         preview_cards.card_of(HOSTILE[name][:200], HOSTILE[name], note=HOSTILE[name], tag="0123abcd")
     )
     assert time.thread_time() - began < 2
@@ -183,21 +183,21 @@ def test_who_waits_too_long_for_a_picture_is_told_to_come_again() -> None:
             gate.wait(20)
             return PNG
 
-        cards = Cards(slow, wait=0.01)
+        cards = CardCache(slow, wait=0.01)
         card = card_of_example(load()[0])
         with pytest.raises(Busy, match="Ask again"):
-            await cards.make("one", card)
+            await cards.draw_picture("one", card)
         gate.set()
-        patient = Cards(slow, wait=20)
-        assert await asyncio.gather(*(patient.make("one", card) for _ in range(3))) == [PNG] * 3
+        patient = CardCache(slow, wait=20)
+        assert await asyncio.gather(*(patient.draw_picture("one", card) for _ in range(3))) == [PNG] * 3
 
     run(story())
 
 
 @story
 async def test_only_so_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("playground.web.pages.preview_cards.KEPT_BYTES", 250)
-    cards = Cards(lambda _card: b"x" * 100)
+    monkeypatch.setattr("playground.web.pages.preview_cards.CACHED_BYTES", 250)
+    cards = CardCache(lambda _card: b"x" * 100)
     for name in "abc":
-        await cards.make(name, card_of_example(load()[0]))
-    assert [cards.known(name) is not None for name in "abc"] == [False, True, True]
+        await cards.draw_picture(name, card_of_example(load()[0]))
+    assert [cards.cached_picture(name) is not None for name in "abc"] == [False, True, True]

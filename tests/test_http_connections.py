@@ -8,7 +8,7 @@ import pytest
 from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, settled
 
 from playground.settings import Settings
-from playground.web.http.connections import AHEAD, FIELDS, LINE_BYTES
+from playground.web.http.connections import HEADERS_MAX, PIPELINED_REQUESTS, REQUEST_LINE_BYTES
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def answer(raw: socket.socket) -> bytes:
     ids=["one long field", "many fields"],
 )
 def test_a_head_without_end_is_refused(raw: socket.socket, head: bytes, more: bytes) -> None:
-    whole = head + more * ((Settings().head_bytes + LINE_BYTES) // len(more) + 1)
-    raw.sendall(whole[: Settings().head_bytes + LINE_BYTES + 1])
+    whole = head + more * ((Settings().head_bytes + REQUEST_LINE_BYTES) // len(more) + 1)
+    raw.sendall(whole[: Settings().head_bytes + REQUEST_LINE_BYTES + 1])
     assert answer(raw).startswith(b"HTTP/1.1 431")
 
 
@@ -117,7 +117,7 @@ def test_an_upgrade_is_answered_over_http(raw: socket.socket, caplog: pytest.Log
 
 def test_only_so_many_headers_are_taken(raw: socket.socket) -> None:
     """Each takes a hundred bytes here, however short it is."""
-    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"a:\r\n" * FIELDS + b"\r\n")
+    raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + b"a:\r\n" * HEADERS_MAX + b"\r\n")
     received = answer(raw)
     assert received.startswith(b"HTTP/1.1 431")
     assert b"more than 200 headers" in received
@@ -126,10 +126,12 @@ def test_only_so_many_headers_are_taken(raw: socket.socket) -> None:
 def test_only_so_many_requests_are_taken_ahead_of_their_answers(site: Site, raw: socket.socket) -> None:
     with suppress(ConnectionError):  # closed with most of them unread
         raw.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5_000)
-        assert answer(raw).count(b"HTTP/1.1 200") <= AHEAD + 2
+        assert answer(raw).count(b"HTTP/1.1 200") <= PIPELINED_REQUESTS + 2
     with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as other:
-        other.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * AHEAD + b"GET /healthz HTTP/1.0\r\n\r\n")
-        assert answer(other).count(b"HTTP/1.1 200") == AHEAD + 1
+        other.sendall(
+            b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * PIPELINED_REQUESTS + b"GET /healthz HTTP/1.0\r\n\r\n"
+        )
+        assert answer(other).count(b"HTTP/1.1 200") == PIPELINED_REQUESTS + 1
 
 
 def test_requests_one_after_the_other_on_one_connection(raw: socket.socket) -> None:

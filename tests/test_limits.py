@@ -21,10 +21,10 @@ from tenants_support import WAITS, Tenant
 
 from playground.settings import Settings, limit_settings, public_rows
 from playground.store.open import free_bytes
-from playground.web.http.authorization import BYTES_A_READ, EVENTS_A_READ
-from playground.web.http.rate_limits import PerMinute
-from playground.web.indented_json import pretty
-from playground.web.pages.pages import amount
+from playground.web.http.authorization import BYTES_PER_READ, EVENTS_PER_READ
+from playground.web.http.rate_limits import RateLimit
+from playground.web.indented_json import indent_json
+from playground.web.pages.pages import with_unit
 
 TESTS = Path(__file__).parent
 # Limits whose edge is tested where the rest of their feature is.
@@ -109,10 +109,10 @@ def test_the_about_page_has_them_in_groups_with_amounts_that_can_be_read(make_si
     for group in ("A run", "Your address", "A request", "Tenants", "Bindings"):
         assert f'<th scope="rowgroup" colspan="2">{group}</th>' in page
     amounts = (65_536, "bytes"), (1 << 30, "bytes"), (1_000_000, "bytes"), (3_600, "seconds"), (90, "seconds")
-    assert [amount(*it) for it in amounts] == [
+    assert [with_unit(*it) for it in amounts] == [
         "64 KiB", "1 GiB", "1,000,000 bytes", "1 h", "90 s",
     ]  # fmt: skip
-    assert [amount(*it) for it in ((10_000, "milliseconds"), (0, "bytes"), (10_000, ""), (7, "days"))] == [
+    assert [with_unit(*it) for it in ((10_000, "milliseconds"), (0, "bytes"), (10_000, ""), (7, "days"))] == [
         "10 s",
         "0 bytes",
         "10,000",
@@ -256,9 +256,9 @@ def test_a_long_run_counts_for_more_reads_than_a_short_one_and_its_page_has_an_e
     here = make_site()
     made = here.create(LONG)
     run = here.finish(made)
-    more = run["last_seq"] // EVENTS_A_READ
+    more = run["last_seq"] // EVENTS_PER_READ
     assert (len(run["steps"]), more) == (1_010, 40)
-    large = len(here.client.get(f"/api{made['url']}").content) // BYTES_A_READ
+    large = len(here.client.get(f"/api{made['url']}").content) // BYTES_PER_READ
     left = allowance(here, "/api/examples")
     for path, worth in (
         (f"/api{made['url']}", 1 + more + large),
@@ -391,15 +391,15 @@ def test_nothing_new_is_started_on_a_full_disk(make_site: MakeSite, tmp_path: Pa
 
 
 def test_an_amount_counts_as_so_many() -> None:
-    counted = PerMinute(10, "", lambda: 0)
-    assert counted.may("a", 7)
+    counted = RateLimit(10, "", lambda: 0)
+    assert counted.try_charge("a", 7)
     assert counted.allowance("a").left == 3
-    assert counted.may("a", 7)
-    assert (counted.allowance("a").left, counted.may("a")) == (0, False)
-    assert counted.may("b")
+    assert counted.try_charge("a", 7)
+    assert (counted.allowance("a").left, counted.try_charge("a")) == (0, False)
+    assert counted.try_charge("b")
 
 
 def test_params_are_shown_on_many_lines_where_that_keeps_them_small() -> None:
-    assert pretty(b'{"a":[1,{}]}') == '{\n  "a": [\n    1,\n    {}\n  ]\n}'
+    assert indent_json(b'{"a":[1,{}]}') == '{\n  "a": [\n    1,\n    {}\n  ]\n}'
     for hostile in (b"[" * 90 + b"1," * 9_000 + b"1" + b"]" * 90, b"[" + b"[]," * 300_000 + b"1]"):
-        assert len(pretty(hostile)) <= 8 * len(hostile)
+        assert len(indent_json(hostile)) <= 8 * len(hostile)

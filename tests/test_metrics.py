@@ -82,7 +82,7 @@ def test_every_row_of_the_table_is_there_with_its_help(make_site: MakeSite) -> N
         }
     found = scrape(site)
     assert found["process_resident_memory_bytes", ""] > 10_000_000
-    tier = site.context.tier()
+    tier = site.context.isolation_json()
     assert found["isolation_info", f"{','.join(tier['layers'])},{tier['letter']}"] == 1
     assert any(name == "build_info" and label.endswith(",1.2.3") for name, label in found)
     assert found["limits_hit_total", "source_bytes"] == 0

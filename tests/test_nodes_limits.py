@@ -226,16 +226,16 @@ def test_which_limits_hold_for_all_nodes_and_which_for_each(place: Place) -> Non
         few = dict.fromkeys((*(f"{kind}_per_minute" for kind in kinds), "requests_per_tenant", "chaos_per_hour"), 1)
         async with webs(place, 2, clock, **few) as (one, other):
             for name in SHARED:
-                await getattr(one.context.limits, name).take("k")
+                await getattr(one.context.limits, name).charge("k")
             for name in ("checks", "reads", "cards"):
-                getattr(one.context.limits, name).take("k")
-                getattr(other.context.limits, name).take("k")
+                getattr(one.context.limits, name).charge("k")
+                getattr(other.context.limits, name).charge("k")
             await one.node.shared.exchange()
             for name in SHARED:
                 with pytest.raises(TooMany):
-                    await getattr(other.context.limits, name).take("k")
+                    await getattr(other.context.limits, name).charge("k")
             clock.advance(60_000)
             with pytest.raises(TooMany, match=r"in an hour .* possible in 59 min"):
-                await other.context.limits.chaos.take("k")
+                await other.context.limits.chaos.charge("k")
 
     place.call(tale)

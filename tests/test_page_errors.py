@@ -12,7 +12,7 @@ import jinja2
 import pytest
 from page_code_support import node
 
-from playground.web.instance_view import first_error, label, left_out_errors, steps_in_order
+from playground.web.instance_view import first_error, omitted_errors, step_label, steps_in_order
 
 TEXT = 'import { traceText } from "RUN/errors.js";\nreturn given.map(traceText);'
 BRIEF = 'import { errorBrief } from "RUN/words.js";\nreturn given.map(errorBrief);'
@@ -110,7 +110,7 @@ def test_members_that_were_not_kept_are_counted() -> None:
     shown = {**stored(raised(grouped)), "message": "outer (5 sub-exceptions)"}
     [text] = node(TEXT, [shown])
     assert "  | and 2 more exceptions\n" in text and text.count("+---------------- ... ----------------") == 1
-    assert left_out_errors(shown) == 2
+    assert omitted_errors(shown) == 2
 
 
 def test_one_line_of_a_group_says_what_went_wrong() -> None:
@@ -134,7 +134,7 @@ def macros() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(first_error=first_error, left_out_errors=left_out_errors, steps_in_order=steps_in_order)
+    environment.globals.update(first_error=first_error, left_out_errors=omitted_errors, steps_in_order=steps_in_order)
     return environment.get_template("_errors.html").make_module()
 
 
@@ -187,7 +187,7 @@ def test_steps_called_in_another_one_stand_under_it() -> None:
         ("fetch", 1),
         ("orphan", 0),
     ]
-    assert label(steps[4]) == "load › fetch › parse" and label({**load, "count": 2}) == "load-2"
+    assert step_label(steps[4]) == "load › fetch › parse" and step_label({**load, "count": 2}) == "load-2"
     script = """
 import { rowsOf } from "RUN/nested.js";
 import { apply, newState } from "RUN/fold.js";
@@ -197,4 +197,4 @@ given.forEach((step, index) =>
     apply(state, { seq: index + 1, at: index, type: "step_started", execution: 1, step, data: {} }));
 return rowsOf(state).map((step) => pathLabel(step));
 """
-    assert node(script, steps) == [label(it) for it, _ in steps_in_order(steps)]
+    assert node(script, steps) == [step_label(it) for it, _ in steps_in_order(steps)]

@@ -9,7 +9,7 @@ from typing import Any, Self
 import pytest
 from page_code_support import node
 
-from playground.web.indented_json import untagged
+from playground.web.indented_json import untag_value
 from playground.web.pages.pages import params_text
 from playground.web.pages.templates import json_text
 from playground.workflows import values
@@ -161,8 +161,8 @@ def test_a_page_without_scripts_shows_the_same_digits(value: Any) -> None:
 
 
 def test_an_int_too_long_to_be_one_stays_as_it_is_stored() -> None:
-    assert untagged({"$int": "9" * 4301}) == {"$int": "9" * 4301}
-    assert untagged({"$int": "x"}) == {"$int": "x"}
+    assert untag_value({"$int": "9" * 4301}) == {"$int": "9" * 4301}
+    assert untag_value({"$int": "x"}) == {"$int": "x"}
 
 
 def test_numbers_are_the_same_when_they_count_the_same() -> None:

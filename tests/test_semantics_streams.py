@@ -12,7 +12,7 @@ from playground.web.api.stream import Streams
 
 async def stream(tester: WorkflowTester, run, cursor: int) -> list[tuple[str, list]]:
     """The events of an instance's stream from a cursor on, to its end."""
-    response = Streams(tester.store, tester.now, 30.0, lambda *said, **fields: None).respond(
+    response = Streams(tester.store, tester.now, 30.0, lambda *said, **fields: None).stream_response(
         await run.row(), cursor, None, lambda: None
     )
     found = []

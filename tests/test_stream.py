@@ -191,7 +191,7 @@ def test_only_so_many_streams_are_open_from_one_address(make_site: MakeSite) -> 
         answer = site.client.get(path(made))
         assert code_of(answer) == (429, "too_many")
         assert int(answer.headers["retry-after"]) > 0
-    settled(site, lambda: site.context.limits.streams.total() == 0)
+    settled(site, lambda: site.context.limits.streams.total_open() == 0)
     with site.client.stream("GET", path(made)) as answer:
         assert answer.status_code == 200
 
@@ -199,7 +199,7 @@ def test_only_so_many_streams_are_open_from_one_address(make_site: MakeSite) -> 
 def test_head_opens_no_stream(site: Site) -> None:
     made = site.create(APPROVAL)
     assert site.client.head(path(made)).status_code == 200
-    settled(site, lambda: site.context.limits.streams.total() == 0)
+    settled(site, lambda: site.context.limits.streams.total_open() == 0)
 
 
 @pytest.mark.parametrize("headers", [{"Last-Event-ID": "x"}, {"Last-Event-ID": "1.5"}, {"Last-Event-ID": "9" * 20}])
@@ -222,9 +222,9 @@ def test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on(
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         deaf.connect(("127.0.0.1", site.port))
         deaf.sendall(f"GET {path(made)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        settled(site, lambda: site.context.limits.streams.total() == 1)
+        settled(site, lambda: site.context.limits.streams.total_open() == 1)
         settled(site, lambda: bool(site.log.of("stream.dropped")))
-        assert site.context.limits.streams.total() == 0
+        assert site.context.limits.streams.total_open() == 0
         assert site.finish(made)["status"] == "complete"
     assert site.log.of("failed") == []
     assert caplog.records == []
@@ -238,7 +238,7 @@ def test_a_client_that_vanishes_leaves_nothing_behind(site: Site) -> None:
             gone.sendall(f"GET {path(made)} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             assert gone.recv(1) == b"H"
             gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-    settled(site, lambda: site.context.limits.streams.total() == 0)
+    settled(site, lambda: site.context.limits.streams.total_open() == 0)
     site.until(made, "workflow_waiting")
     site.operate(made, "events/approved", "yes")
     assert site.finish(made)["output"] == "yes"

@@ -47,7 +47,7 @@ BODIES: dict[str, Any] = {
     "/instances/batch": {"instances": [{}]},
     "/instances/theirs/migrate": {"version": "v"},
 }
-KEYED = [call for call in OF_TENANTS if call.key]
+KEYED = [call for call in OF_TENANTS if call.tenant_key]
 
 
 def filled(call: Call, tenant: str, version: str = "v", id: str = "theirs") -> str:

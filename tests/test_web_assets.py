@@ -9,8 +9,9 @@ import pytest
 from request_support import request
 
 from playground import paths
-from playground.web.http.errors import NothingHere
-from playground.web.pages.assets import FOR_GOOD, Assets
+from playground.web.http.errors import NotFound
+from playground.web.http.responses import IMMUTABLE
+from playground.web.pages.assets import Assets
 
 MAIN = b"// main\n" * 200
 MANIFEST = {
@@ -34,16 +35,16 @@ def assets(tmp_path: Path) -> Assets:
 
 def test_a_name_means_a_file_and_what_that_needs(assets: Assets) -> None:
     assert assets.url("js/main.js") == "/static/js/main-A1.js"
-    assert assets.needed("js/main.js") == ["/static/js/chunk-B2.js"]
-    assert assets.needed("js/main.js", "js/late.js") == ["/static/js/late-C3.js"]
-    assert assets.needed("dot.png") == []
+    assert assets.imports_of("js/main.js") == ["/static/js/chunk-B2.js"]
+    assert assets.imports_of("js/main.js", "js/late.js") == ["/static/js/late-C3.js"]
+    assert assets.imports_of("dot.png") == []
 
 
 @pytest.mark.parametrize("name", ["js/main-A1.js", "js/main-A1.js.map", "dot-D4.png"])
 def test_a_file_is_kept_for_good_and_not_sent_twice(assets: Assets, name: str) -> None:
-    whole = assets.respond(request("GET"), name)
-    assert whole.headers["cache-control"] == FOR_GOOD
-    again = assets.respond(request("GET", if_none_match=whole.headers["etag"]), name)
+    whole = assets.asset_response(request("GET"), name)
+    assert whole.headers["cache-control"] == IMMUTABLE
+    again = assets.asset_response(request("GET", if_none_match=whole.headers["etag"]), name)
     assert (again.status_code, again.body) == (304, b"")
 
 
@@ -54,16 +55,21 @@ def test_a_file_is_kept_for_good_and_not_sent_twice(assets: Assets, name: str) -
 def test_a_file_is_sent_in_the_smallest_form_that_can_be_read(
     assets: Assets, accepted: str, encoding: str | None
 ) -> None:
-    answer = assets.respond(request("GET", accept_encoding=accepted), "js/main-A1.js")
+    answer = assets.asset_response(request("GET", accept_encoding=accepted), "js/main-A1.js")
     assert answer.headers.get("content-encoding") == encoding
     assert answer.headers["vary"] == "Accept-Encoding"
     assert answer.body == {"br": b"made by the build", "gzip": gzip.compress(MAIN), None: MAIN}[encoding]
 
 
 def test_what_was_not_compressed_is_sent_as_it_is(assets: Assets) -> None:
-    assert "content-encoding" not in assets.respond(request("GET", accept_encoding="gzip, br"), "dot-D4.png").headers
     assert (
-        assets.respond(request("GET", accept_encoding="gzip, br"), "js/main-A1.js.map").headers["content-encoding"]
+        "content-encoding"
+        not in assets.asset_response(request("GET", accept_encoding="gzip, br"), "dot-D4.png").headers
+    )
+    assert (
+        assets.asset_response(request("GET", accept_encoding="gzip, br"), "js/main-A1.js.map").headers[
+            "content-encoding"
+        ]
         == "gzip"
     )
 
@@ -83,8 +89,8 @@ def test_what_was_not_compressed_is_sent_as_it_is(assets: Assets) -> None:
     ],
 )
 def test_nothing_but_the_files_is_served(assets: Assets, path: str) -> None:
-    with pytest.raises(NothingHere):
-        assets.respond(request("GET"), path)
+    with pytest.raises(NotFound):
+        assets.asset_response(request("GET"), path)
 
 
 def test_an_installation_without_the_bundle_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,9 +104,9 @@ def test_every_script_and_style_of_the_build_has_its_source_map() -> None:
     written = [name for name in assets.files if name.endswith((".js", ".css"))]
     assert len(written) > 20
     for name in written:
-        text = assets.respond(request("GET"), name).body.decode()
+        text = assets.asset_response(request("GET"), name).body.decode()
         (map_,) = re.findall(r"# sourceMappingURL=(\S+?\.map)", text[-200:])
-        found = json.loads(assets.respond(request("GET"), f"{name.rpartition('/')[0]}/{map_}").body)
+        found = json.loads(assets.asset_response(request("GET"), f"{name.rpartition('/')[0]}/{map_}").body)
         assert len(found["sources"]) == len(found["sourcesContent"])
         assert all(source.startswith(("../", "unused:")) for source in found["sources"]), name
 
@@ -108,7 +114,7 @@ def test_every_script_and_style_of_the_build_has_its_source_map() -> None:
 def test_the_scripts_keep_the_names_of_their_functions() -> None:
     """A trace that somebody reports can be read as it is."""
     assets = Assets.from_folder(paths.bundle())
-    app = assets.respond(request("GET"), assets.url("js/app.js").removeprefix("/static/")).body.decode()
+    app = assets.asset_response(request("GET"), assets.url("js/app.js").removeprefix("/static/")).body.decode()
     assert {"started", "called", "nowStored"} <= set(re.findall(r"function (\w+)\(", app))
     assert max(map(len, app.splitlines())) < 1_000
 

@@ -43,7 +43,7 @@ from playground.workflows.errors import TooLarge
 )
 def test_what_is_not_json_is_refused_with_its_place(raw: bytes, said: str) -> None:
     with pytest.raises(NotJson, match=re.escape(said)):
-        bodies.check(raw)
+        bodies.check_json(raw)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_is_not_json_is_refused_with_its_place(raw: bytes, said: str) -> No
     ],
 )
 def test_what_is_json_is_read(raw: bytes, value: object) -> None:
-    read = msgspec.json.decode(bodies.check(raw))
+    read = msgspec.json.decode(bodies.check_json(raw))
     assert value is None or read == value
 
 
@@ -68,7 +68,7 @@ def test_a_long_number_is_looked_for_once_however_the_rest_is_broken() -> None:
     """Places at which a text might begin, each of which might be read to the end: a hostile body would take minutes."""
     for end in (b"", b"\\", b"\\\n"):
         with pytest.raises(NotJson, match="NaN is not a JSON number"):
-            bodies.check(b'[NaN, "' + b'\\"' * 30_000 + end)
+            bodies.check_json(b'[NaN, "' + b'\\"' * 30_000 + end)
 
 
 class Sample(msgspec.Struct, forbid_unknown_fields=True):

@@ -7,7 +7,7 @@ from playground.engine.clock import FakeClock
 from playground.settings import BadSetting
 from playground.web.http import rate_limits, security, tokens
 from playground.web.http.errors import STATUS_OF, CrossOrigin, NoToken, TooMany, WrongToken
-from playground.web.http.hosts import Addresses
+from playground.web.http.hosts import ClientAddresses
 from playground.workflows import errors
 
 
@@ -34,16 +34,16 @@ from playground.workflows import errors
 )
 def test_an_address_is_believed_only_from_a_trusted_proxy(trusted: str, peer: str, forwarded: str, found: str) -> None:
     headers = {"x_forwarded_for": forwarded} if forwarded else {}
-    assert Addresses.parse(trusted).of(request(client=peer, **headers)) == found
+    assert ClientAddresses.parse(trusted).client_of(request(client=peer, **headers)) == found
 
 
 def test_a_client_without_address_is_local() -> None:
-    assert Addresses().of(request(client=None)) == "local"
+    assert ClientAddresses().client_of(request(client=None)) == "local"
 
 
 def test_a_proxy_that_is_no_address_is_a_bad_setting() -> None:
     with pytest.raises(BadSetting, match="proxy.example"):
-        Addresses.parse("10.0.0.1, proxy.example")
+        ClientAddresses.parse("10.0.0.1, proxy.example")
 
 
 # Rates.
@@ -51,53 +51,53 @@ def test_a_proxy_that_is_no_address_is_a_bad_setting() -> None:
 
 def test_the_limit_holds_in_any_minute_and_says_when_it_is_over() -> None:
     clock = FakeClock()
-    limit = rate_limits.PerMinute(3, rate_limits.STARTS, clock.now)
+    limit = rate_limits.RateLimit(3, rate_limits.STARTS, clock.now)
     for _ in range(3):
-        limit.take("a")
+        limit.charge("a")
         clock.advance(10_000)
     with pytest.raises(TooMany, match="3 runs in a minute") as refusal:
-        limit.take("a")
+        limit.charge("a")
     assert refusal.value.details["retry_after"] == 30
-    limit.take("b")
+    limit.charge("b")
     clock.advance(30_000)
-    limit.take("a")
+    limit.charge("a")
     with pytest.raises(TooMany) as refusal:
-        limit.take("a")
+        limit.charge("a")
     assert refusal.value.details["retry_after"] == 10
 
 
 def test_a_refused_request_is_not_counted() -> None:
     clock = FakeClock()
-    limit = rate_limits.PerMinute(1, rate_limits.CHECKS, clock.now)
-    limit.take("a")
+    limit = rate_limits.RateLimit(1, rate_limits.CHECKS, clock.now)
+    limit.charge("a")
     for _ in range(59):
         clock.advance(1_000)
         with pytest.raises(TooMany):
-            limit.take("a")
+            limit.charge("a")
     clock.advance(1_000)
-    limit.take("a")
+    limit.charge("a")
 
 
 def test_addresses_not_heard_of_for_longest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("playground.engine.limits.MOST_KEYS", 2)
-    limit = rate_limits.PerMinute(1, rate_limits.CHECKS, FakeClock().now)
+    limit = rate_limits.RateLimit(1, rate_limits.CHECKS, FakeClock().now)
     for address in "abc":
-        limit.take(address)
-    limit.take("a")
+        limit.charge(address)
+    limit.charge("a")
     with pytest.raises(TooMany):
-        limit.take("c")
+        limit.charge("c")
 
 
 def test_only_so_many_are_open_at_once() -> None:
-    limit = rate_limits.AtOnce(2, rate_limits.STREAMS)
-    limit.enter("a")
-    limit.enter("a")
+    limit = rate_limits.ConcurrencyLimit(2, rate_limits.STREAMS)
+    limit.acquire("a")
+    limit.acquire("a")
     with pytest.raises(TooMany, match="2 event streams"):
-        limit.enter("a")
-    limit.enter("b")
-    limit.leave("a")
-    limit.enter("a")
-    assert limit.total() == 3
+        limit.acquire("a")
+    limit.acquire("b")
+    limit.release("a")
+    limit.acquire("a")
+    assert limit.total_open() == 3
 
 
 # Tokens and origins.
@@ -105,8 +105,8 @@ def test_only_so_many_are_open_at_once() -> None:
 
 def test_only_the_right_token_passes() -> None:
     stored = tokens.digest("secret")
-    tokens.check(request(authorization="Bearer secret"), stored)
-    tokens.check(request(authorization="bearer  secret "), stored)
+    tokens.check_control_token(request(authorization="Bearer secret"), stored)
+    tokens.check_control_token(request(authorization="bearer  secret "), stored)
     for headers in (
         {},
         {"authorization": "Basic secret"},
@@ -114,12 +114,12 @@ def test_only_the_right_token_passes() -> None:
         {"authorization": "Bearer " + "x" * 300},
     ):
         with pytest.raises(NoToken):
-            tokens.check(request(**headers), stored)
+            tokens.check_control_token(request(**headers), stored)
     for wrong in ("Secret", stored, "secret2"):
         with pytest.raises(WrongToken):
-            tokens.check(request(authorization=f"Bearer {wrong}"), stored)
+            tokens.check_control_token(request(authorization=f"Bearer {wrong}"), stored)
     with pytest.raises(WrongToken):
-        tokens.check(request(authorization="Bearer secret"), None)
+        tokens.check_control_token(request(authorization="Bearer secret"), None)
 
 
 @pytest.mark.parametrize(

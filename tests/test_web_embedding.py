@@ -6,7 +6,7 @@ from test_http_pages import BROWSER, page, words
 
 from playground.cli import parse_command_line
 from playground.settings import BadSetting, Settings
-from playground.web.http.security import OFF, Embedding
+from playground.web.http.security import EMBEDDING_OFF, Embedding
 
 PUBLIC = "https://play.example"
 
@@ -31,15 +31,15 @@ PUBLIC = "https://play.example"
 def test_embedding_is_on_where_the_operator_says_so_or_a_public_url_leads_beyond_this_machine(
     settings: dict[str, str], on: bool
 ) -> None:
-    decided = Embedding.of(Settings(**settings), unprotected=False)
+    decided = Embedding.from_settings(Settings(**settings), unprotected=False)
     assert (decided.on, bool(decided.why)) == (on, not on)
 
 
 def test_without_isolation_it_is_never_on() -> None:
     for settings in (Settings(), Settings(public_url=PUBLIC), Settings(embeddable="no")):
-        assert not Embedding.of(settings, unprotected=True).on
+        assert not Embedding.from_settings(settings, unprotected=True).on
     with pytest.raises(BadSetting, match="without isolation .* leave the option out"):
-        Embedding.of(Settings(embeddable="yes"), unprotected=True)
+        Embedding.from_settings(Settings(embeddable="yes"), unprotected=True)
 
 
 @pytest.mark.parametrize(
@@ -101,4 +101,4 @@ def test_the_share_dialog_offers_a_frame_or_says_how_to_turn_it_on(closed: Site,
     on, off = (site.client.get("/", headers=BROWSER).text for site in (embeddable, closed))
     assert 'aria-label="Frame to embed"' in on and "share-no-embed" not in on
     assert 'aria-label="Frame to embed"' not in off
-    assert OFF.replace("`", "") in words(off) and "<code>--embeddable</code>" in off
+    assert EMBEDDING_OFF.replace("`", "") in words(off) and "<code>--embeddable</code>" in off

@@ -22,8 +22,8 @@ from store_support import (
     with_store,
 )
 
-from playground.web.fold_cache import Fold, Folds
-from playground.web.journal_reader import VALUES_BYTES, partly_read
+from playground.web.fold_cache import CachedFold, FoldCache
+from playground.web.journal_reader import VALUES_BYTES, decode_steps
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 from playground.workflows.state import fold
@@ -59,21 +59,21 @@ def whole(journal: list[Event]) -> Any:
 @pytest.mark.parametrize("name", JOURNALS)
 def test_after_every_batch_the_steps_are_those_of_the_whole_journal(name: str, batch: int) -> None:
     journal = events(name)
-    kept = Fold(fold(journal).generation)
+    kept = CachedFold(fold(journal).generation)
     for begin in range(0, len(journal), batch):
         if not kept.apply_events(
             journal[begin : begin + batch]
         ):  # what it has let go of is wanted again, as `Folds` has it
-            kept = Fold(kept.state.generation + 1)
+            kept = CachedFold(kept.state.generation + 1)
             assert kept.apply_events(journal[: begin + batch])
-        assert msgspec.json.decode(kept.steps()) == whole(journal[: begin + batch])
+        assert msgspec.json.decode(kept.steps_json()) == whole(journal[: begin + batch])
     assert kept.state.status == fold(journal).status
 
 
 def test_a_fold_that_has_put_steps_away_takes_no_restart() -> None:
     journal = events("restarted-from-a-step")
-    assert not Fold(1).apply_events(journal)
-    assert Fold(2).apply_events(journal)
+    assert not CachedFold(1).apply_events(journal)
+    assert CachedFold(2).apply_events(journal)
 
 
 def test_steps_are_read_with_their_large_values_as_text() -> None:
@@ -89,7 +89,7 @@ def test_steps_are_read_with_their_large_values_as_text() -> None:
         "output": small,
         "rollback": {"status": "errored", "error": {"message": "z" * 200}, "attempts": []},
     }
-    shown = partly_read(msgspec.Raw(msgspec.json.encode([step, rolled])))
+    shown = decode_steps(msgspec.Raw(msgspec.json.encode([step, rolled])))
     assert bytes(shown[0]["output"]) == msgspec.json.encode(large)
     assert bytes(shown[0]["attempts"][0]["error"]) == msgspec.json.encode({"message": "y" * 200})
     assert (shown[0]["attempts"][0]["attempt"], shown[0]["config"], shown[1]["output"]) == (1, {"timeout": 5}, small)
@@ -106,9 +106,9 @@ async def test_thousands_of_ended_steps_are_held_as_text_and_a_restart_folds_afr
         event for count in range(1, NAPS + 1) for event in (started(sleep(count=count)), completed(sleep(count=count)))
     ]
     await store.append(row.key, [execution_started(), *naps, started(do("open"))], execution=None, at=AT)
-    folds = Folds(store)
-    kept = await folds.now(await store.find("", "i"))
-    shown = msgspec.json.decode(kept.steps())
+    folds = FoldCache(store)
+    kept = await folds.current_fold(await store.find("", "i"))
+    shown = msgspec.json.decode(kept.steps_json())
     assert [step["status"] for step in shown] == ["completed"] * NAPS + ["running"]
     assert list(kept.state.steps) == [do("open")]
     origin = {"kind": ev.SLEEP, "name": "nap", "count": 3}
@@ -118,12 +118,14 @@ async def test_thousands_of_ended_steps_are_held_as_text_and_a_restart_folds_afr
         execution=None,
         at=AT,
     )
-    assert [step["name"] for step in msgspec.json.decode((await folds.now(await store.find("", "i"))).steps())] == [
+    assert [
+        step["name"] for step in msgspec.json.decode((await folds.current_fold(await store.find("", "i"))).steps_json())
+    ] == [
         "nap",
         "nap",
         "then",
     ]
-    assert len(msgspec.json.decode((await folds.until(await store.find("", "i"), 2 * NAPS)).steps())) == NAPS - 1
+    assert len(msgspec.json.decode((await folds.fold_at(await store.find("", "i"), 2 * NAPS)).steps_json())) == NAPS - 1
 
 
 @with_store
@@ -131,9 +133,9 @@ async def test_two_who_ask_at_once_count_large_values_once(store):
     (row,) = await create(store, "i")
     first, second, third = (quick(do(count=count), "x" * (VALUES_BYTES // 4)) for count in (1, 2, 3))
     await store.append(row.key, [execution_started(), *first, *second], execution=None, at=AT)
-    folds = Folds(store)
+    folds = FoldCache(store)
     grown = await store.find("", "i")
-    await asyncio.gather(folds.now(grown), folds.now(grown))
+    await asyncio.gather(folds.current_fold(grown), folds.current_fold(grown))
     await store.append(row.key, third, execution=None, at=AT)
-    shown = msgspec.json.decode((await folds.now(await store.find("", "i"))).steps())
+    shown = msgspec.json.decode((await folds.current_fold(await store.find("", "i"))).steps_json())
     assert [len(step["output"]) for step in shown] == [VALUES_BYTES // 4] * 3

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from playground.settings import BadSetting, Settings
 from playground.web.http.errors import HostRefused
-from playground.web.http.hosts import Hosts
+from playground.web.http.hosts import AllowedHosts
 from playground.web.http.listening import CannotListen, is_loopback
 
 OWN = (
@@ -63,9 +63,9 @@ EVERYTHING = {"any.example", *FOREIGN}
 def test_which_names_are_answered(
     settings: dict[str, str], loopback: bool, unprotected: bool, answered: set[str]
 ) -> None:
-    hosts = Hosts.of(Settings(**settings), loopback=loopback, unprotected=unprotected)
+    hosts = AllowedHosts.from_settings(Settings(**settings), loopback=loopback, unprotected=unprotected)
     for name in {*OWN, *answered}:
-        hosts.check(asked(name))
+        hosts.check_host(asked(name))
     for name in {
         *FOREIGN,
         "tailnet.example.evil.example",
@@ -74,8 +74,8 @@ def test_which_names_are_answered(
     } - answered:
         if answered is not EVERYTHING:
             with pytest.raises(HostRefused):
-                hosts.check(asked(name))
-    hosts.check(Request({"type": "http", "headers": []}))  # of HTTP/1.0, which no browser speaks
+                hosts.check_host(asked(name))
+    hosts.check_host(Request({"type": "http", "headers": []}))  # of HTTP/1.0, which no browser speaks
 
 
 def asked(host: str) -> Request:
@@ -96,7 +96,7 @@ def asked(host: str) -> Request:
 )
 def test_what_is_no_name_is_no_setting(setting: str) -> None:
     with pytest.raises(BadSetting, match=r"allowed_hosts .* has .*play\.example"):
-        Hosts.of(Settings(allowed_hosts=setting), loopback=True, unprotected=False)
+        AllowedHosts.from_settings(Settings(allowed_hosts=setting), loopback=True, unprotected=False)
 
 
 def test_what_is_loopback_is_known_by_where_it_leads() -> None:

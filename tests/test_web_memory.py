@@ -14,23 +14,23 @@ from http_support import DEADLINE, HELLO, Site
 from playground.engine.code import checker
 from playground.engine.code.checker import Check
 from playground.engine.limits import SlidingWindow
-from playground.web.http.connections import Protocol
+from playground.web.http.connections import LimitedHttpProtocol
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends a reset
 
 
 @pytest.fixture
-def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Protocol]]]:
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[LimitedHttpProtocol]]]:
     """Every connection that is made, while nothing collects garbage."""
-    made: list[weakref.ref[Protocol]] = []
-    begin = Protocol.connection_made
+    made: list[weakref.ref[LimitedHttpProtocol]] = []
+    begin = LimitedHttpProtocol.connection_made
 
-    def connection_made(self: Protocol, transport: asyncio.Transport) -> None:
+    def connection_made(self: LimitedHttpProtocol, transport: asyncio.Transport) -> None:
         made.append(weakref.ref(self))
         begin(self, transport)
 
-    monkeypatch.setattr(Protocol, "connection_made", connection_made)
+    monkeypatch.setattr(LimitedHttpProtocol, "connection_made", connection_made)
     gc.collect()
     gc.disable()
     yield made
@@ -50,7 +50,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[Pr
     ids=["nothing", "half a head", "one request", "three at once", "half a body"],
 )
 def test_a_lost_connection_is_gone_at_once_and_waits_for_no_timer_or_collection(
-    site: Site, connections: list[weakref.ref[Protocol]], said: bytes, answered: bool, reset: bool
+    site: Site, connections: list[weakref.ref[LimitedHttpProtocol]], said: bytes, answered: bool, reset: bool
 ) -> None:
     with socket.create_connection(("127.0.0.1", site.port), timeout=DEADLINE) as raw:
         raw.sendall(said)
@@ -71,9 +71,9 @@ def test_a_lost_connection_is_gone_at_once_and_waits_for_no_timer_or_collection(
 def test_folds_are_forgotten_when_nothing_has_run_for_a_moment(site: Site) -> None:
     made = site.create(HELLO)
     ended = site.finish(made)
-    assert site.context.views._folds._kept
+    assert site.context.views._folds._folds
     site.call(site.engine._scheduler.idle_trimmer.trim())
-    assert not site.context.views._folds._kept
+    assert not site.context.views._folds._folds
     assert site.client.get(f"/api{made['url']}").json() == ended
 
 

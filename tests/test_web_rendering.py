@@ -65,7 +65,7 @@ def test_the_same_source_is_highlighted_once() -> None:
     highlighter = Highlighter()
 
     async def twice() -> bool:
-        return await highlighter.python("x = 1") is await highlighter.python("x = 1")
+        return await highlighter.highlight_python("x = 1") is await highlighter.highlight_python("x = 1")
 
     assert aio.run(twice())
 

@@ -21,8 +21,8 @@ from playground.web.routes import CALLS
 OPERATOR = "the operators own token"
 BROWSER = {"Accept": "text/html"}
 KINDS = {"browser": BROWSER, "program": {"Accept": "application/json"}}
-CHANGES = [call for call in CALLS if call.changes]
-CONTROLLED = [call for call in CALLS if call.control]
+CHANGES = [call for call in CALLS if call.is_change]
+CONTROLLED = [call for call in CALLS if call.control_token]
 ELSEWHERE = {
     "another site, as browsers say it": {"Sec-Fetch-Site": "cross-site"},
     "another name of the same site": {"Sec-Fetch-Site": "same-site"},
@@ -163,7 +163,7 @@ def test_a_change_that_another_site_asks_for_is_refused(
 ) -> None:
     """Even with everything else that it takes, and whatever the form that a page could send."""
     before = journal(site, waiting)
-    key = acme.key if call.key else waiting["control_token"]
+    key = acme.key if call.tenant_key else waiting["control_token"]
     address = filled(call, id=waiting["id"], tenant="acme")
     for headers in ELSEWHERE.values():
         for kind in ("text/plain", "application/x-www-form-urlencoded", "application/json"):
@@ -173,7 +173,7 @@ def test_a_change_that_another_site_asks_for_is_refused(
     assert journal(site, waiting) == before
 
 
-@pytest.mark.parametrize("call", [call for call in CALLS if not call.changes], ids=named)
+@pytest.mark.parametrize("call", [call for call in CALLS if not call.is_change], ids=named)
 def test_what_another_site_asks_to_see_stores_and_runs_nothing(
     site: Site, waiting: dict[str, Any], acme: Tenant, call: Call
 ) -> None:
@@ -350,14 +350,15 @@ def test_what_belongs_to_somebody_is_kept_by_no_cache(site: Site, waiting: dict[
     private = [
         call
         for call in CALLS
-        if call.method == "GET" and ("{id}" in call.path or call.key or call.path in ("/tenants", "/api/statuses"))
+        if call.method == "GET"
+        and ("{id}" in call.path or call.tenant_key or call.path in ("/tenants", "/api/statuses"))
     ]
     assert len(private) >= 10
     for call in private:
         if call.path.endswith("/stream"):
             continue  # below
-        id = "theirs" if call.key else waiting["id"]
-        headers = {"Authorization": f"Bearer {acme.key if call.key else OPERATOR}"}
+        id = "theirs" if call.tenant_key else waiting["id"]
+        headers = {"Authorization": f"Bearer {acme.key if call.tenant_key else OPERATOR}"}
         answer = site.client.get(
             filled(call, id=id, tenant="acme"), headers=headers, params={"ids": id} if "statuses" in call.path else {}
         )

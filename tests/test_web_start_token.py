@@ -18,11 +18,11 @@ from playground.sandbox.launch import LaunchOptions
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.web.calls import Call
-from playground.web.http.tokens import HEADER, StartToken
+from playground.web.http.tokens import START_TOKEN_HEADER, StartToken
 from playground.web.routes import CALLS
 
 JSON = {"Accept": "application/json"}
-LOCKED = [call for call in CALLS if not call.open]
+LOCKED = [call for call in CALLS if not call.without_start_token]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def site(make_shared_site: MakeSite) -> Site:
 
 def link_of(site: Site) -> str:
     """The link that the server prints at its start, without the server's address."""
-    line = str(site.context.start_token.line("http://here"))
+    line = str(site.context.start_token.sign_in_line("http://here"))
     found = re.fullmatch(r"(?:Operator's link|To use it, open): http://here(/sign-in\?token=[\w-]{32})", line)
     assert found, line
     return found[1]
@@ -88,9 +88,9 @@ def cookie_of(site: Site) -> str:
 def test_one_is_made_for_the_person_at_the_machine_and_always_without_isolation(
     settings: dict[str, Any], loopback: bool, unprotected: bool, expected: tuple[str, bool, bool]
 ) -> None:
-    made = StartToken.of(Settings(**settings), lambda: "made", loopback=loopback, unprotected=unprotected)
+    made = StartToken.from_settings(Settings(**settings), lambda: "made", loopback=loopback, unprotected=unprotected)
     assert (made.token, made.operator, made.required) == expected
-    assert bool(made.line("http://here")) == bool(made.token)
+    assert bool(made.sign_in_line("http://here")) == bool(made.token)
     assert not StartToken().matches("")
 
 
@@ -156,7 +156,7 @@ def test_the_operators_pages_take_the_token_in_a_header_and_say_where_it_is(site
 
 def test_where_a_token_was_set_there_is_no_link_and_no_cookie_opens_anything(make_site: MakeSite) -> None:
     site = make_site(operator_token="the operators own token")
-    assert site.context.start_token.line("http://here") == ""
+    assert site.context.start_token.sign_in_line("http://here") == ""
     assert code_of(site.client.get("/sign-in", params={"token": "the operators own token"}, headers=JSON)) == (
         404,
         "not_found",
@@ -238,9 +238,9 @@ def test_without_isolation_nothing_is_done_without_the_token(unsafe: Site, call:
     token = unsafe.context.start_token.token
     for given, code in (
         ({}, "start.token_missing"),
-        ({HEADER: ""}, "start.token_wrong"),
-        ({HEADER: token[:-1]}, "start.token_wrong"),
-        ({HEADER: "é".encode()}, "start.token_wrong"),
+        ({START_TOKEN_HEADER: ""}, "start.token_wrong"),
+        ({START_TOKEN_HEADER: token[:-1]}, "start.token_wrong"),
+        ({START_TOKEN_HEADER: "é".encode()}, "start.token_wrong"),
         ({"Authorization": f"Bearer {token}"}, "start.token_missing"),
         ({"Cookie": f"playground_{unsafe.port}={token[:-1]}"}, "start.token_missing"),
         ({"Cookie": f"playground_1={token}"}, "start.token_missing"),
@@ -249,15 +249,15 @@ def test_without_isolation_nothing_is_done_without_the_token(unsafe: Site, call:
             call.method, filled(call, slug="hello"), headers={**JSON, **own, **given}, content=b"{}"
         )
         assert code_of(answer) == (403, code), given
-        assert HEADER in answer.json()["error"]["message"] and "link" in answer.json()["error"]["message"]
+        assert START_TOKEN_HEADER in answer.json()["error"]["message"] and "link" in answer.json()["error"]["message"]
 
 
 def test_what_is_open_without_isolation_stores_and_runs_nothing() -> None:
-    assert {call.path for call in CALLS if call.open} == {
+    assert {call.path for call in CALLS if call.without_start_token} == {
         *("/sign-in", "/healthz", "/metrics", "/openapi.json", "/security"),
         *("/static/{path:path}", "/favicon.ico", "/robots.txt", "/readyz"),
     }
-    assert not [call for call in CALLS if call.open and call.changes]
+    assert not [call for call in CALLS if call.without_start_token and call.is_change]
 
 
 def test_without_the_token_nothing_was_checked_stored_or_run(
@@ -285,13 +285,16 @@ def test_the_link_opens_it_to_a_browser_and_a_header_to_a_program(unsafe: Site) 
     cookie = answer.headers["set-cookie"].partition(";")[0]
     assert visit(unsafe, "/", Cookie=cookie).status_code == 200
     assert "Make tenant and key" in visit(unsafe, "/tenants", Cookie=cookie).text  # nobody else is the operator
-    for headers in ({"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}, {HEADER: unsafe.context.start_token.token}):
+    for headers in (
+        {"Cookie": cookie, "Sec-Fetch-Site": "same-origin"},
+        {START_TOKEN_HEADER: unsafe.context.start_token.token},
+    ):
         made = unsafe.client.post("/api/instances", json={"source": APPROVAL}, headers=headers).json()
         ended = unsafe.client.post(f"/api{made['url']}/terminate", headers=headers | bearer(made))
         assert ended.status_code == 202
 
 
-@pytest.mark.parametrize("call", [call for call in LOCKED if call.changes], ids=named)
+@pytest.mark.parametrize("call", [call for call in LOCKED if call.is_change], ids=named)
 def test_with_the_cookie_another_site_still_changes_nothing(unsafe: Site, call: Call) -> None:
     for headers in ELSEWHERE.values():
         answer = unsafe.client.request(
@@ -303,7 +306,7 @@ def test_with_the_cookie_another_site_still_changes_nothing(unsafe: Site, call: 
 def test_the_page_of_a_browser_without_the_token_says_what_to_do_and_leads_on(unsafe: Site) -> None:
     text = page(unsafe, "/new?source=a%22%3E%3Cb%3E&params=1", 403).text
     shown = words(text)
-    assert "Open the link from the terminal" in shown and "tier D" in shown and f"{HEADER}: TOKEN" in shown
+    assert "Open the link from the terminal" in shown and "tier D" in shown and f"{START_TOKEN_HEADER}: TOKEN" in shown
     assert unsafe.context.start_token.token not in text
     assert 'href="/new?source=a%22%3E%3Cb%3E&amp;params=1"' in text
     assert page(unsafe, "/sign-in?token=x", 403).text.count('href="/"') == 2  # the brand, and the way on
@@ -321,5 +324,5 @@ def test_the_token_is_compared_in_constant_time(unsafe: Site, monkeypatch: pytes
     token = unsafe.context.start_token.token.encode()
     visit(unsafe, "/sign-in?token=one")
     visit(unsafe, "/", Cookie=f"playground_{unsafe.port}=two")
-    unsafe.client.post("/api/check", headers={HEADER: "three"})
+    unsafe.client.post("/api/check", headers={START_TOKEN_HEADER: "three"})
     assert compared == [(b"one", token), (b"two", token), (b"three", token)]

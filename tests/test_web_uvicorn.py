@@ -69,7 +69,7 @@ def test_uvicorn_is_pinned_to_one_version_which_is_the_one_installed() -> None:
 
 
 def test_what_the_protocol_overrides_or_calls_above_is_there() -> None:
-    ours = class_of(connections, "Protocol")
+    ours = class_of(connections, "LimitedHttpProtocol")
     missing = [name for name in called_above(ours) if not hasattr(httptools_impl.HttpToolsProtocol, name)]
     assert called_above(ours) >= {"connection_made", "data_received", "on_message_begin"} and missing == []
     for hook in ("send_400_response", "_unsupported_upgrade_warning", "_unset_keepalive_if_required"):
@@ -85,7 +85,7 @@ async def test_every_private_name_that_the_protocol_uses_exists() -> None:
 
     config = uvicorn.Config(app, http="httptools", ws="none", lifespan="off", log_config=None)  # type: ignore[arg-type]
     theirs = httptools_impl.HttpToolsProtocol(config, ServerState(), {})
-    ours = class_of(connections, "Protocol")
+    ours = class_of(connections, "LimitedHttpProtocol")
     used, _ = attributes(ours, "self")
     own = methods(ours) - called_above(ours)
     init = next(it for it in ours.body if isinstance(it, ast.FunctionDef) and it.name == "__init__")
@@ -99,7 +99,7 @@ async def test_every_private_name_that_the_protocol_uses_exists() -> None:
 
 
 def test_every_name_of_a_request_under_way_that_the_protocol_uses_exists() -> None:
-    ours = class_of(connections, "Protocol")
+    ours = class_of(connections, "LimitedHttpProtocol")
     used = attributes(ours, "self.cycle")[0] | attributes(ours, "cycle")[0]
     assert used == {*CYCLE, "send"}, "name here what the protocol uses"
     source = inspect.getsource(httptools_impl.RequestResponseCycle)

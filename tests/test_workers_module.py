@@ -7,7 +7,7 @@ from semantics_support import failure, isolated, outcome, story
 
 from playground.testing import WorkflowTester
 from playground.worker import api
-from playground.worker.decorated_steps import given_context
+from playground.worker.decorated_steps import taking_context
 
 SDK = (  # what `workers.__all__` of the SDK (workers-py) has and a file may name in annotations or derive from
     "Blob", "BlobEnding", "BlobValue", "Body", "Context", "DurableObject", "FetchKwargs", "FetchResponse", "File",
@@ -66,7 +66,7 @@ async def test_they_are_there_in_a_real_worker_too() -> None:
 
 
 def test_all_names_of_the_sdk_that_stand_in_annotations_are_there() -> None:
-    assert set(SDK) <= api.names().keys()
+    assert set(SDK) <= api.module_names().keys()
 
 
 @pytest.mark.parametrize(
@@ -147,12 +147,12 @@ def other_keyword(*, more: int = 1) -> Any:
     "callback", [positional, another_name, keyword_only, keyword_only_with_default, both, with_default]
 )
 def test_a_callback_that_takes_the_context_is_given_it(callback: Any) -> None:
-    assert given_context(callback)("the context") == "the context"
+    assert taking_context(callback)("the context") == "the context"
 
 
 @pytest.mark.parametrize(("callback", "gives"), [(none, "none"), (own_default, "own"), (other_keyword, 1), (dict, {})])
 def test_a_callback_that_takes_none_is_given_none(callback: Any, gives: Any) -> None:
-    assert given_context(callback)("the context") == gives
+    assert taking_context(callback)("the context") == gives
 
 
 @story

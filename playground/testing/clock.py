@@ -98,7 +98,7 @@ class VirtualLoop(Loop):
         super().__init__(channel, self.selector)
         self._clock_resolution = 0.0005  # the clock counts milliseconds, the loop floating-point seconds
 
-    def real(self) -> float:
+    def machine_time(self) -> float:
         """Seconds of virtual time since the test began."""
         return (self._virtual.now() - self._virtual.start) / 1000
 

@@ -24,11 +24,12 @@ from playground.testing.clock import VirtualClock, VirtualLoop
 from playground.testing.mocks import MockedSteps, Mocks
 from playground.worker import failures
 from playground.worker import main as worker_main
+from playground.worker.attempts import ExecutionContext
 from playground.worker.channel import Channel
 from playground.worker.logs import LogHandler, LogStream, log_config
 from playground.worker.run import MODULE, Execution, Process
 from playground.worker.steps import Steps
-from playground.worker.unawaited import Warnings
+from playground.worker.unawaited import TenantWarnings
 
 
 class _Log:
@@ -119,7 +120,7 @@ class Routing:
         self._original: tuple[Any, Any, int, Any] = (None, None, 0, None)
         self._ours: tuple[Any, Any] = (None, None)
         self._records = _RoutedRecords()
-        self._warnings = Warnings(MODULE, _stderr)
+        self._warnings = TenantWarnings(MODULE, _stderr)
 
     def start(self) -> None:
         """Count one more open test; the first redirects the output."""
@@ -132,7 +133,7 @@ class Routing:
         root.addHandler(self._records)
         root.setLevel(min(root.level, logging.INFO))
         logging.basicConfig = self._configure
-        self._warnings.begin()
+        self._warnings.install()
 
     def stop(self) -> None:
         """Count one open test less; the last restores the output. What others have replaced meanwhile stays."""
@@ -147,7 +148,7 @@ class Routing:
         root.removeHandler(self._records)
         root.setLevel(self._original[2])
         logging.basicConfig = self._original[3]
-        self._warnings.end()
+        self._warnings.uninstall()
 
     def _configure(self, **given: Any) -> None:
         log = _log.get()
@@ -186,30 +187,30 @@ class LocalProcess(Process):
         self._mocks, self._workflow = mocks, workflow
         self.killed = False
 
-    def leave(self, code: int = 0) -> None:
+    def exit(self, code: int = 0) -> None:
         """See `Process`; the thread goes on to its end."""
-        self.left = True
+        self.has_exited = True
 
-    def expect(self, loop: asyncio.AbstractEventLoop, captured: Mapping[str, LogStream]) -> None:
+    def prepare(self, loop: asyncio.AbstractEventLoop, captured: Mapping[str, LogStream]) -> None:
         """See `Process`; for this thread only."""
         asyncio.set_event_loop(loop)
         route(captured)
         if self._workflow is not None:
-            failures.take_for_tenants(inspect.getfile(self._workflow))
+            failures.set_tenant_file(inspect.getfile(self._workflow))
 
-    def begin(self, captured: Mapping[str, LogStream]) -> None:
+    def redirect_output(self, captured: Mapping[str, LogStream]) -> None:
         """See `Process`; what this thread prints goes there already."""
 
-    def steps(self, *given: Any) -> Steps:
+    def make_steps(self, context: ExecutionContext) -> Steps:
         """See `Process`."""
-        steps = MockedSteps(*given)
+        steps = MockedSteps(context)
         steps.mocks, steps.killed = self._mocks, lambda: self.killed
         return steps
 
-    def load(self, source: str) -> types.ModuleType:
-        """See `Process`. A class runs with the globals of its module, so that it sees what its test sees."""
+    def load_module(self, source: str) -> types.ModuleType:
+        """See `Process`. A class runs where it was written, so that it sees what its test sees."""
         if self._workflow is None:
-            return super().load(source)
+            return super().load_module(source)
         found = sys.modules[self._workflow.__module__]
         module = types.ModuleType(found.__name__)
         module.__dict__.update(found.__dict__)

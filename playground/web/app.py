@@ -21,56 +21,56 @@ from playground.engine.code.tenants import Tenants
 from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
-from playground.web.api.chaos_rows import Rows
-from playground.web.api.openapi import describe
+from playground.web.api.chaos_rows import ChaosRows
+from playground.web.api.openapi import openapi_document
 from playground.web.api.stream import Streams
 from playground.web.calls import Call
 from playground.web.context import Context, Limits
 from playground.web.http import bodies, rate_limits
 from playground.web.http.authorization import TENANT, check_start_token
 from playground.web.http.errors import (
-    INTERNAL,
+    INTERNAL_MESSAGE,
     Internal,
     MethodNotAllowed,
     NoStartToken,
-    NothingHere,
+    NotFound,
     TooMany,
     WrongStartToken,
-    as_json,
-    headers_of,
-    status_of,
-    title_of,
+    error_headers,
+    error_json,
+    error_status,
+    status_title,
 )
-from playground.web.http.hosts import Addresses, Hosts, OwnHosts, PublicUrl
+from playground.web.http.hosts import AllowedHosts, AllowedHostsMiddleware, ClientAddresses, PublicUrl
 from playground.web.http.listening import is_loopback
-from playground.web.http.prometheus import Measured, Requests, Scrapes
+from playground.web.http.prometheus import MetricsRegistry, RequestMetrics, RequestMetricsMiddleware
 from playground.web.http.responses import json_response, wants_html
-from playground.web.http.security import Embedding, SecurityHeaders, check_origin
+from playground.web.http.security import Embedding, SecurityHeadersMiddleware, check_origin
 from playground.web.http.tokens import StartToken
-from playground.web.instance_view import Views
+from playground.web.instance_view import InstanceViews
 from playground.web.pages import pages, sign_in
 from playground.web.pages.assets import Assets
 from playground.web.pages.example_cards import ExampleCards
 from playground.web.pages.highlight import Highlighter
-from playground.web.pages.kept_pages import KeptPages
-from playground.web.pages.preview_cards import Cards
+from playground.web.pages.page_cache import PageCache
+from playground.web.pages.preview_cards import CardCache
 from playground.web.pages.templates import Rendering
 from playground.web.routes import CALLS
 from playground.workflows.errors import WorkflowError
 
 COMPRESS_FROM_BYTES = 500
 COMPRESS_LEVEL = 6
-UNPROTECTED = "D"  # the tier without isolation
+NOT_ISOLATED = "D"  # the tier without isolation
 # Limits that a tenant meets, from wherever it asks.
-OF_TENANTS = (
+TENANT_LIMITS = (
     "requests_per_tenant",
     "queued_per_tenant",
     "check_seconds_per_minute",
 )
-BY_KEY = "/api/tenants/"  # calls that are counted by their key's tenant
-ROUTE = "playground.route"  # where the path of the call stands in the ASGI scope
+TENANT_API_PREFIX = "/api/tenants/"  # calls that are counted by their key's tenant
+SCOPE_ROUTE = "playground.route"  # where the path of the call stands in the ASGI scope
 
-_LONG_PART = re.compile(r"[^/]{24,}")
+_LONG_SEGMENT = re.compile(r"[^/]{24,}")
 
 
 def create_app(
@@ -83,61 +83,61 @@ def create_app(
         MissingFiles: the installation lacks its templates or the bundle of its scripts and styles.
     """
     now = engine.clock.now
-    loopback, unprotected = is_loopback(settings.host), engine.sandbox.tier.letter == UNPROTECTED
+    loopback, unprotected = is_loopback(settings.host), engine.sandbox.tier.letter == NOT_ISOLATED
     assets = Assets.from_folder(paths.bundle())
     by_slug = {example.slug: example for example in examples}
     context = Context(
         engine=engine,
         tenants=Tenants(engine),
         chaos=ChaosRuns(engine),
-        chaos_rows=Rows(engine),
+        chaos_rows=ChaosRows(engine),
         settings=settings,
         examples=by_slug,
         example_cards=ExampleCards(engine, by_slug),
-        kept_pages=KeptPages(),
-        addresses=Addresses.parse(settings.trusted_proxies),
-        public=PublicUrl.parse(settings.public_url),
-        embedding=Embedding.of(settings, unprotected=unprotected),
-        start_token=StartToken.of(settings, ids.token, loopback=loopback, unprotected=unprotected),
-        cards=Cards(),
+        page_cache=PageCache(),
+        addresses=ClientAddresses.parse(settings.trusted_proxies),
+        public_url=PublicUrl.parse(settings.public_url),
+        embedding=Embedding.from_settings(settings, unprotected=unprotected),
+        start_token=StartToken.from_settings(settings, ids.token, loopback=loopback, unprotected=unprotected),
+        cards=CardCache(),
         assets=assets,
         rendering=Rendering(paths.templates(), assets),
         highlighter=Highlighter(),
-        views=Views(engine.store, settings.retention_days, settings.chaos_retention_hours),
+        views=InstanceViews(engine.store, settings.retention_days, settings.chaos_retention_hours),
         limits=_limits(engine, settings),
         streams=Streams(engine.store, now, settings.stream_send_seconds, log),
-        requests=Requests(),
-        scrapes=Scrapes(),
+        request_metrics=RequestMetrics(),
+        metrics_registry=MetricsRegistry(),
         ids=ids,
         log=log,
         version=version,
-        contract=msgspec.json.encode(describe(CALLS, version)),
+        openapi_json=msgspec.json.encode(openapi_document(CALLS, version)),
     )
-    engine.on_idle(partial(_forget, context))
+    engine.on_idle(partial(_clear_caches, context))
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, WorkflowError)
-        return await refuse(context, request, error)
+        return await log_and_respond(context, request, error)
 
     async def unrouted(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         try:
             # To ask for what is nowhere costs what other requests do.
-            context.limits.reads.spend(request, context.addresses.of(request))
+            context.limits.reads.charge_request(request, context.addresses.client_of(request))
         except TooMany as over:
-            return await refuse(context, request, over)
-        return await refuse(context, request, _of_router(error))
+            return await log_and_respond(context, request, over)
+        return await log_and_respond(context, request, _routing_error(error))
 
-    hosts = Hosts.of(settings, loopback=loopback, unprotected=unprotected)
+    hosts = AllowedHosts.from_settings(settings, loopback=loopback, unprotected=unprotected)
     if hosts.names is None and not settings.allowed_hosts:
         log("any_host")
     app = Starlette(
         routes=[Route(call.path, _endpoint(context, call), methods=[call.method]) for call in CALLS],
         middleware=[
-            Middleware(Measured, requests=context.requests),
-            Middleware(SecurityHeaders),
-            Middleware(Failures, context=context),
-            Middleware(OwnHosts, hosts=hosts, refused=partial(tell, context)),
+            Middleware(RequestMetricsMiddleware, requests=context.request_metrics),
+            Middleware(SecurityHeadersMiddleware),
+            Middleware(InternalErrorMiddleware, context=context),
+            Middleware(AllowedHostsMiddleware, hosts=hosts, refused=partial(log_refusal, context)),
             Middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESS_LEVEL),
         ],
         exception_handlers={WorkflowError: refused, HTTPException: unrouted},
@@ -147,72 +147,72 @@ def create_app(
     return app
 
 
-def _forget(context: Context) -> None:
-    context.views.forget()
-    context.kept_pages.forget_runs()
+def _clear_caches(context: Context) -> None:
+    context.views.clear_cache()
+    context.page_cache.clear_runs()
 
 
 def _limits(engine: Engine, settings: Settings) -> Limits:
     """Shared by all nodes is what fills their store, and what users would see grow with the number of nodes."""
     now, shared, hour = engine.clock.now, engine.shared, rate_limits.HOUR_SECONDS
     return Limits(
-        starts=rate_limits.PerMinuteOfAll(settings.starts_per_minute, rate_limits.STARTS, shared, "starts_per_minute"),
-        snippets=rate_limits.PerMinuteOfAll(
+        starts=rate_limits.SharedRateLimit(settings.starts_per_minute, rate_limits.STARTS, shared, "starts_per_minute"),
+        snippets=rate_limits.SharedRateLimit(
             settings.snippets_per_minute, rate_limits.SNIPPETS, shared, "snippets_per_minute"
         ),
         # Wrong keys and tokens too, so that who guesses gains nothing by asking several nodes.
-        changes=rate_limits.PerMinuteOfAll(
+        changes=rate_limits.SharedRateLimit(
             settings.changes_per_minute, rate_limits.CHANGES, shared, "changes_per_minute"
         ),
-        tenants=rate_limits.PerMinuteOfAll(
+        tenants=rate_limits.SharedRateLimit(
             settings.requests_per_tenant, rate_limits.TENANTS, shared, "requests_per_tenant"
         ),
-        chaos=rate_limits.PerMinuteOfAll(
+        chaos=rate_limits.SharedRateLimit(
             settings.chaos_per_hour, rate_limits.CHAOS, shared, "chaos_per_hour", window=hour
         ),
         # Per node on purpose: a check takes this node's processor and its workers, and leaves nothing behind.
-        checks=rate_limits.PerMinute(settings.checks_per_minute, rate_limits.CHECKS, now, "checks_per_minute"),
+        checks=rate_limits.RateLimit(settings.checks_per_minute, rate_limits.CHECKS, now, "checks_per_minute"),
         # Per node on purpose: reading takes this node's processor, and no page should wait for a count of pages.
-        reads=rate_limits.PerMinute(settings.reads_per_minute, rate_limits.READS, now, "reads_per_minute"),
+        reads=rate_limits.RateLimit(settings.reads_per_minute, rate_limits.READS, now, "reads_per_minute"),
         # Per node on purpose: a picture is drawn by this node's processor and kept in its memory.
-        cards=rate_limits.PerMinute(settings.cards_per_minute, rate_limits.CARDS, now, "cards_per_minute"),
+        cards=rate_limits.RateLimit(settings.cards_per_minute, rate_limits.CARDS, now, "cards_per_minute"),
         # Per node on purpose: a stream holds a socket and memory of this process, and ends with it.
-        streams=rate_limits.AtOnce(settings.streams_per_address, rate_limits.STREAMS, "streams_per_address"),
+        streams=rate_limits.ConcurrencyLimit(settings.streams_per_address, rate_limits.STREAMS, "streams_per_address"),
     )
 
 
-def refused_below(context: Context) -> Callable[[int, str, str], None]:
+def count_protocol_refusals(context: Context) -> Callable[[int, str, str], None]:
     """What the protocol tells of requests that it refuses before the application sees them: they count and are logged
     like the others.
     """
 
     def refused(status: int, setting: str, peer: str) -> None:
-        context.requests.count(status)
+        context.request_metrics.count_response(status)
         if setting:
             context.engine.counts.limit(setting, peer, status=status)
 
     return refused
 
 
-async def refuse(context: Context, request: Request, error: WorkflowError) -> Response:
+async def log_and_respond(context: Context, request: Request, error: WorkflowError) -> Response:
     """Answer a refused request, and say so in the log."""
-    tell(context, request, error)
-    return await answer(context, request, error)
+    log_refusal(context, request, error)
+    return await error_response(context, request, error)
 
 
-def tell(context: Context, request: Request, error: WorkflowError) -> None:
+def log_refusal(context: Context, request: Request, error: WorkflowError) -> None:
     """Say on one line of the log that a request was refused.
 
     The line has the route, not the address: a link to a run is a secret.
     """
-    route = request.scope.get(ROUTE) or _LONG_PART.sub("…", request.url.path[:120])
-    fields = {"status": status_of(error), "code": error.code, "method": request.method, "route": route}
-    client = context.addresses.of(request)
+    route = request.scope.get(SCOPE_ROUTE) or _LONG_SEGMENT.sub("…", request.url.path[:120])
+    fields = {"status": error_status(error), "code": error.code, "method": request.method, "route": route}
+    client = context.addresses.client_of(request)
     setting = error.details.get("setting")
     if setting is None:
         context.log("refused", **fields, client=client, why=_without_id(request, error))
     else:
-        of_tenant = setting in OF_TENANTS and request.path_params.get(TENANT)
+        of_tenant = setting in TENANT_LIMITS and request.path_params.get(TENANT)
         context.engine.counts.limit(setting, of_tenant or client, **fields)
 
 
@@ -222,42 +222,42 @@ def _without_id(request: Request, error: WorkflowError) -> str:
     return (error.message.replace(f'"{id}"', '"…"') if id else error.message)[:300]
 
 
-async def answer(context: Context, request: Request, error: WorkflowError) -> Response:
+async def error_response(context: Context, request: Request, error: WorkflowError) -> Response:
     """A refusal as a page for a browser, as JSON for everyone else."""
-    status, headers = status_of(error), headers_of(error) | rate_limits.headers(request)
+    status, headers = error_status(error), error_headers(error) | rate_limits.rate_limit_headers(request)
     if not wants_html(request):
-        return json_response(as_json(error), status, headers)
+        return json_response(error_json(error), status, headers)
     if isinstance(error, (NoStartToken, WrongStartToken)):
-        return sign_in.locked(context, request, status, headers, wrong=isinstance(error, WrongStartToken))
-    told = {"status": status, "title": title_of(status), "message": error.message}
+        return sign_in.locked_response(context, request, status, headers, wrong=isinstance(error, WrongStartToken))
+    told = {"status": status, "title": status_title(status), "message": error.message}
     return pages.html_response(context, request, "error.html", told, status, headers)
 
 
 def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
-        request.scope[ROUTE] = call.path
-        request.scope[bodies.MOST] = context.settings.body_bytes
-        if call.changes:
+        request.scope[SCOPE_ROUTE] = call.path
+        request.scope[bodies.SCOPE_BODY_BYTES] = context.settings.body_bytes
+        if call.is_change:
             check_origin(request)
-        elif not (call.hidden or call.path.startswith(BY_KEY)):
-            context.limits.reads.spend(request, context.addresses.of(request))
-        if not call.open:
+        elif not (call.undocumented or call.path.startswith(TENANT_API_PREFIX)):
+            context.limits.reads.charge_request(request, context.addresses.client_of(request))
+        if not call.without_start_token:
             check_start_token(context, request)
         response = await call.view(context, request)
-        response.headers.update(rate_limits.headers(request))
+        response.headers.update(rate_limits.rate_limit_headers(request))
         return response
 
     return serve
 
 
-def _of_router(error: HTTPException) -> WorkflowError:
+def _routing_error(error: HTTPException) -> WorkflowError:
     if error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "")
         return MethodNotAllowed(f"This address takes {allowed}.", allow=allowed)
-    return NothingHere("There is nothing at this address. The calls are listed in /openapi.json.")
+    return NotFound("There is nothing at this address. The calls are listed in /openapi.json.")
 
 
-class Failures:
+class InternalErrorMiddleware:
     """Turns what nobody expected into a 500 and one entry of the log; the client is told nothing of the inside."""
 
     def __init__(self, app: ASGIApp, context: Context) -> None:
@@ -277,15 +277,19 @@ class Failures:
             return  # gone before its request was whole: there is nobody to answer
         except Exception as error:  # noqa: BLE001 (whatever it is, it ends here, and the server goes on)
             self.context.log(
-                "failed", method=scope.get("method"), route=scope.get(ROUTE), error=type(error).__name__, exc_info=error
+                "failed",
+                method=scope.get("method"),
+                route=scope.get(SCOPE_ROUTE),
+                error=type(error).__name__,
+                exc_info=error,
             )
             if not started:
-                response = await self._apology(Request(scope))
+                response = await self._internal_error_response(Request(scope))
                 await response(scope, receive, send)
 
-    async def _apology(self, request: Request) -> Response:
-        sorry = Internal(INTERNAL)
+    async def _internal_error_response(self, request: Request) -> Response:
+        sorry = Internal(INTERNAL_MESSAGE)
         try:
-            return await answer(self.context, request, sorry)
+            return await error_response(self.context, request, sorry)
         except Exception:  # noqa: BLE001 (the page may be what failed)
-            return json_response(as_json(sorry), status_of(sorry), headers_of(sorry))
+            return json_response(error_json(sorry), error_status(sorry), error_headers(sorry))

@@ -25,18 +25,18 @@ class Call:
     method: str
     path: str
     view: View
-    answer: int = 200
+    status: int = 200
     body: type[msgspec.Struct] | None = None
     query: tuple[str, ...] = ()
-    control: bool = False
-    key: bool = False
+    control_token: bool = False
+    tenant_key: bool = False
     page: bool = False
-    hidden: bool = False
-    open: bool = False
-    refuses: tuple[str, ...] = ()
+    undocumented: bool = False
+    without_start_token: bool = False
+    error_codes: tuple[str, ...] = ()
 
     @property
-    def changes(self) -> bool:
+    def is_change(self) -> bool:
         """True when a browser may ask for it only from our own pages."""
         return self.method != "GET"
 

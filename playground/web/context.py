@@ -11,20 +11,20 @@ from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
 from playground.store.protocol import Store
-from playground.web.api.chaos_rows import Rows
+from playground.web.api.chaos_rows import ChaosRows
 from playground.web.api.stream import Streams
 from playground.web.http.errors import ExampleNotFound
-from playground.web.http.hosts import Addresses, PublicUrl
-from playground.web.http.prometheus import Requests, Scrapes
-from playground.web.http.rate_limits import AtOnce, PerMinute, PerMinuteOfAll
+from playground.web.http.hosts import ClientAddresses, PublicUrl
+from playground.web.http.prometheus import MetricsRegistry, RequestMetrics
+from playground.web.http.rate_limits import ConcurrencyLimit, RateLimit, SharedRateLimit
 from playground.web.http.security import Embedding
 from playground.web.http.tokens import StartToken
-from playground.web.instance_view import Views
+from playground.web.instance_view import InstanceViews
 from playground.web.pages.assets import Assets
 from playground.web.pages.example_cards import ExampleCards
 from playground.web.pages.highlight import Highlighter
-from playground.web.pages.kept_pages import KeptPages
-from playground.web.pages.preview_cards import Cards
+from playground.web.pages.page_cache import PageCache
+from playground.web.pages.preview_cards import CardCache
 from playground.web.pages.templates import Rendering
 
 
@@ -35,15 +35,15 @@ class Limits:
     Why some are counted on each node is said in app.py, where they are made.
     """
 
-    starts: PerMinuteOfAll
-    checks: PerMinute
-    snippets: PerMinuteOfAll
-    changes: PerMinuteOfAll
-    reads: PerMinute
-    tenants: PerMinuteOfAll
-    cards: PerMinute
-    chaos: PerMinuteOfAll
-    streams: AtOnce
+    starts: SharedRateLimit
+    checks: RateLimit
+    snippets: SharedRateLimit
+    changes: SharedRateLimit
+    reads: RateLimit
+    tenants: SharedRateLimit
+    cards: RateLimit
+    chaos: SharedRateLimit
+    streams: ConcurrencyLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +53,28 @@ class Context:
     engine: Engine
     tenants: Tenants
     chaos: ChaosRuns
-    chaos_rows: Rows
+    chaos_rows: ChaosRows
     settings: Settings
     examples: Mapping[str, Example]
-    addresses: Addresses
-    public: PublicUrl
+    addresses: ClientAddresses
+    public_url: PublicUrl
     embedding: Embedding
     start_token: StartToken
-    cards: Cards
+    cards: CardCache
     example_cards: ExampleCards
-    kept_pages: KeptPages
+    page_cache: PageCache
     assets: Assets
     rendering: Rendering
     highlighter: Highlighter
-    views: Views
+    views: InstanceViews
     limits: Limits
     streams: Streams
-    requests: Requests
-    scrapes: Scrapes
+    request_metrics: RequestMetrics
+    metrics_registry: MetricsRegistry
     ids: Ids
     log: Callable[..., None]
     version: str
-    contract: bytes
+    openapi_json: bytes
 
     @property
     def store(self) -> Store:
@@ -90,7 +90,7 @@ class Context:
         """Epoch milliseconds by the engine's clock."""
         return self.engine.clock.now()
 
-    def tier(self) -> dict[str, Any]:
+    def isolation_json(self) -> dict[str, Any]:
         """The isolation tier as pages and /healthz show it."""
         tier = self.engine.sandbox.tier
         return {"letter": tier.letter, "sentence": tier.sentence, "advice": tier.advice, "layers": list(tier.layers)}

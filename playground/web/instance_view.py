@@ -15,8 +15,8 @@ from playground.engine import queues
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
 from playground.store.tables import EffectRow
-from playground.web.fold_cache import Folds
-from playground.web.journal_reader import Budget, left_out, partly_read, read
+from playground.web.fold_cache import FoldCache
+from playground.web.journal_reader import ValueBudget, decode_steps, left_out_marker, read_events
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.logs import LogJoiner, LogText
@@ -27,20 +27,20 @@ HOUR_MS = 3_600_000
 LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
 LOG_EVENTS_READ = 10_000  # events looked through for them
 
-Shown = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
-_HOW_MANY = re.compile(r"\((\d{1,9}) sub-exceptions?\)\Z")  # ends the message of a group
+_MEMBER_COUNT = re.compile(r"\((\d{1,9}) sub-exceptions?\)\Z")  # ends the message of a group
 _NESTED_DEEPEST = 100  # more than any step lies in others
-_BESIDE = frozenset({ev.LOG, ev.REPLAY_DIVERGED})
+_LOG_TYPES = frozenset({ev.LOG, ev.REPLAY_DIVERGED})
 
 
-class Views:
+class InstanceViews:
     """What people are shown. `forget` lets go of what is kept for speed."""
 
     def __init__(self, store: Store, retention_days: int, chaos_hours: int) -> None:
         self._store, self._retention_days, self._chaos_hours = store, retention_days, chaos_hours
-        self._folds = Folds(store)
-        self.forget = self._folds.forget
+        self._folds = FoldCache(store)
+        self.clear_cache = self._folds.clear
 
     async def find_instance(self, id: str, tenant: str = ANONYMOUS) -> InstanceRow:
         """The instance of an id. Raises InstanceNotFound, in words for people."""
@@ -56,12 +56,12 @@ class Views:
             )
             raise InstanceNotFound(f"No run has this address.{kept}") from None
 
-    async def instance(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
+    async def view_json(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
         """What `GET /api/instances/{id}` answers; its steps and large values in it are JSON text (`msgspec.Raw`).
 
         `at` is the seq after whose event the instance is shown; None: as it stands.
         """
-        fold = await (self._folds.now(row) if at is None else self._folds.until(row, at))
+        fold = await (self._folds.current_fold(row) if at is None else self._folds.fold_at(row, at))
         state = fold.state
         shown: dict[str, Any] = {
             "id": row.id,
@@ -70,19 +70,19 @@ class Views:
             "snippet": row.snippet,
             "code_version": row.snippet,
         }
-        shown |= state.as_json(fold.steps())
+        shown |= state.as_json(fold.steps_json())
         ended = state if state.status in ev.FINAL_STATUSES else row
         ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
         kept_ms = self._chaos_hours * HOUR_MS if queues.is_chaos(row.queue) else self._retention_days * DAY_MS
         shown["kept_until"] = ended_at + kept_ms if ended_at is not None and kept_ms else None
         return shown
 
-    async def readable(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
+    async def view_with_steps(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
         """The same with its steps as objects; large values in them stay JSON text, which `as_objects` reads."""
-        shown = await self.instance(row, at)
-        return {**shown, "steps": partly_read(shown["steps"])}
+        shown = await self.view_json(row, at)
+        return {**shown, "steps": decode_steps(shown["steps"])}
 
-    async def beside(self, row: InstanceRow, at: int | None = None) -> dict[str, list[dict[str, Any]]]:
+    async def logs_and_divergences(self, row: InstanceRow, at: int | None = None) -> dict[str, list[dict[str, Any]]]:
         """What a page without JavaScript shows beside the fold; with `at`, up to the event of that seq.
 
         `logs` are the first texts that the instance printed; `diverged` tells where a replay took another way:
@@ -90,10 +90,10 @@ class Views:
         """
         joiner = LogJoiner()
         diverged: list[dict[str, Any]] = []
-        after, budget = 0, Budget()
+        after, budget = 0, ValueBudget()
         until = row.last_seq if at is None else at
         while len(joiner.texts) < LOG_LINES_SHOWN and after < min(LOG_EVENTS_READ, until):
-            batch, reached = await read(self._store, row.key, after=after, budget=budget, only=_BESIDE)
+            batch, reached = await read_events(self._store, row.key, after=after, budget=budget, only=_LOG_TYPES)
             for event in batch:
                 if event.seq > until:
                     break
@@ -103,16 +103,16 @@ class Views:
             if reached == after:
                 break
             after = reached
-        return {"logs": [_printed(text) for text in joiner.texts[:LOG_LINES_SHOWN]], "diverged": diverged}
+        return {"logs": [_log_line(text) for text in joiner.texts[:LOG_LINES_SHOWN]], "diverged": diverged}
 
 
-def _printed(text: LogText) -> dict[str, Any]:
-    step = label(text.step.as_json()) if text.step else None
+def _log_line(text: LogText) -> dict[str, Any]:
+    step = step_label(text.step.as_json()) if text.step else None
     shown = {name: getattr(text, name) for name in ("at", "execution", "stream", "level", "text", "replay", "line")}
     return {**shown, "step": step}
 
 
-def as_objects(view: Any, most: int | None = None) -> Any:
+def decode_values(view: Any, most: int | None = None) -> Any:
     """A view as objects. With `most`, large values past so many bytes in all are left out."""
     left = [most]
 
@@ -122,7 +122,7 @@ def as_objects(view: Any, most: int | None = None) -> Any:
             if left[0] is not None:
                 left[0] -= size
                 if left[0] < 0:
-                    return left_out(size)
+                    return left_out_marker(size)
             return msgspec.json.decode(tree)
         if isinstance(tree, dict):
             return {name: read_all(value) for name, value in tree.items()}
@@ -146,48 +146,50 @@ def snippet_url(id: str) -> str:
     return f"/s/{id}"
 
 
-def steps_in_order(steps: Sequence[Shown]) -> list[tuple[Shown, int]]:
+def steps_in_order(steps: Sequence[JsonObject]) -> list[tuple[JsonObject, int]]:
     """Steps with how many others each lies in: in the order in which they began, but those called in another one under
     it.
     """
     keys = {_step_key(step) for step in steps}
-    inside: dict[Any, list[Shown]] = {}
+    inside: dict[Any, list[JsonObject]] = {}
     for step in steps:
         parent = step.get("parent")
         key = None if parent is None else _step_key(parent)
         inside.setdefault(key if key in keys else None, []).append(step)
-    return list(_walk(inside, None, 0))
+    return list(_nested_steps(inside, None, 0))
 
 
-def label(step: Shown) -> str:
+def step_label(step: JsonObject) -> str:
     """A step's name as people see it, after those of the steps that it was called in; counts are said from the second
     on.
     """
     own = f"{step['name']}-{step['count']}" if step["count"] > 1 else str(step["name"])
-    return own if step.get("parent") is None else f"{label(step['parent'])} › {own}"
+    return own if step.get("parent") is None else f"{step_label(step['parent'])} › {own}"
 
 
-def first_error(error: Shown) -> Shown:
+def first_error(error: JsonObject) -> JsonObject:
     """What went wrong: of a group of errors its first member."""
     while error.get("errors"):
         error = error["errors"][0]
     return error
 
 
-def left_out_errors(error: Shown) -> int:
+def omitted_errors(error: JsonObject) -> int:
     """How many members of a group were not kept; its message ends with how many there were."""
-    found = _HOW_MANY.search(error.get("message") or "")
+    found = _MEMBER_COUNT.search(error.get("message") or "")
     return max(0, int(found[1]) - len(error["errors"])) if found else 0
 
 
-def _walk(inside: Mapping[Any, Sequence[Shown]], parent: Any, depth: int) -> Iterator[tuple[Shown, int]]:
+def _nested_steps(
+    inside: Mapping[Any, Sequence[JsonObject]], parent: Any, depth: int
+) -> Iterator[tuple[JsonObject, int]]:
     assert depth < _NESTED_DEEPEST, "no step lies in itself"
     for step in inside.get(parent, ()):
         yield step, depth
-        yield from _walk(inside, _step_key(step), depth + 1)
+        yield from _nested_steps(inside, _step_key(step), depth + 1)
 
 
-def _step_key(step: Shown) -> tuple[Any, ...]:
+def _step_key(step: JsonObject) -> tuple[Any, ...]:
     parent = step.get("parent")
     return step["kind"], step["name"], step["count"], None if parent is None else _step_key(parent)
 

@@ -28,51 +28,53 @@ _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_steps = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 
 
-class Budget:
+class ValueBudget:
     """How much of one instance's large values may still be kept."""
 
     def __init__(self, most: int = VALUES_BYTES) -> None:
         self._left = most
         self.used = 0
 
-    def keep(self, raw: msgspec.Raw) -> Any:
+    def decode_value(self, raw: msgspec.Raw) -> Any:
         """The value, small ones as objects, large ones as JSON text; or what stands for it when it is left out."""
         size = len(bytes(raw))
         if size < RAW_JSON_BYTES:
             return msgspec.json.decode(raw)
         if size > self._left:
-            return left_out(size)
+            return left_out_marker(size)
         self._left -= size
         self.used += size
         return raw.copy()  # not a view into all that was read with it
 
 
-def left_out(size: int) -> dict[str, int]:
+def left_out_marker(size: int) -> dict[str, int]:
     """What stands for a value of `size` bytes that is not shown."""
     return {LEFT_OUT: size}
 
 
-def partly_read(steps: msgspec.Raw) -> list[dict[str, Any]]:
+def decode_steps(steps: msgspec.Raw) -> list[dict[str, Any]]:
     """The steps of a view as objects, the large values among them as JSON text."""
-    return [{name: _parted(name, raw) for name, raw in step.items()} for step in _read_steps(steps)]
+    return [{name: _decode_field(name, raw) for name, raw in step.items()} for step in _read_steps(steps)]
 
 
-def _parted(name: str, raw: msgspec.Raw) -> Any:
+def _decode_field(name: str, raw: msgspec.Raw) -> Any:
     if len(bytes(raw)) < RAW_JSON_BYTES:
         return msgspec.json.decode(raw)
     if name == "attempts":
-        return partly_read(raw)
+        return decode_steps(raw)
     return (
-        {inner: _parted(inner, part) for inner, part in _read_fields(raw).items()} if name == "rollback" else raw.copy()
+        {inner: _decode_field(inner, part) for inner, part in _read_fields(raw).items()}
+        if name == "rollback"
+        else raw.copy()
     )
 
 
-async def read(
+async def read_events(
     store: Store,
     key: int,
     *,
     after: int,
-    budget: Budget,
+    budget: ValueBudget,
     only: Container[str] | None = None,
     most: int = PAGE_OF_EVENTS,
 ) -> tuple[list[Event], int]:
@@ -80,17 +82,17 @@ async def read(
     which was read.
     """
     rows = await store.events_json(key, after=after, limit=min(most, PAGE_OF_EVENTS))
-    return [_event(text, budget) for _, type, text in rows if only is None or type in only], rows[-1][
+    return [_decode_event(text, budget) for _, type, text in rows if only is None or type in only], rows[-1][
         0
     ] if rows else after
 
 
-def _event(text: bytes, budget: Budget) -> Event:
+def _decode_event(text: bytes, budget: ValueBudget) -> Event:
     found = read_event(text)
     if len(text) < RAW_JSON_BYTES or found.type == ev.LOG:
         data = _read_data(found.data)
     elif found.type in _ALWAYS_KEPT:
-        data = {name: Budget(len(text)).keep(raw) for name, raw in _read_fields(found.data).items()}
+        data = {name: ValueBudget(len(text)).decode_value(raw) for name, raw in _read_fields(found.data).items()}
     else:
-        data = {name: budget.keep(raw) for name, raw in _read_fields(found.data).items()}
+        data = {name: budget.decode_value(raw) for name, raw in _read_fields(found.data).items()}
     return Event(found.seq, found.at, found.type, found.execution, found.step_key, data)

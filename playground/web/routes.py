@@ -29,7 +29,9 @@ def _post(path: str, view: View, **rest: Any) -> Call:
 
 
 def _operation(name: str, view: View, body: type[msgspec.Struct] | None, *refuses: str) -> Call:
-    return Call("POST", f"{INSTANCE}/{name}", view, 202, body, control=True, refuses=("instance.not_found", *refuses))
+    return Call(
+        "POST", f"{INSTANCE}/{name}", view, 202, body, control_token=True, error_codes=("instance.not_found", *refuses)
+    )
 
 
 _CODE = ("too_large", "too_many")
@@ -40,11 +42,11 @@ _NEW_KEY = ("workflow.invalid_name", "too_many", *_OPERATOR)
 
 # What can be asked of any instance; see also OF_TENANTS.
 OF_INSTANCES: tuple[Call, ...] = (
-    _get(INSTANCE, instances.get, query=("at",), refuses=("instance.not_found", "query.invalid")),
+    _get(INSTANCE, instances.get, query=("at",), error_codes=("instance.not_found", "query.invalid")),
     _get(f"{INSTANCE}/events", instances.events, query=("after", "limit"),
-         refuses=("instance.not_found", "query.invalid")),
+         error_codes=("instance.not_found", "query.invalid")),
     _get(f"{INSTANCE}/stream", instances.stream, query=("after",),
-         refuses=("instance.not_found", "query.invalid", "too_many")),
+         error_codes=("instance.not_found", "query.invalid", "too_many")),
     _operation("events/{type}", operations.send_event, None, "workflow.invalid_event_type", "instance.in_finite_state",
         "too_large"),
     _operation("pause", operations.pause, operations.NoBody),
@@ -58,10 +60,10 @@ OF_INSTANCES: tuple[Call, ...] = (
     _operation("wake", operations.wake, operations.WakeBody, "instance.nothing_to_wake"),
     _operation("code", forks.change_code, forks.CodeBody, "version.does_not_fit", "instance.in_finite_state",
                "instance.cannot_migrate", "source.refused", "busy", *_CODE),
-    Call("POST", f"{INSTANCE}/fork", forks.fork, 201, forks.ForkBody, refuses=("instance.not_found",
+    Call("POST", f"{INSTANCE}/fork", forks.fork, 201, forks.ForkBody, error_codes=("instance.not_found",
          "instance.cannot_fork", "not_serialisable", "source.refused", "token.missing", "token.wrong", "busy", *_CODE)),
-    Call("DELETE", INSTANCE, operations.delete, 204, control=True, refuses=("instance.not_found",)),
-    _get(f"{INSTANCE}/effects", instances.effects, refuses=("instance.not_found",)),
+    Call("DELETE", INSTANCE, operations.delete, 204, control_token=True, error_codes=("instance.not_found",)),
+    _get(f"{INSTANCE}/effects", instances.effects, error_codes=("instance.not_found",)),
 )  # fmt: skip
 
 
@@ -70,45 +72,46 @@ def _of_tenant(call: Call) -> Call:
     return replace(
         call,
         path=call.path.replace(INSTANCE, TENANT_INSTANCE),
-        key=True,
-        control=False,
-        refuses=(*call.refuses, "instance.expired"),
+        tenant_key=True,
+        control_token=False,
+        error_codes=(*call.error_codes, "instance.expired"),
     )
 
 
 def _key(method: str, path: str, view: View, *refuses: str, **rest: Any) -> Call:
-    return Call(method, TENANT + path, view, key=True, refuses=refuses, **rest)
+    return Call(method, TENANT + path, view, tenant_key=True, error_codes=refuses, **rest)
 
 
 _NEW = ("tenant.not_found", "version.not_found", "instance.invalid_id", "busy")
 
 # What a tenant asks for with one of its keys, and its trigger; its keys are the operator's.
 OF_TENANTS: tuple[Call, ...] = (
-    _post(TENANT + "/keys", tenants.make_key, answer=201, body=tenants.KeyBody, refuses=_NEW_KEY),
+    _post(TENANT + "/keys", tenants.make_key, status=201, body=tenants.KeyBody, error_codes=_NEW_KEY),
     Call("DELETE", TENANT, tenants.delete_tenant, query=("end",),
-         refuses=("tenant.not_found", "tenant.unfinished", "query.invalid", *_NEW_KEY)),
+         error_codes=("tenant.not_found", "tenant.unfinished", "query.invalid", *_NEW_KEY)),
     _key("PUT", "/workflow", tenants.deploy, "source.refused", "workflow.invalid_name", "version.too_many", *_CODE,
-         answer=201, body=tenants.DeployBody),
+         status=201, body=tenants.DeployBody),
     _key("GET", "/workflow", tenants.versions, "query.invalid", query=("before", "limit")),
     _key("GET", "/workflow/{version}", tenants.version, "version.not_found"),
-    _key("DELETE", "/workflow/{version}", tenants.delete_version, "version.not_found", "version.needed", answer=204),
+    _key("DELETE", "/workflow/{version}", tenants.delete_version, "version.not_found", "version.needed", status=204),
     _key("DELETE", "/workflows/{name}/{version}", tenants.delete_named_version, "version.not_found", "version.needed",
-         answer=204),
+         status=204),
     _key("GET", "/secrets", tenants.secrets),
-    _key("PUT", "/secrets/{name}", tenants.set_secret, "secret.invalid", "too_large", answer=204,
+    _key("PUT", "/secrets/{name}", tenants.set_secret, "secret.invalid", "too_large", status=204,
          body=tenants.SecretBody),
-    _key("DELETE", "/secrets/{name}", tenants.remove_secret, answer=204),
-    _key("POST", "/trigger", tenants.make, answer=201),
-    _key("DELETE", "/trigger", tenants.remove, answer=204),
-    _post("/api/hooks/{tenant}/{secret}", tenants.pull, answer=202, query=("id",),
-          refuses=("not_found", "tenant.not_found", "instance.invalid_id", "query.invalid", "body.not_json", *_CODE)),
+    _key("DELETE", "/secrets/{name}", tenants.remove_secret, status=204),
+    _key("POST", "/trigger", tenants.make, status=201),
+    _key("DELETE", "/trigger", tenants.remove, status=204),
+    _post("/api/hooks/{tenant}/{secret}", tenants.pull, status=202, query=("id",),
+          error_codes=("not_found", "tenant.not_found", "instance.invalid_id", "query.invalid", "body.not_json",
+                       *_CODE)),
     _key("GET", "/instances", tenant_instances.listed, "query.invalid", query=("status", "before", "limit")),
-    _key("POST", "/instances", tenant_instances.create, "instance.already_exists", *_NEW, answer=201,
+    _key("POST", "/instances", tenant_instances.create, "instance.already_exists", *_NEW, status=201,
          body=tenant_instances.TenantCreateBody),
-    _key("POST", "/instances/batch", tenant_instances.create_batch, "workflow.invalid_batch", *_NEW, answer=201,
+    _key("POST", "/instances/batch", tenant_instances.create_batch, "workflow.invalid_batch", *_NEW, status=201,
          body=tenant_instances.BatchBody),
     _key("POST", "/instances/{id}/migrate", tenant_instances.migrate, "instance.not_found", "version.not_found",
-         "instance.cannot_migrate", "busy", answer=202, body=tenant_instances.MigrateBody),
+         "instance.cannot_migrate", "busy", status=202, body=tenant_instances.MigrateBody),
     *map(_of_tenant, OF_INSTANCES),
 )  # fmt: skip
 
@@ -117,37 +120,37 @@ CALLS: tuple[Call, ...] = (
     _page("/examples", pages.examples),
     _page("/about", pages.about),
     _get("/playground.png", link_previews.site_picture),
-    _get("/examples/{slug}.png", link_previews.example_picture, refuses=("example.not_found", "too_many", "busy")),
-    _get("/s/{snippet}.png", link_previews.snippet_picture, refuses=("snippet.not_found", "too_many", "busy")),
-    _page("/examples/{slug}", pages.example, refuses=("example.not_found",)),
-    _get("/s/{snippet}.py", pages.raw, refuses=("snippet.not_found",)),
-    _page("/s/{snippet}/embed", pages.embed, query=("theme", "readonly"), refuses=("snippet.not_found",)),
-    _page("/s/{snippet}", pages.snippet, refuses=("snippet.not_found",)),
-    _page("/instances/{id}", pages.instance, query=("at",), refuses=("instance.not_found", "query.invalid")),
-    _page("/compare", compare.view, query=("a", "b"), refuses=("instance.not_found",)),
-    _page("/new", pages.new, query=("source", "params"), refuses=("query.invalid", "body.not_json", *_CODE)),
-    _post("/new", pages.store_new, answer=303, refuses=("body.invalid", "body.not_json", "cross_origin", *_CODE)),
-    _get("/sign-in", sign_in.sign_in, answer=303, query=("token",), open=True, refuses=_SIGN_IN),
-    _post("/api/check", check.check, body=check.CheckBody, refuses=_CODE),
-    _post("/api/snippets", snippets.create, answer=201, body=snippets.SnippetBody, refuses=_CODE),
-    _get("/api/snippets/{snippet}", snippets.get, refuses=("snippet.not_found",)),
+    _get("/examples/{slug}.png", link_previews.example_picture, error_codes=("example.not_found", "too_many", "busy")),
+    _get("/s/{snippet}.png", link_previews.snippet_picture, error_codes=("snippet.not_found", "too_many", "busy")),
+    _page("/examples/{slug}", pages.example, error_codes=("example.not_found",)),
+    _get("/s/{snippet}.py", pages.raw, error_codes=("snippet.not_found",)),
+    _page("/s/{snippet}/embed", pages.embed, query=("theme", "readonly"), error_codes=("snippet.not_found",)),
+    _page("/s/{snippet}", pages.snippet, error_codes=("snippet.not_found",)),
+    _page("/instances/{id}", pages.instance, query=("at",), error_codes=("instance.not_found", "query.invalid")),
+    _page("/compare", compare.view, query=("a", "b"), error_codes=("instance.not_found",)),
+    _page("/new", pages.new, query=("source", "params"), error_codes=("query.invalid", "body.not_json", *_CODE)),
+    _post("/new", pages.store_new, status=303, error_codes=("body.invalid", "body.not_json", "cross_origin", *_CODE)),
+    _get("/sign-in", sign_in.sign_in, status=303, query=("token",), without_start_token=True, error_codes=_SIGN_IN),
+    _post("/api/check", check.check, body=check.CheckBody, error_codes=_CODE),
+    _post("/api/snippets", snippets.create, status=201, body=snippets.SnippetBody, error_codes=_CODE),
+    _get("/api/snippets/{snippet}", snippets.get, error_codes=("snippet.not_found",)),
     _get("/api/examples", snippets.examples),
-    _get("/api/examples/{slug}", snippets.example, refuses=("example.not_found",)),
-    _page("/tenants", tenant_pages.tenants, query=("operator", "after", "limit"), refuses=_OPERATOR),
-    _page("/tenants/{tenant}", tenant_pages.tenant, key=True),
+    _get("/api/examples/{slug}", snippets.example, error_codes=("example.not_found",)),
+    _page("/tenants", tenant_pages.tenants, query=("operator", "after", "limit"), error_codes=_OPERATOR),
+    _page("/tenants/{tenant}", tenant_pages.tenant, tenant_key=True),
     _page(
         "/tenants/{tenant}/instances/{id}",
         tenant_pages.tenant_run,
         query=("at",),
-        key=True,
-        refuses=("instance.not_found", "query.invalid"),
+        tenant_key=True,
+        error_codes=("instance.not_found", "query.invalid"),
     ),
     _post(
         "/api/instances",
         instances.create,
-        answer=201,
+        status=201,
         body=instances.CreateBody,
-        refuses=(
+        error_codes=(
             "instance.invalid_id",
             "instance.already_exists",
             "source.refused",
@@ -158,17 +161,17 @@ CALLS: tuple[Call, ...] = (
             *_CODE,
         ),
     ),
-    _get("/api/statuses", instances.statuses, query=("ids",), refuses=("query.invalid",)),
+    _get("/api/statuses", instances.statuses, query=("ids",), error_codes=("query.invalid",)),
     *OF_INSTANCES,
     _operation("chaos", chaos.start, operations.NoBody, "instance.cannot_run_chaos", "too_many", "busy"),
-    _get(f"{INSTANCE}/chaos", chaos.rows, refuses=("instance.not_found",)),
+    _get(f"{INSTANCE}/chaos", chaos.rows, error_codes=("instance.not_found",)),
     *OF_TENANTS,
-    _get("/healthz", health.healthz, open=True),
-    _get("/readyz", health.readyz, open=True, refuses=("busy",)),
-    _get("/security", files.security, open=True),
-    _get("/metrics", metrics.metrics, open=True, refuses=_OPERATOR),
-    _get("/openapi.json", openapi.document, open=True),
-    _get("/static/{path:path}", files.static, hidden=True, open=True),
-    _get("/favicon.ico", files.icon, hidden=True, open=True),
-    _get("/robots.txt", files.robots, hidden=True, open=True),
+    _get("/healthz", health.healthz, without_start_token=True),
+    _get("/readyz", health.readyz, without_start_token=True, error_codes=("busy",)),
+    _get("/security", files.security, without_start_token=True),
+    _get("/metrics", metrics.metrics, without_start_token=True, error_codes=_OPERATOR),
+    _get("/openapi.json", openapi.document, without_start_token=True),
+    _get("/static/{path:path}", files.static, undocumented=True, without_start_token=True),
+    _get("/favicon.ico", files.icon, undocumented=True, without_start_token=True),
+    _get("/robots.txt", files.robots, undocumented=True, without_start_token=True),
 )

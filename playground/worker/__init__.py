@@ -1,1 +1,1 @@
-"""What runs inside a worker process, beside the tenant's code: standard library only, and trusted by nobody."""
+"""The code that runs in a worker process with the tenant's: standard library only, and not trusted."""

@@ -1,4 +1,4 @@
-"""The `workers` module that tenants import, as in Cloudflare's Python runtime: classes, errors, names of types."""
+"""The `workers` module that tenants import, as in Cloudflare's Python runtime: classes, errors and types."""
 
 import sys
 import types
@@ -11,12 +11,12 @@ from playground.worker.steps import Steps
 
 MODULE = "workers"
 INNER = "workers.workflows"
-# Cloudflare's Python SDK has these for Workers, which do not run here; a file that names one must load all the same.
-OF_WORKERS = (
+# Cloudflare's Python SDK has these for Workers, which do not run here; a file that names one must load nevertheless.
+WORKERS_ONLY = (
     "Blob", "BlobEnding", "BlobValue", "Body", "Context", "FetchKwargs", "FetchResponse", "File", "FormData",
     "FormDataValue", "Headers", "JSBody", "Request", "RequestInitCfProperties",
 )  # fmt: skip
-_ELSEWHERE = (
+_WORKERS_ONLY = (
     "{name} is for Workers, which do not run here: it can be named in an annotation, but not made. "
     "A workflow reaches the world by self.env, in a step."
 )
@@ -26,12 +26,12 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def handler(function: Handler) -> Handler:
-    """Marks a Worker's handler in Cloudflare's runtime; none is called here."""
+    """Marks a Worker's handler in Cloudflare's runtime; here it does nothing."""
     return function
 
 
-def names() -> dict[str, Any]:
-    """What the module has. `WorkflowStep` is the type of `step`, `WorkflowEvent` that of `event`."""
+def module_names() -> dict[str, Any]:
+    """The names of the module. `WorkflowStep` is the type of `step`, `WorkflowEvent` that of `event`."""
     return {
         **{export.__name__: export for export in EXPORTS},
         "WorkflowStep": Steps,
@@ -39,41 +39,41 @@ def names() -> dict[str, Any]:
         "WorkflowStepEvent": Record,
         "WorkflowStepContext": Record,
         "WorkflowStepConfig": dict[str, Any],
-        **{name: _for_annotations(name) for name in OF_WORKERS},
+        **{name: _for_annotations(name) for name in WORKERS_ONLY},
         "handler": handler,
     }
 
 
 def install() -> None:
-    """Make `import workers` and `from workers.workflows import …` work; others are refused with those there are."""
-    given = names()
+    """Make `import workers` and `from workers.workflows import …` work. The error for another name lists the names."""
+    exported = module_names()
     module: Any = types.ModuleType(MODULE, __doc__)
     inner: Any = types.ModuleType(INNER, __doc__)
     for made in (module, inner):
-        made.__dict__.update(given)
-        made.__all__ = list(given)
+        made.__dict__.update(exported)
+        made.__all__ = list(exported)
         made.__path__ = []
     module.workflows = inner
     sys.modules[MODULE], sys.modules[INNER] = module, inner
-    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _Refusing)]
-    sys.meta_path.append(_Refusing(sorted(given)))
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, _UnknownNameFinder)]
+    sys.meta_path.append(_UnknownNameFinder(sorted(exported)))
 
 
-class _Refusing:
-    """Asked for what the module lacks, since `from workers import x` takes any such `x` for a module of a package."""
+class _UnknownNameFinder:
+    """An import finder for names the module lacks: `from workers import x` looks for a submodule `x` then."""
 
-    def __init__(self, there: Sequence[str]) -> None:
-        self._there = ", ".join(there)
+    def __init__(self, exported: Sequence[str]) -> None:
+        self._exported = ", ".join(exported)
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
-        """Raises ImportError for what would stand in our module."""
+        """Raises ImportError for a submodule of our module."""
         module, _, name = fullname.rpartition(".")
         if module in (MODULE, INNER) and not name.startswith("_"):
-            raise ImportError(_MISSING.format(name=name, module=module, there=self._there), name=module)
+            raise ImportError(_MISSING.format(name=name, module=module, there=self._exported), name=module)
 
 
 def _for_annotations(name: str) -> type:
-    def refuse(self: Any, *given: Any, **named: Any) -> None:
-        raise TypeError(_ELSEWHERE.format(name=name))
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
+        raise TypeError(_WORKERS_ONLY.format(name=name))
 
-    return type(name, (), {"__doc__": _ELSEWHERE.format(name=name), "__init__": refuse, "__module__": MODULE})
+    return type(name, (), {"__doc__": _WORKERS_ONLY.format(name=name), "__init__": refuse, "__module__": MODULE})

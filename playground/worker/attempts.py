@@ -1,16 +1,14 @@
-"""The `do`s that are under way: each announced, its attempts made, and what came of them sent.
+"""Running `do` steps in the worker: announce the step, run its attempts, send each attempt's result or error.
 
-A new one is announced and its callback runs without waiting; the await in the tenant's code goes on when the commit is
-acknowledged and its turn has come (replay.py). Whether there is another attempt, when, and when one is late, is decided
-on the trusted side.
+A new step is announced and its callback starts at once, without waiting for a reply. The await in the tenant's code
+returns when the commit is acknowledged and the step's turn has come (replay.py). The trusted side decides whether there
+is another attempt, when it starts, and when an attempt has timed out; the worker computes the delay before the next
+attempt only where the step's config has a delay function, which is tenant code.
 
-What a person has broken, inside: a first attempt begins without asking, so what is to become of it has to be known
-here.
-
-The worker claims a break when it announces such an attempt; the trusted side checks the claim and decides what is
-written (`playground/engine/execution/faults.py`). Of later attempts it says so itself.
-
-The delay before the next attempt of a step, where the tenant computes it.
+Breaks are faults that a person injects into a step. A first attempt starts without asking, so the worker has to know
+the breaks beforehand. It claims one when it announces the attempt; the trusted side checks the claim and decides what
+is written to the journal (`playground/engine/execution/faults.py`). For later attempts the trusted side sends the break
+with the order to run.
 """
 
 import asyncio
@@ -19,6 +17,7 @@ import inspect
 import traceback
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from playground.worker import failures
@@ -36,28 +35,26 @@ from playground.workflows import breaks, durations, values
 from playground.workflows.errors import NotSerialisable, TooLarge
 from playground.workflows.step_config import StepConfig
 
-__all__ = ["Attempts", "Do", "Report"]
-
 
 class Breaks:
     """The breaks of this execution.
 
-    What has been claimed here is counted here: a list on its way does not know of it yet.
+    Claims are counted here, since a list of breaks that is still on its way does not include them yet.
     """
 
-    def __init__(self, given: Iterable[breaks.Break]) -> None:
+    def __init__(self, active: Iterable[breaks.Break]) -> None:
         self._claimed: Counter[int] = Counter()
-        self.update(given)
+        self.replace_breaks(active)
 
-    def update(self, given: Iterable[breaks.Break]) -> None:
-        """Take the breaks as they are now; `left` in them is without what was claimed here."""
-        self._given = list(given)
+    def replace_breaks(self, active: Iterable[breaks.Break]) -> None:
+        """Replace the active breaks; their `left` does not include the claims made here."""
+        self._breaks = list(active)
 
-    def take(self, name: str, count: int) -> breaks.Break | None:
-        """The break that the first attempt of a step falls under, which is used once more."""
-        if not self._given:
+    def claim_break(self, name: str, count: int) -> breaks.Break | None:
+        """Claim the break that applies to the first attempt of a step, or None."""
+        if not self._breaks:
             return None
-        left = [{**each, "left": each["left"] - self._claimed[each["id"]]} for each in self._given]
+        left = [{**each, "left": each["left"] - self._claimed[each["id"]]} for each in self._breaks]
         found = breaks.find_break(left, name, count)
         if found is not None:
             self._claimed[found["id"]] += 1
@@ -65,10 +62,10 @@ class Breaks:
 
 
 async def injected_outcome(broken: Mapping[str, Any], call: Callable[[], Any], timeout: int) -> Any:
-    """Do what a break says in place of an attempt: `call` is the attempt, `timeout` the step's own in milliseconds.
+    """Apply a break in place of an attempt: `call` runs the attempt, `timeout` is the step's in milliseconds.
 
     Raises:
-        InjectedError, WorkflowTimeoutError: that is what the break is for.
+        InjectedError, WorkflowTimeoutError: the faults that a break injects.
     """
     how = broken["how"]
     if how == breaks.FAIL:
@@ -82,11 +79,14 @@ async def injected_outcome(broken: Mapping[str, Any], call: Callable[[], Any], t
     return await result if inspect.isawaitable(result) else result
 
 
-async def computed(function: Callable[..., Any], key: tuple[str, str, int], info: Record, seconds: float) -> int:
-    """Milliseconds, by the `function` of a step's config, which is given `info` and may take so many seconds.
+async def compute_delay(function: Callable[..., Any], key: tuple[str, str, int], info: Record, seconds: float) -> int:
+    """Milliseconds until the next attempt, from the step's delay function called with `info`.
+
+    Args:
+        seconds: how long the function may take.
 
     Raises:
-        NonRetryableDelayError: it failed, was late, or gave no duration.
+        NonRetryableDelayError: it failed, timed out or returned no duration.
     """
     where = f'The delay function for step "{label_of(key)}"'
     try:
@@ -107,20 +107,37 @@ async def computed(function: Callable[..., Any], key: tuple[str, str, int], info
         ) from None
 
 
-Report = Callable[[Key, BaseException], None]  # told of a step that failed though nothing awaits it
-QUICK_SECONDS = 0.0005  # a step that took less is not announced by itself when it is run again
-_SETTLE = 4  # turns of the loop in which a task that was just made comes to its step
+OnUnawaitedError = Callable[[Key, BaseException], None]  # called when a step failed that nothing awaits
+QUICK_SECONDS = 0.0005  # a step that took less is not flushed on its own when it is announced again
+_SETTLING_TURNS = 4  # turns of the event loop within which a new task reaches its first step
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionContext:
+    """What the steps of one execution share.
+
+    `limits` are those of the start frame, `epoch_ms` is the trusted side's clock, `on_unawaited_error` reports a failed
+    step that nothing awaits.
+    """
+
+    channel: Channel
+    replay: Replay
+    history: History
+    limits: Mapping[str, Any]
+    on_unawaited_error: OnUnawaitedError
+    epoch_ms: Callable[[], int]
 
 
 class Do:
-    """One `do`, from its call to its end.
+    """One `do` step, from its call to its end.
 
-    `task` makes its attempts; `waiting` is what the caller waits for. `rollback` configures its handler.
+    `task` runs its attempts; the caller awaits `waiting`. `rollback` is the config of its rollback handler.
     """
 
     __slots__ = (
-        "abandoned", "attempt", "began", "begun", "broken", "callback", "clock", "config", "context", "error", "key",
-        "last", "line", "output", "owed", "reply", "rollback", "task", "timeout", "waiting",
+        "abandoned", "attempt", "attempt_started", "callback", "called_at", "config", "context", "error", "in_journal",
+        "injected_break", "is_last_attempt", "key", "line", "output", "reply", "rollback", "running", "task", "timeout",
+        "unacknowledged", "waiting",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -136,73 +153,67 @@ class Do:
         line: int | None,
     ) -> None:
         self.key, self.callback, self.config, self.rollback, self.line = key, callback, config, rollback, line
-        self.begun = False  # an earlier execution has announced it
-        self.clock = 0  # when it was called, on the workflow's clock
+        self.in_journal = False  # an earlier execution has announced it
+        self.called_at = 0  # microseconds on the workflow's clock
         self.attempt = 0
-        self.began = 0.0  # when the attempt did, in seconds of the machine's clock
+        self.running = False  # an attempt has started and its end is not sent
+        self.attempt_started = 0.0  # seconds of the machine's clock
         self.reply: asyncio.Future[Any] | None = None
         self.error: BaseException | None = None
         self.timeout: str | None = None
         self.abandoned = False
         self.output: Any = None
-        self.last = config.limit == 0
-        self.owed = False
-        self.broken: Mapping[str, Any] | None = None  # the break that its attempt falls under
+        self.is_last_attempt = config.limit == 0
+        self.unacknowledged = False
+        self.injected_break: Mapping[str, Any] | None = None  # applies to the current attempt
 
 
 class Attempts:
-    """Runs the `do`s of one execution. Nothing new begins before `not_held` returns."""
+    """Runs the `do` steps of one execution. No new step starts before `wait_while_paused` returns."""
 
-    def __init__(
-        self,
-        channel: Channel,
-        replay: Replay,
-        history: History,
-        limits: Mapping[str, Any],
-        report: Report,
-        not_held: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._channel, self._replay, self._history, self._limits = channel, replay, history, limits
-        self._report, self._not_held = report, not_held
+    def __init__(self, context: ExecutionContext, wait_while_paused: Callable[[], Awaitable[None]]) -> None:
+        self._channel, self._replay, self._history = context.channel, context.replay, context.history
+        self._limits, self._on_unawaited_error = context.limits, context.on_unawaited_error
+        self._wait_while_paused = wait_while_paused
         self._open: dict[Key, Do] = {}
-        self._none_open: asyncio.Future[None] | None = None  # what waits until there are none
+        self._none_open: asyncio.Future[None] | None = None  # resolved once no step is open
         self.breaks = Breaks(())
-        self.runs_ahead = False  # the code goes on before its results are durable
-        self._quick: dict[int | None, bool] = {}  # by the line of a step, whether its last attempt took no time
+        self.runs_ahead = False  # the code continues before its results are durable (the output gate)
+        self._quick: dict[int | None, bool] = {}  # by a step's line: whether its last attempt was quick
 
-    async def run(self, do: Do) -> Outcome:
-        """What becomes of a step, at its turn after it is committed.
+    async def run_step(self, do: Do) -> Outcome:
+        """Run a step and wait for its outcome, which comes at the step's turn after the commit.
 
-        Whoever is cancelled while waiting for it leaves it running.
+        Cancelling the caller leaves the step running.
         """
         key = do.key
-        before = self._open.get(key)
-        if before is not None:  # inside a step whose earlier attempt began it
-            return await asyncio.shield(before.waiting)
-        do.waiting = self._expect(key)
-        do.context, do.clock = context_of(key), self._replay.seen_clock()
+        earlier = self._open.get(key)
+        if earlier is not None:  # nested in a step whose earlier attempt started it
+            return await asyncio.shield(earlier.waiting)
+        do.waiting = self._outcome_future(key)
+        do.context, do.called_at = context_of(key), self._replay.observed_clock()
         self._open[key] = do
         if self._replay.live or parent_of(key) is not None:
-            self._begin(do)
+            self._start_task(do)
         else:
-            self._replay.when_live(lambda: self._begin(do))
+            self._replay.when_live(lambda: self._start_task(do))
         try:
             outcome = await do.waiting
         except asyncio.CancelledError:
             if do.waiting.cancelled() and not do.abandoned:
-                do.waiting = self._expect(key)
-                do.waiting.add_done_callback(lambda waiting: self._close_unseen(do, waiting))
+                do.waiting = self._outcome_future(key)
+                do.waiting.add_done_callback(lambda waiting: self._close_unobserved(do, waiting))
             else:
                 self._close(do)
             raise
         self._close(do)
         return outcome
 
-    def _expect(self, key: Key) -> "asyncio.Future[Outcome]":
-        return self._replay.expect(key) if parent_of(key) is None else asyncio.get_running_loop().create_future()
+    def _outcome_future(self, key: Key) -> "asyncio.Future[Outcome]":
+        return self._replay.result_future(key) if parent_of(key) is None else asyncio.get_running_loop().create_future()
 
-    def reply(self, key: Key, frame: Mapping[str, Any]) -> None:
-        """Take a frame that answers a step."""
+    def handle_frame(self, key: Key, frame: Mapping[str, Any]) -> None:
+        """Handle a frame that belongs to an open step; one for a closed step is ignored."""
         do = self._open.get(key)
         if do is None:
             return
@@ -214,23 +225,23 @@ class Attempts:
                 do.timeout = frame["message"]
                 do.task.cancel()
         elif op == "ok":
-            self._over(do, {"status": COMPLETED, "value": do.output}, frame)
+            self._deliver_outcome(do, {"status": COMPLETED, "value": do.output}, frame)
         elif op == "error":
-            self._over(do, {"status": ERRORED, "error": frame["error"]}, frame)
+            self._deliver_outcome(do, {"status": ERRORED, "error": frame["error"]}, frame)
         elif do.reply is not None and not do.reply.done():
             do.reply.set_result(frame)
 
-    def is_late(self, key: Key) -> bool:
-        """Whether the attempt of a step has timed out, and its callback is being cancelled."""
+    def has_timed_out(self, key: Key) -> bool:
+        """Whether the current attempt of a step has timed out, so that its callback is being cancelled."""
         do = self._open.get(key)
         return do is not None and do.timeout is not None
 
-    async def finish(self, loop: Loop) -> None:
-        """Wait for those that were started and never awaited."""
+    async def wait_until_done(self, loop: Loop) -> None:
+        """Wait for the steps that were started and never awaited."""
         await self._replay.until_live()
         while True:
-            for _ in range(_SETTLE):
-                if not loop.has_more:
+            for _ in range(_SETTLING_TURNS):
+                if not loop.has_ready_callbacks:
                     break
                 await asyncio.sleep(0)
             if not self._open:
@@ -238,8 +249,8 @@ class Attempts:
             self._none_open = loop.create_future()
             await self._none_open
 
-    async def abandon(self) -> None:
-        """Cancel the callbacks still running: `run` has failed, and nothing waits for them."""
+    async def cancel_all(self) -> None:
+        """Cancel the callbacks that still run: the workflow has failed, and nothing waits for them."""
         for do in list(self._open.values()):
             do.abandoned = True
             self._close(do)
@@ -248,57 +259,63 @@ class Attempts:
                 do.task.cancel()
         await asyncio.sleep(0)
 
-    def _begin(self, do: Do) -> None:
+    def _start_task(self, do: Do) -> None:
         if do.abandoned:
             return
-        do.task = asyncio.get_running_loop().create_task(self._live(do), context=do.context)
-        do.task.add_done_callback(lambda task: self._lived(do, task), context=do.context)
+        do.task = asyncio.get_running_loop().create_task(self._make_attempts(do), context=do.context)
+        do.task.add_done_callback(lambda task: self._on_task_done(do, task), context=do.context)
 
-    async def _live(self, do: Do) -> None:
-        """Make attempts until the trusted side says that the step is over."""
-        if do.begun:
+    async def _make_attempts(self, do: Do) -> None:
+        """Run attempts until the trusted side ends the step."""
+        if do.in_journal:
             self._post(do, {"op": "resume"})
-            await self._take_run(do)
+            await self._wait_for_next_attempt(do)
         else:
-            await self._not_held()
+            await self._wait_while_paused()
             do.attempt = 1
-            do.broken = self.breaks.take(do.key[1], do.key[2]) if parent_of(do.key) is None else None
+            do.injected_break = self.breaks.claim_break(do.key[1], do.key[2]) if parent_of(do.key) is None else None
             self._announce(do)
-        while not await self._attempt(do):
-            await self._take_run(do)
+        while not await self._run_attempt(do):
+            await self._wait_for_next_attempt(do)
 
-    def _lived(self, do: Do, task: asyncio.Task[None]) -> None:
+    def _on_task_done(self, do: Do, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and task.exception() is not None and not do.waiting.done():
-            do.waiting.set_exception(task.exception())  # type: ignore[arg-type] # a fault of ours
+            do.waiting.set_exception(task.exception())  # type: ignore[arg-type] # a bug of the worker
 
-    def _over(self, do: Do, outcome: dict[str, Any], frame: Mapping[str, Any]) -> None:
+    def _deliver_outcome(self, do: Do, outcome: dict[str, Any], frame: Mapping[str, Any]) -> None:
         if do.reply is not None:
             do.reply.cancel()
         if parent_of(do.key) is None:
-            self._replay.arrive(do.key, outcome, frame.get("clock"))
+            self._replay.receive_result(do.key, outcome, frame.get("clock"))
         else:
-            self._history.remember(do.key, outcome)
+            self._history.store_outcome(do.key, outcome)
             if not do.waiting.done():
                 do.waiting.set_result(outcome)
 
-    def _close_unseen(self, do: Do, waiting: asyncio.Future[Outcome]) -> None:
-        """A step is over whose caller was cancelled."""
+    def _close_unobserved(self, do: Do, waiting: asyncio.Future[Outcome]) -> None:
+        """Close a step whose caller was cancelled; report its error, which nothing else will see."""
         self._close(do)
         if not waiting.cancelled() and waiting.exception() is None and waiting.result()["status"] == ERRORED:
-            self._report(do.key, failures.rebuild(waiting.result()["error"], None))
+            self._on_unawaited_error(do.key, failures.rebuild(waiting.result()["error"], None))
 
     def _close(self, do: Do) -> None:
-        """The code has what became of the step, or nobody ever will."""
+        """Forget a step: its outcome was delivered, or never will be."""
         if self._open.pop(do.key, None) is None:
             return
-        self._channel.owed -= do.owed
+        self._channel.unacknowledged -= do.unacknowledged
         if not self._open and self._none_open is not None and not self._none_open.done():
             self._none_open.set_result(None)
 
     def _announce(self, do: Do) -> None:
         rollback = do.rollback.as_json() if do.rollback is not None else None
-        frame = {"op": "do", "config": do.config.as_json(), "line": do.line, "rollback": rollback, "clock": do.clock}
-        self._post(do, frame if do.broken is None else {**frame, "broken": do.broken["id"]})
+        frame = {
+            "op": "do",
+            "config": do.config.as_json(),
+            "line": do.line,
+            "rollback": rollback,
+            "clock": do.called_at,
+        }
+        self._post(do, frame if do.injected_break is None else {**frame, "broken": do.injected_break["id"]})
         if self.runs_ahead and self._quick.get(do.line):
             self._channel.flush_old(AHEAD_SECONDS)
         else:
@@ -308,29 +325,31 @@ class Attempts:
         frame["step"], frame["attempt"] = do.key, do.attempt
         self._channel.post(frame)
 
-    async def _take_run(self, do: Do) -> None:
+    async def _wait_for_next_attempt(self, do: Do) -> None:
         do.reply = asyncio.get_running_loop().create_future()
         try:
             reply: Mapping[str, Any] = await do.reply
         finally:
             do.reply = None
-        self._replay.owe_no_more(do.key)
-        do.attempt, do.last, do.error, do.timeout = reply["attempt"], reply["last"], None, None
-        do.broken = reply.get("broken")
+        self._replay.release_clock(do.key)
+        do.attempt, do.is_last_attempt, do.error, do.timeout = reply["attempt"], reply["last"], None, None
+        do.injected_break = reply.get("broken")
 
-    async def _attempt(self, do: Do) -> bool:
-        """Run the callback and send what came of it; whether that is a result."""
-        self._history.begin_attempt(do.key)
-        do.began = _machine_time()
+    async def _run_attempt(self, do: Do) -> bool:
+        """Run the callback once and send its result or error. True when it ended with a result."""
+        assert not do.running, "a step has at most one open attempt"
+        do.running = True
+        self._history.reset_counts(do.key)
+        do.attempt_started = _monotonic_time()
         try:
-            ctx = context(do.key, do.attempt, do.config)
-            if do.broken is None:
+            ctx = step_context(do.key, do.attempt, do.config)
+            if do.injected_break is None:
                 result = do.callback(ctx)
             else:
-                result = injected_outcome(do.broken, lambda: do.callback(ctx), do.config.timeout)
+                result = injected_outcome(do.injected_break, lambda: do.callback(ctx), do.config.timeout)
             if inspect.isawaitable(result):
                 result = await result
-            do.output = stored(result, f'result of step "{do.key[1]}"', self._limits["value_bytes"])
+            do.output = encode_value(result, f'result of step "{do.key[1]}"', self._limits["value_bytes"])
         except GeneratorExit:
             raise
         except asyncio.CancelledError as cancelled:
@@ -339,77 +358,82 @@ class Attempts:
             while do.task.cancelling():
                 do.task.uncancel()
             if do.timeout is None:  # the callback's own, of a task that it cancelled
-                await self._failed(do, cancelled)
+                await self._send_failure(do, cancelled)
             else:
-                await self._failed(do, WorkflowTimeoutError(do.timeout).with_traceback(cancelled.__traceback__))
+                await self._send_failure(do, WorkflowTimeoutError(do.timeout).with_traceback(cancelled.__traceback__))
         except BaseException as error:  # noqa: BLE001 - SystemExit too: it ends the attempt, not the worker
-            await self._failed(do, error)
+            await self._send_failure(do, error)
         else:
-            self._quick[do.line] = _machine_time() - do.began < QUICK_SECONDS
+            self._quick[do.line] = _monotonic_time() - do.attempt_started < QUICK_SECONDS
             if self.runs_ahead and do.timeout is None:  # else the trusted side has given the attempt up
                 clock = self._send_end(do, {"op": "done", "value": do.output, "ahead": True}, final=False)
-                self._over(do, {"status": COMPLETED, "value": do.output}, {"clock": clock})
+                self._deliver_outcome(do, {"status": COMPLETED, "value": do.output}, {"clock": clock})
                 return True
             self._send_end(do, {"op": "done", "value": do.output}, final=True)
-            do.owed = do.key in self._open  # else it was abandoned, and would not be cancelled
-            self._channel.owed += do.owed
+            do.unacknowledged = do.key in self._open  # else it was abandoned, and would not be cancelled
+            self._channel.unacknowledged += do.unacknowledged
             return True
         return False
 
-    async def _failed(self, do: Do, error: BaseException) -> None:
+    async def _send_failure(self, do: Do, error: BaseException) -> None:
         if isinstance(error, MemoryError):
-            traceback.clear_frames(error.__traceback__)  # what filled the memory hangs from there
+            traceback.clear_frames(error.__traceback__)  # they refer to what filled the memory
         do.error = error
-        took = _machine_time() - do.began
-        frame, do.error = await failure(do.key, do.attempt, do.config, error, self._limits, last=do.last)
+        took = _monotonic_time() - do.attempt_started
+        frame, do.error = await failure_frame(
+            do.key, do.attempt, do.config, error, self._limits, last=do.is_last_attempt
+        )
         if frame["error"].get("line") is None:
-            # No line of the tenant's raised it, as for a result that can't be stored: its step did.
+            # No line of tenant code raised it, as for a result that can't be stored: use the line of the step.
             frame["error"]["line"] = do.line
-        self._send_end(do, frame, final=do.last or not frame["retryable"], took=took)
+        self._send_end(do, frame, final=do.is_last_attempt or not frame["retryable"], took=took)
 
     def _send_end(self, do: Do, frame: dict[str, Any], *, final: bool, took: float | None = None) -> int:
-        """Send how an attempt ended; a `final` one ends its step, which the workflow's clock waits for.
+        """Send the end of an attempt. A `final` one ends its step, and holds the workflow's clock until acknowledged.
 
-        Gives when, on the workflow's clock.
+        Returns its time on the workflow's clock, in microseconds.
         """
-        took = _machine_time() - do.began if took is None else took
+        assert do.running, "the end of an attempt is sent once"
+        do.running = False
+        took = _monotonic_time() - do.attempt_started if took is None else took
         waited_for = final and parent_of(do.key) is None and do.key in self._open
         frame["took"] = max(0, round(took * MICROSECONDS))
-        clock = frame["clock"] = self._replay.owe(do.key) if waited_for else self._replay.clock()
+        clock = frame["clock"] = self._replay.hold_clock(do.key) if waited_for else self._replay.clock()
         self._post(do, frame)
         return clock
 
 
-def _machine_time() -> float:
+def _monotonic_time() -> float:
     loop: Any = asyncio.get_running_loop()
-    seconds: float = loop.real()
+    seconds: float = loop.machine_time()
     return seconds
 
 
-def context(key: Key, attempt: int, config: StepConfig) -> Record:
+def step_context(key: Key, attempt: int, config: StepConfig) -> Record:
     """The `ctx` of a callback: a fresh copy, so that changing it changes nothing."""
     return Record(step=Record(name=key[1], count=key[2]), attempt=attempt, config=config.as_json())
 
 
-async def failure(
+async def failure_frame(
     key: Key, attempt: int, config: StepConfig, error: BaseException, limits: Mapping[str, Any], *, last: bool
 ) -> tuple[dict[str, Any], BaseException]:
-    """What is sent of a failed attempt of a step, or of its rollback handler, and its error: that of the delay
-    function, where that fails.
+    """The frame for a failed attempt of a step or of its rollback handler, and the error that it carries.
+
+    That is the delay function's error where the delay function fails.
     """
     frame: dict[str, Any] = {"op": "fail", "error": failures.describe(error), "retryable": failures.retryable(error)}
     if frame["retryable"] and not last and config.delay_function is not None:
         try:
-            info = Record(ctx=context(key, attempt, config), error=error)
-            frame["delay"] = await computed(config.delay_function, key, info, limits["delay_function_ms"] / 1000)
+            info = Record(ctx=step_context(key, attempt, config), error=error)
+            frame["delay"] = await compute_delay(config.delay_function, key, info, limits["delay_function_ms"] / 1000)
         except NonRetryableDelayError as refused:
             frame.update(error=failures.describe(refused), retryable=False)
             return frame, refused
     return frame, error
 
 
-def stored(value: Any, what: str, most: int) -> Any:
-    """The stored form of a `what` of at most `most` bytes. Raises NotSerialisableError when it can't be stored."""
+def encode_value(value: Any, what: str, most: int) -> Any:
+    """Encode a value for the journal, in at most `most` bytes; errors name it `what`. Raises NotSerialisableError."""
     try:
         return values.encode_bounded(value, what, most)
     except NotSerialisable as refused:

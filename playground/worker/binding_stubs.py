@@ -1,5 +1,6 @@
-"""`self.env`: host objects by name. A call goes over the channel,
-runs on the trusted side and comes back as a value.
+"""`self.env`: stubs of the host objects, by name.
+
+A call is sent over the channel, runs on the trusted side and returns a value.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from playground.workflows.errors import NotSerialisable, TooLarge
 
 
 class Binding:
-    """One host object: its methods are coroutine functions that take and give storable values."""
+    """The stub of one host object: its methods are coroutine functions that take and return storable values."""
 
     def __init__(self, name: str, methods: Mapping[str, Any], call: Callable[..., Coroutine[Any, Any, Any]]) -> None:
         self._name, self._methods, self._call = name, methods, call
@@ -34,43 +35,43 @@ class Binding:
 
 
 class Instance:
-    """A handle of an instance, as `env.WORKFLOWS` gives it."""
+    """A handle of an instance, as the methods of `env.WORKFLOWS` return it."""
 
     def __init__(self, id: str, ask: Callable[..., Coroutine[Any, Any, Any]]) -> None:
-        self.id, self._ask = id, ask
+        self.id, self._call_method = id, ask
 
     def __repr__(self) -> str:
         return f"<instance {self.id}>"
 
     async def status(self) -> Record:
-        """How it stands: status, output, error, rollback."""
-        return Record(await self._ask("status", self.id))
+        """Its status, output, error and rollback."""
+        return Record(await self._call_method("status", self.id))
 
     async def pause(self) -> None:
         """Start no new step; stop timers and keep what remains of them."""
-        await self._ask("pause", self.id)
+        await self._call_method("pause", self.id)
 
     async def resume(self) -> None:
         """Go on after a pause."""
-        await self._ask("resume", self.id)
+        await self._call_method("resume", self.id)
 
     async def terminate(self, rollback: bool = False) -> None:
         """End it, with `rollback` after the handlers of its steps."""
-        await self._ask("terminate", self.id, rollback=rollback)
+        await self._call_method("terminate", self.id, rollback=rollback)
 
     async def restart(self, from_step: Any = None) -> None:
         """Run it again, from the start or from a step: `{"name", "count": 1, "kind": "do"}`."""
-        await self._ask("restart", self.id, from_step)
+        await self._call_method("restart", self.id, from_step)
 
     async def send_event(self, type: Any, payload: Any = None) -> None:
         """Send it an event; `{"type", "payload"}` does too."""
         if isinstance(type, Mapping):
             type, payload = type.get("type"), type.get("payload")
-        await self._ask("send_event", self.id, type, payload)
+        await self._call_method("send_event", self.id, type, payload)
 
 
 class Batch(list[Any]):
-    """The instances that a `create_batch` made; `refused` are the entries left out, each with index, id and code."""
+    """The instances that `create_batch` started; `refused` are the entries left out, each with index, id and code."""
 
     refused: tuple[Record, ...] = ()
 
@@ -90,49 +91,49 @@ class Workflow:
         """
         if isinstance(id, Mapping):
             id, params = id.get("id"), id.get("params", params)
-        return Instance(await self._ask("create", id, params), self._ask)
+        return Instance(await self._call_method("create", id, params), self._call_method)
 
     async def create_batch(self, batch: Any) -> Batch:
         """Start 1 to 100 instances, each given as `{"id", "params"}`, both optional."""
-        answer = await self._ask("create_batch", list(batch))
-        made = Batch(Instance(id, self._ask) for id in answer["ids"])
-        made.refused = tuple(Record(entry) for entry in answer["refused"])
+        response = await self._call_method("create_batch", list(batch))
+        made = Batch(Instance(id, self._call_method) for id in response["ids"])
+        made.refused = tuple(Record(entry) for entry in response["refused"])
         return made
 
     async def get(self, id: str) -> Instance:
         """The instance of this id."""
-        return Instance(await self._ask("get", id), self._ask)
+        return Instance(await self._call_method("get", id), self._call_method)
 
-    def _ask(self, method: str, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    def _call_method(self, method: str, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         return self._call(self._name, method, args, kwargs)
 
 
 class Bindings:
-    """The calls under way."""
+    """Sends calls of bindings and hands each response to its caller."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._calls: dict[int, asyncio.Future[Any]] = {}
-        self._last = 0
-        self._outside: set[int] = set()  # those that the workflow's own code made
+        self._last_call = 0
+        self._outside_steps: set[int] = set()  # calls made by the workflow's own code
 
-    def waited_for(self) -> bool:
-        """Whether the workflow's own code, outside of steps, waits for an answer."""
-        return bool(self._outside)
+    def workflow_is_waiting(self) -> bool:
+        """Whether the workflow's own code, outside of steps, waits for a response."""
+        return bool(self._outside_steps)
 
-    def environment(self, given: Mapping[str, Any]) -> Environment:
-        """`env` from what the start frame says of it: bindings by their methods, everything else a plain value."""
-        return Environment({name: self._entry(name, entry) for name, entry in given.items()})
+    def environment(self, entries: Mapping[str, Any]) -> Environment:
+        """`self.env` from the entries of the start frame: a stub where an entry lists methods, else a plain value."""
+        return Environment({name: self._binding_or_value(name, entry) for name, entry in entries.items()})
 
-    def _entry(self, name: str, entry: Mapping[str, Any]) -> Any:
+    def _binding_or_value(self, name: str, entry: Mapping[str, Any]) -> Any:
         if "workflow" in entry:
             return Workflow(name, self._call)
         return Binding(name, entry["methods"], self._call) if "methods" in entry else values.decode(entry["value"])
 
-    def answer(self, frame: Mapping[str, Any]) -> None:
-        """Take the answer to a call."""
+    def handle_response(self, frame: Mapping[str, Any]) -> None:
+        """Resolve the call that a response frame belongs to."""
         future = self._calls.pop(frame["call"], None)
-        self._outside.discard(frame["call"])
+        self._outside_steps.discard(frame["call"])
         if future is None or future.done():
             return
         if frame.get("error"):
@@ -143,15 +144,15 @@ class Bindings:
             future.set_result(frame["value"])
 
     async def _call(self, binding: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._last += 1
-        call = self._last
+        self._last_call += 1
+        call = self._last_call
         frame = {
             "op": "call",
             "call": call,
             "binding": binding,
             "method": method,
-            "args": self._encoded(list(args), binding, method),
-            "kwargs": {name: self._encoded(value, binding, method) for name, value in kwargs.items()},
+            "args": self._encode_arguments(list(args), binding, method),
+            "kwargs": {name: self._encode_arguments(value, binding, method) for name, value in kwargs.items()},
         }
         try:
             values.check_size(
@@ -163,12 +164,12 @@ class Bindings:
         if step is not None:
             frame["step"] = step
         else:
-            self._outside.add(call)
+            self._outside_steps.add(call)
         self._calls[call] = asyncio.get_running_loop().create_future()
         self._channel.post(frame)
         return values.decode(await self._calls[call])
 
-    def _encoded(self, value: Any, binding: str, method: str) -> Any:
+    def _encode_arguments(self, value: Any, binding: str, method: str) -> Any:
         try:
             return values.encode(value)
         except NotSerialisable as refused:

@@ -1,7 +1,8 @@
-"""Whose code runs: the workflow's own, the callback of a step, or the worker's machinery. Every task and timer inherits
-it.
+"""Which code runs now (the workflow's own, the callback of a step, or the worker's machinery), and the records that it
+is passed.
 
-Mappings whose keys are also attributes: the workflow's event, a step's context, a received event.
+Which code runs is a context variable, so that every task and timer inherits it. A record is a dict whose keys are also
+attributes: the workflow's event, a step's context, a received event, `self.env`.
 """
 
 import contextvars
@@ -22,7 +23,7 @@ class Record(dict[str, Any]):
 
 
 class Environment(Record):
-    """`self.env`: bindings by name. One that is not there is told with those that are."""
+    """`self.env`: bindings by name. The error for a missing name lists the names there are."""
 
     def __getattr__(self, name: str) -> Any:
         if name in self:
@@ -35,22 +36,22 @@ class Environment(Record):
         )
 
 
-def moment(milliseconds: int) -> datetime:
+def utc_datetime(milliseconds: int) -> datetime:
     """The aware datetime of epoch milliseconds."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 Key = tuple[Any, ...]
-"""A step: (kind, name, count), and the key of the step in whose callback it was called, where there is one."""
+"""The key of a step: (kind, name, count), and the key of the step in whose callback it was called, if any."""
 
-OUTSIDE: Key = ("", "", 0)  # the machinery: the event loop's own turns, and what the channel brings
+MACHINERY: Key = ("", "", 0)  # the worker's own code: the event loop and the handlers of frames
 current_step: contextvars.ContextVar[Key | None] = contextvars.ContextVar("current_step", default=None)
 
 
 def step_of_caller() -> Key | None:
     """The step whose callback calls, or None outside of steps."""
     step = current_step.get()
-    return None if step is OUTSIDE else step
+    return None if step is MACHINERY else step
 
 
 def context_of(step: Key | None) -> contextvars.Context:
@@ -60,10 +61,10 @@ def context_of(step: Key | None) -> contextvars.Context:
     return context
 
 
-def as_key(step: Any) -> Key:
-    """The key of a step that came as JSON."""
+def parse_key(step: Any) -> Key:
+    """The key of a step from its JSON form."""
     kind, name, count, *parent = step
-    return (kind, name, count, as_key(parent[0])) if parent and parent[0] is not None else (kind, name, count)
+    return (kind, name, count, parse_key(parent[0])) if parent and parent[0] is not None else (kind, name, count)
 
 
 def parent_of(key: Key) -> Key | None:
@@ -72,5 +73,5 @@ def parent_of(key: Key) -> Key | None:
 
 
 def label_of(key: Key) -> str:
-    """What people call a step: its count is said from the second on, as on the page."""
+    """A step's name for people: its count is appended from the second on, as on the page."""
     return f"{key[1]}-{key[2]}" if key[2] > 1 else str(key[1])

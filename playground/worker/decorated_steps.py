@@ -1,11 +1,10 @@
-"""Functions made steps by `@step.do(...)`: which other steps they depend on, and what each call of them runs.
+"""Functions decorated with `@step.do(...)`: their dependencies on other steps, and what a call of one runs.
 
-A parameter is a dependency, found by the name of a function or of a step. Which one is meant is fixed when the function
-is decorated, so that branches that decorate the same names do not see each other's: the one in the scope that decorates
-it (its own locals, then the same task), else the last one of that name then, else one that is decorated later. A
-dependency's result is reused; a call runs the step again, with the next count.
-
-What a callback asks for by the names of its parameters: the step context, and results of earlier decorated steps.
+A callback declares what it needs by the names of its parameters: `ctx` is the step context, any other name is a
+dependency, the name of a decorated function or of its step. Which one is meant is fixed when the function is decorated,
+so that branches that decorate the same names do not see each other's: first one in the decorating scope (its locals,
+then the same task), else the last one of that name so far, else one that is decorated later. A dependency's result is
+reused; a call runs the step again, with the next count.
 """
 
 import asyncio
@@ -24,7 +23,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def parameter_names(callback: Callable[..., Any]) -> list[str]:
-    """The parameters that a callback may be given by name, but for the step context."""
+    """The parameters that may be passed by name, except the step context."""
     return [
         parameter.name for parameter in _parameters(callback) if parameter.kind in _BY_NAME and parameter.name != CTX
     ]
@@ -33,7 +32,7 @@ def parameter_names(callback: Callable[..., Any]) -> list[str]:
 def wanted_parameters(
     callback: Callable[..., Any], known: Callable[[str], bool], positional: int = 0
 ) -> tuple[list[str], bool]:
-    """The dependencies a decorated callback names, in order, and whether it takes the step context.
+    """The dependencies that a decorated callback names, in order, and whether it takes the step context.
 
     The first `positional` parameters are filled by a legacy `depends` list. A parameter with a default keeps it.
 
@@ -53,19 +52,19 @@ def wanted_parameters(
     return names, takes_ctx
 
 
-def given_context(callback: Callable[..., Any]) -> Callable[[Any], Any]:
-    """A callback of the direct form as a function of the step context: given to it first, as `ctx=`, or not at all."""
+def taking_context(callback: Callable[..., Any]) -> Callable[[Any], Any]:
+    """A callback of the direct form as a function of the step context: passed first, as `ctx=`, or not at all."""
     code = callback.__code__ if type(callback) is types.FunctionType and not hasattr(callback, "__wrapped__") else None
     if code is not None and code.co_argcount == 0 and code.co_kwonlyargcount == 0:
-        return lambda ctx: callback()  # the usual case, told without making a signature
+        return lambda ctx: callback()  # the usual case, decided without computing a signature
     parameters = _parameters(callback)
-    first = bool(parameters) and parameters[0].kind in _POSITIONAL and _wants(parameters[0])
+    first = bool(parameters) and parameters[0].kind in _POSITIONAL and _takes_context(parameters[0])
     if any(one.name == CTX and one.kind is inspect.Parameter.KEYWORD_ONLY for one in parameters):
         return (lambda ctx: callback(ctx, **{CTX: ctx})) if first else (lambda ctx: callback(**{CTX: ctx}))
     return callback if first else lambda ctx: callback()
 
 
-def _wants(parameter: inspect.Parameter) -> bool:
+def _takes_context(parameter: inspect.Parameter) -> bool:
     return parameter.name == CTX or parameter.default is inspect.Parameter.empty
 
 
@@ -76,8 +75,8 @@ def _parameters(callback: Callable[..., Any]) -> list[inspect.Parameter]:
         return []
 
 
-class Starter(Protocol):
-    """What starts steps. `decorated` are the functions made steps, in order."""
+class StepStarter(Protocol):
+    """What starts steps. `decorated` are the functions decorated so far."""
 
     decorated: "Decorations"
 
@@ -95,23 +94,23 @@ class Starter(Protocol):
 
 
 class Decorated:
-    """A function made a step by `@step.do(...)`: each call without arguments runs it once, and its result is awaited.
+    """A function decorated with `@step.do(...)`: each call, without arguments, runs the step once more.
 
-    `visible` are the dependencies that were there when it was decorated, by parameter.
+    `visible` are the dependencies found when it was decorated, by parameter. `options` are those of `Steps.start`.
     """
 
     def __init__(
         self,
-        steps: Starter,
+        steps: StepStarter,
         name: str,
         callback: Any,
         depends: list[Any] | None,
         concurrent: bool,
-        given: dict[str, Any],
+        options: dict[str, Any],
         visible: dict[str, "Decorated"],
     ) -> None:
         self._steps, self._name, self._callback = steps, name, callback
-        self._depends, self._concurrent, self._given, self._visible = depends, concurrent, given, visible
+        self._depends, self._concurrent, self._options, self._visible = depends, concurrent, options, visible
         self._latest: asyncio.Future[Any] | None = None
         self.number = 0  # in the order of decoration
         self.__name__ = getattr(callback, "__name__", name)
@@ -119,17 +118,18 @@ class Decorated:
 
     @property
     def names(self) -> tuple[str, str]:
-        """What a parameter may call it: by its function, or by its step."""
+        """The names that a parameter may use for it: its function's and its step's."""
         return self.__name__, self._name
 
     async def __call__(self) -> Any:
         self._latest = asyncio.ensure_future(self._run())
-        self._latest.add_done_callback(retrieved)
+        self._latest.add_done_callback(mark_retrieved)
         return await asyncio.shield(self._latest)
 
     async def result(self) -> Any:
-        """Its result for a step that depends on it: the last one, or the one on its way; it runs where there is none,
-        or none but an error.
+        """Its result for a step that depends on it: of the last call, finished or not.
+
+        Runs the step where there is none, or only an error.
         """
         latest = self._latest
         if latest is None or (latest.done() and (latest.cancelled() or latest.exception() is not None)):
@@ -139,7 +139,7 @@ class Decorated:
     async def _run(self) -> Any:
         steps = self._steps
         first = self._depends or []
-        wanted, takes_ctx = wanted_parameters(self._callback, self._known, len(first))
+        wanted, takes_ctx = wanted_parameters(self._callback, self._is_known, len(first))
         dependencies = [*first, *(self._dependency(name) for name in wanted)]
         if self._concurrent:
             results = list(await asyncio.gather(*map(_result_of, dependencies)))
@@ -151,19 +151,19 @@ class Decorated:
             return self._callback(*results[: len(first)], **by_name, **({CTX: ctx} if takes_ctx else {}))
 
         line = getattr(getattr(self._callback, "__code__", None), "co_firstlineno", None)
-        return await steps.start(self._name, call, line=line, **self._given)
+        return await steps.start(self._name, call, line=line, **self._options)
 
-    def _known(self, name: str) -> bool:
+    def _is_known(self, name: str) -> bool:
         return name in self._visible or self._steps.decorated.last(name) is not None
 
     def _dependency(self, name: str) -> "Decorated":
         found = self._visible.get(name) or self._steps.decorated.last(name)
-        assert found is not None, "parameters.wanted gives what is known"
+        assert found is not None, "wanted_parameters returns known names only"
         return found
 
 
 class Decorations:
-    """The functions that were made steps in one execution, by what a parameter may call them."""
+    """The decorated functions of one execution, by the names that a parameter may use."""
 
     def __init__(self) -> None:
         self._made = 0
@@ -171,7 +171,7 @@ class Decorations:
         self._of_task: weakref.WeakKeyDictionary[Any, dict[str, Decorated]] = weakref.WeakKeyDictionary()
 
     def add(self, made: Decorated) -> None:
-        """Remember one, as the last of its names here and in this task."""
+        """Add one, as the last of its names in this execution and in this task."""
         self._made += 1
         made.number = self._made
         for name in made.names:
@@ -182,7 +182,7 @@ class Decorations:
         return self._last.get(name)
 
     def visible(self, callback: Any, frame: FrameType | None) -> dict[str, Decorated]:
-        """What each parameter of a function means if it is decorated now, in the scope of `frame`."""
+        """The dependencies of a function that is decorated now in the scope of `frame`, by parameter."""
         found: dict[str, Decorated] = {}
         names = list(parameter_names(callback))
         if not names:
@@ -213,7 +213,7 @@ def _result_of(dependency: Any) -> Awaitable[Any]:
     return result
 
 
-def retrieved(future: asyncio.Future[Any]) -> None:
-    """Look at a result that nobody may ever look at, so that asyncio does not complain of its error."""
+def mark_retrieved(future: asyncio.Future[Any]) -> None:
+    """Retrieve a future's exception, so that asyncio does not log it as never retrieved."""
     if not future.cancelled():
         future.exception()

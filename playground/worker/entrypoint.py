@@ -5,7 +5,7 @@ from typing import Any
 
 
 class WorkflowEntrypoint:
-    """What a tenant's workflow derives from: `self.env` holds its bindings, `self.ctx` the execution context."""
+    """The base class of a workflow: `self.env` holds its bindings, `self.ctx` the execution context."""
 
     def __init__(self, ctx: Any = None, env: Any = None) -> None:
         self.ctx = ctx
@@ -17,10 +17,7 @@ class WorkflowEntrypoint:
 
 
 class WorkerEntrypoint:
-    """What a Worker derives from.
-
-    None is called here; a file that holds one beside its workflow must load all the same.
-    """
+    """The base class of a Worker. None runs here, but a file that defines one besides its workflow must load."""
 
     def __init__(self, ctx: Any = None, env: Any = None) -> None:
         self.ctx = ctx
@@ -28,18 +25,18 @@ class WorkerEntrypoint:
 
 
 class DurableObject(WorkerEntrypoint):
-    """What a Durable Object derives from. See `WorkerEntrypoint`."""
+    """The base class of a Durable Object, which does not run here either."""
 
 
 class Response:
-    """What a Worker answers with: a body, a status and headers. See `WorkerEntrypoint`."""
+    """The response of a Worker, which does not run here: a body, a status and headers."""
 
     def __init__(self, body: Any = None, status: int = 200, headers: Any = None) -> None:
         self.body, self.status, self.headers = body, status, headers
 
     @classmethod
     def json(cls, data: Any, **options: Any) -> "Response":
-        """An answer whose body is JSON."""
+        """A response whose body is JSON."""
         return cls(json.dumps(data), **options)
 
 
@@ -52,7 +49,7 @@ class WorkflowTimeoutError(Exception):
 
 
 class NonRetryableDelayError(NonRetryableError):
-    """A step's delay function failed, was late or returned something that is no delay."""
+    """A step's delay function failed, timed out or returned something that is no delay."""
 
 
 class StepError(Exception):
@@ -72,7 +69,7 @@ class WorkerLost(Exception):
 
 
 class InjectedError(Exception):
-    """An attempt was made to fail by whoever watches the run."""
+    """A person injected this failure into an attempt."""
 
 
 EXPORTS = (

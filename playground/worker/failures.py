@@ -1,9 +1,8 @@
 """Exceptions as stored errors, and stored errors as exceptions again.
 
-What code catches is always the rebuilt exception, in the first execution too, so that what is caught once is caught
-again after every replay: of the same class where it can be had, else of one made for it that derives from the nearest
-class that is known; with its arguments, attributes, notes, causes, the members of a group, and a traceback of the
-tenant's own lines.
+Tenant code always catches the rebuilt exception, in the first execution too, so that what is caught once is caught
+again in every replay. It has the same class where that can be found, else one made for it that derives from the nearest
+known base; and its arguments, attributes, notes, causes, group members, and a traceback of the tenant's own lines.
 """
 
 import asyncio
@@ -32,8 +31,8 @@ ARGS_BYTES = 10_000  # an error's args are kept up to this size, and so are its 
 FUNCTION_LENGTH = 200  # characters kept of a function's name
 BASES = 20  # classes kept that an error's class derives from
 NOTES = 10  # notes kept of an error
-RELATED_DEEP = 5  # levels kept of groups in groups and of causes of causes
-RELATED = 50  # errors kept in all of members, causes and contexts
+RELATED_LEVELS = 5  # levels kept of nested groups and of chained causes
+RELATED_ERRORS = 50  # errors kept in all of members, causes and contexts
 RELATED_FRAMES = 10  # innermost frames kept of each of those
 
 _TYPE_NAME = type.__dict__["__name__"].__get__
@@ -41,47 +40,47 @@ _MODULE_NAME = type.__dict__["__module__"].__get__
 _QUALIFIED_NAME = type.__dict__["__qualname__"].__get__
 _MRO = type.__dict__["__mro__"].__get__
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
-_NOT_ATTRIBUTES = frozenset({"args", "obj", "exceptions"})  # kept elsewhere, or not to be had again
-_COMMON = (object, BaseException, Exception)  # what every error derives from says nothing
-_own_file: contextvars.ContextVar[str] = contextvars.ContextVar("own_file", default=FILE)
+_NOT_ATTRIBUTES = frozenset({"args", "obj", "exceptions"})  # stored elsewhere, or not storable
+_COMMON = (object, BaseException, Exception)  # bases of every error, which tell nothing
+_tenant_file: contextvars.ContextVar[str] = contextvars.ContextVar("own_file", default=FILE)
 
 
-def is_tenants(filename: str | None) -> bool:
+def is_tenant_file(filename: str | None) -> bool:
     """Whether code of this file is the tenant's."""
-    return filename == _own_file.get()
+    return filename == _tenant_file.get()
 
 
-def take_for_tenants(filename: str) -> None:
-    """Here the tenant's code is in this file instead: a class that a test hands over stays where it was written."""
-    _own_file.set(filename)
+def set_tenant_file(filename: str) -> None:
+    """Treat this file as the tenant's in this context: a class passed in by a test stays in the test's file."""
+    _tenant_file.set(filename)
 
 
 # From an exception to what is stored.
 
 
-class _Room:
-    """How many related errors may still be kept."""
+class _RelatedErrorsLeft:
+    """How many related errors may still be stored, of all levels together."""
 
     def __init__(self) -> None:
-        self.left = RELATED
+        self.left = RELATED_ERRORS
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """The stored form of an exception: name, message, the tenant's frames, and what is needed to raise it again.
+    """The stored form of an exception: name, message, the tenant's frames, and what is needed to rebuild it.
 
-    Whatever the exception does when it is looked at, there is a form of it.
+    Never raises, whatever the exception's own properties and methods do.
     """
-    return _described(error, RELATED_DEEP, _Room())
+    return _describe(error, RELATED_LEVELS, _RelatedErrorsLeft())
 
 
-def _described(error: BaseException, deep: int, room: _Room) -> dict[str, Any]:
+def _describe(error: BaseException, deep: int, room: _RelatedErrorsLeft) -> dict[str, Any]:
     shown: dict[str, Any] = {"name": _text(_TYPE_NAME(type(error))), "message": message_of(error)}
     for part in (_describe_place, _describe_class, _describe_content, _describe_notes):
         try:
             part(error, shown)
-        except BaseException:  # noqa: BLE001, S112 - the tenant's own properties and methods are asked here
+        except BaseException:  # noqa: BLE001, S112 - the tenant's own properties and methods run here
             continue
-    shown["traceback"] = shown.get("traceback", [])[-(FRAMES if deep == RELATED_DEEP else RELATED_FRAMES) :]
+    shown["traceback"] = shown.get("traceback", [])[-(FRAMES if deep == RELATED_LEVELS else RELATED_FRAMES) :]
     try:
         _describe_related(error, shown, deep, room)
     except BaseException:  # noqa: BLE001, S110 - as above
@@ -94,7 +93,7 @@ def _describe_place(error: BaseException, shown: dict[str, Any]) -> None:
     shown["traceback"] = frames
     shown["line"] = frames[-1]["line"] if frames else None
     known: Any = error
-    if issubclass(type(error), SyntaxError) and is_tenants(known.filename):
+    if issubclass(type(error), SyntaxError) and is_tenant_file(known.filename):
         shown["line"] = known.lineno
 
 
@@ -114,12 +113,12 @@ def _describe_class(error: BaseException, shown: dict[str, Any]) -> None:
 
 
 def _describe_content(error: BaseException, shown: dict[str, Any]) -> None:
-    args = _stored(tuple(error.args))
+    args = _encoded_or_none(tuple(error.args))
     if args is not None:
         shown["args"] = args
     attributes, room = {}, ARGS_BYTES
     for name, value in _attributes(error):
-        tree = _stored(value, room) if value is not None else None
+        tree = _encoded_or_none(value, room) if value is not None else None
         if tree is not None or value is None:
             attributes[name] = tree
             room -= len(name) + len(values.dumps(tree))
@@ -136,21 +135,21 @@ def _describe_notes(error: BaseException, shown: dict[str, Any]) -> None:
         shown["notes"] = [*notes[: NOTES - 1], advice]
 
 
-def _describe_related(error: BaseException, shown: dict[str, Any], deep: int, room: _Room) -> None:
+def _describe_related(error: BaseException, shown: dict[str, Any], deep: int, room: _RelatedErrorsLeft) -> None:
     if issubclass(type(error), BaseExceptionGroup):
         members: Any = error.exceptions  # type: ignore[attr-defined]
-        shown["errors"] = [_described(inner, deep - 1, room) for inner in members if _take_place(deep, room)]
+        shown["errors"] = [_describe(inner, deep - 1, room) for inner in members if _reserve_related(deep, room)]
     if error.__cause__ is not None:
         related, name = error.__cause__, "cause"
     elif error.__context__ is not None and not error.__suppress_context__:
         related, name = error.__context__, "context"
     else:
         return
-    if _take_place(deep, room):
-        shown[name] = _described(related, deep - 1, room)
+    if _reserve_related(deep, room):
+        shown[name] = _describe(related, deep - 1, room)
 
 
-def _take_place(deep: int, room: _Room) -> bool:
+def _reserve_related(deep: int, room: _RelatedErrorsLeft) -> bool:
     if not deep or not room.left:
         return False
     room.left -= 1
@@ -158,9 +157,7 @@ def _take_place(deep: int, room: _Room) -> bool:
 
 
 def _attributes(error: BaseException) -> Iterator[tuple[str, Any]]:
-    """What an exception holds besides its args: its own attributes, and the slots of built-in and other classes (errno,
-    filename, …).
-    """
+    """The attributes of an exception besides its args: its own, and the slots of its classes (errno, filename, …)."""
     for kind in _MRO(type(error)):
         for name, slot in vars(kind).items():
             if isinstance(slot, _SLOTS) and _is_attribute(name):
@@ -176,8 +173,8 @@ def _is_attribute(name: Any) -> bool:
     return isinstance(name, str) and not name.startswith("__") and name not in _NOT_ATTRIBUTES
 
 
-def _stored(value: Any, most: int = ARGS_BYTES) -> Any:
-    """The stored form of a value; None when it has none that fits."""
+def _encoded_or_none(value: Any, most: int = ARGS_BYTES) -> Any:
+    """The stored form of a value; None when it cannot be stored or is too large."""
     try:
         tree = values.encode(value)
         values.check_size(tree, "error", most)
@@ -207,66 +204,66 @@ def message_of(error: BaseException) -> str:
 
 
 def retryable(error: BaseException) -> bool:
-    """Whether a failed attempt may be tried again: not where its author says so, and not for want of what no worker
-    has.
-    """
+    """Whether a failed attempt may be retried: not if its author said so, nor if no worker has what the code needs."""
     if issubclass(type(error), (NonRetryableError, WorkflowFatalError)):
         return False
     try:
         return not unavailable.never_passes(error)
-    except BaseException:  # noqa: BLE001 - the tenant's own properties and methods are asked there
+    except BaseException:  # noqa: BLE001 - the tenant's own properties and methods run there
         return True
 
 
 def _frames(error: BaseException) -> list[dict[str, Any]]:
     try:
         summary = traceback.extract_tb(error.__traceback__)
-    except Exception:  # noqa: BLE001 - a traceback that a tenant bent
+    except Exception:  # noqa: BLE001 - a traceback that tenant code has altered
         return []
     frames = []
     for frame in summary:
-        if is_tenants(frame.filename):
+        if is_tenant_file(frame.filename):
             code = (frame.line or "")[:CODE_LENGTH]
             frames.append({"line": frame.lineno, "function": frame.name[:FUNCTION_LENGTH], "code": code})
     return frames[-FRAMES:]
 
 
-# From what is stored to an exception.
+# From the stored form to an exception.
 
 
 def rebuild(shown: Mapping[str, Any], module: ModuleType | None) -> BaseException:
-    """The exception that a stored error tells of. `module` is the tenant's."""
+    """The exception of a stored error. `module` is the tenant's."""
     try:
-        error = _instance(shown, module)
+        error = _rebuild(shown, module)
     except BaseException:  # noqa: BLE001 - the tenant's module or class, asked for a name
         error = StepError(shown["message"])
-    _set(error, "__traceback__", _traceback(shown.get("traceback", ())))
+    _set_attribute(error, "__traceback__", _traceback(shown.get("traceback", ())))
     if "cause" in shown:
-        _set(error, "__cause__", rebuild(shown["cause"], module))
+        _set_attribute(error, "__cause__", rebuild(shown["cause"], module))
     elif "context" in shown:
-        _set(error, "__context__", rebuild(shown["context"], module))
+        _set_attribute(error, "__context__", rebuild(shown["context"], module))
     if shown.get("notes"):
-        _set(error, "__notes__", list(shown["notes"]))
+        _set_attribute(error, "__notes__", list(shown["notes"]))
     return error
 
 
-def _set(error: BaseException, name: str, value: Any) -> None:
-    """Set an attribute past the tenant's own `__setattr__`, where it can be set."""
+def _set_attribute(error: BaseException, name: str, value: Any) -> None:
+    """Set an attribute without the tenant's own `__setattr__`, if possible."""
     with contextlib.suppress(BaseException):
         object.__setattr__(error, name, value)
 
 
-def _instance(shown: Mapping[str, Any], module: ModuleType | None) -> BaseException:
-    found = _find(shown, module)
+def _rebuild(shown: Mapping[str, Any], module: ModuleType | None) -> BaseException:
+    found = _original_class(shown, module)
     if found is not None:
-        error = _made(found, shown, module)
+        error = _instance_of(found, shown, module)
         if error is not None and (issubclass(found, BaseExceptionGroup) or message_of(error) == shown["message"]):
             return error
     return _stand_in(shown, module, found)
 
 
-def _made(kind: type[BaseException], shown: Mapping[str, Any], module: ModuleType | None) -> BaseException | None:
-    """An exception of a class, without running the tenant's `__init__`; None when that can't be."""
+def _instance_of(
+    kind: type[BaseException], shown: Mapping[str, Any], module: ModuleType | None
+) -> BaseException | None:
+    """An exception of a class, made without running the tenant's `__init__`; None when that fails."""
     try:
         args = tuple(values.decode(shown["args"])) if "args" in shown else (shown["message"],)
         if issubclass(kind, BaseExceptionGroup):
@@ -276,18 +273,18 @@ def _made(kind: type[BaseException], shown: Mapping[str, Any], module: ModuleTyp
             )
         else:
             error = kind.__new__(kind, *args)
-            _set(error, "args", args)
+            _set_attribute(error, "args", args)
         if not isinstance(error, BaseException):
             return None
     except BaseException:  # noqa: BLE001 - a tenant's own __new__ may do anything
         return None
     for name, tree in shown.get("attributes", {}).items():
-        _set(error, name, values.decode(tree))
+        _set_attribute(error, name, values.decode(tree))
     return error
 
 
 def _stand_in(shown: Mapping[str, Any], module: ModuleType | None, found: type[BaseException] | None) -> BaseException:
-    """An exception of a class made for it, derived from the nearest class that is known."""
+    """An exception of a class made for it, derived from the nearest known base."""
     message = shown["message"]
     known = (_class_at(base[0], base[1], module) for base in shown.get("bases", ()))
     nearest = found or next((base for base in known if base is not None), None)
@@ -304,19 +301,19 @@ def _stand_in(shown: Mapping[str, Any], module: ModuleType | None, found: type[B
     }
     try:
         made: BaseException = type(shown["name"], bases, body)()
-    except BaseException:  # noqa: BLE001 - a base that can't be derived from so
+    except BaseException:  # noqa: BLE001 - a base that can't be subclassed like this
         made = type(shown["name"], (StepError,), body)()
-    _set(made, "args", (message,))
+    _set_attribute(made, "args", (message,))
     return made
 
 
-def _find(shown: Mapping[str, Any], module: ModuleType | None) -> type[BaseException] | None:
+def _original_class(shown: Mapping[str, Any], module: ModuleType | None) -> type[BaseException] | None:
     if "qualname" in shown:
         return _class_at(shown.get("module", ""), shown["qualname"], module)
-    return _named(shown["name"], module)  # stored by an edition that knew only names, or made by the engine
+    return _class_by_name(shown["name"], module)  # stored by a version that knew only names, or made by the engine
 
 
-def _named(name: str, module: ModuleType | None) -> type[BaseException] | None:
+def _class_by_name(name: str, module: ModuleType | None) -> type[BaseException] | None:
     for place in (module, sys.modules.get("workers"), builtins):
         found = getattr(place, name, None) if place is not None else None
         if isinstance(found, type) and issubclass(found, BaseException):
@@ -325,9 +322,7 @@ def _named(name: str, module: ModuleType | None) -> type[BaseException] | None:
 
 
 def _class_at(module_name: str, qualname: str, module: ModuleType | None) -> type[BaseException] | None:
-    """An exception's class by its module and qualified name: built in, of the standard library or the product, or the
-    tenant's own.
-    """
+    """An exception's class by module and qualified name: built-in, the standard library's, ours or the tenant's."""
     place = _module(module_name, module)
     found: Any = place
     for part in qualname.split("."):
@@ -335,7 +330,7 @@ def _class_at(module_name: str, qualname: str, module: ModuleType | None) -> typ
     if isinstance(found, type) and issubclass(found, BaseException):
         return found
     if place is not None and place is module:
-        return _local(module_name, qualname)
+        return _local_class(module_name, qualname)
     return None
 
 
@@ -350,8 +345,8 @@ def _module(name: str, module: ModuleType | None) -> ModuleType | None:
     return sys.modules.get(name)
 
 
-def _local(module_name: str, qualname: str) -> type[BaseException] | None:
-    """A class that no name leads to, made in a function: the last one of its place."""
+def _local_class(module_name: str, qualname: str) -> type[BaseException] | None:
+    """A class defined in a function, which no name leads to: the last one of this qualified name."""
     found, left = None, [BaseException]
     seen: set[type] = set()
     while left:
@@ -369,7 +364,7 @@ def _local(module_name: str, qualname: str) -> type[BaseException] | None:
 
 
 def _traceback(frames: Any) -> types.TracebackType | None:
-    """A traceback of stored frames, outermost first."""
+    """A traceback made of stored frames, which are ordered outermost first."""
     made = None
     for frame in reversed(frames):
         made = types.TracebackType(made, _frame(frame["function"]), -1, frame["line"] or 0)
@@ -377,8 +372,8 @@ def _traceback(frames: Any) -> types.TracebackType | None:
 
 
 def _frame(function: str) -> types.FrameType:
-    """A frame of the tenant's file and this function, in which nothing is run."""
-    code = _RAISES.replace(co_filename=_own_file.get(), co_name=function)
+    """A frame named after the tenant's file and this function, which runs none of the tenant's code."""
+    code = _RAISES.replace(co_filename=_tenant_file.get(), co_name=function)
     try:
         exec(code, {"asked": asyncio.InvalidStateError})  # noqa: S102 - a line of our own
     except asyncio.InvalidStateError as raised:

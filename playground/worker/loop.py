@@ -1,7 +1,7 @@
-"""The worker's event loop: sends what was posted before it waits, and says when there is nothing left to do but wait.
+"""The worker's event loop: flushes the channel before it waits, and reports when only waiting is left.
 
-`idle` is what lets the trusted side take the worker away: no callback is ready and no timer of the tenant's is running.
-The workflow's own code has a clock of its own (replay.py); the callbacks of its steps have the machine's.
+The `idle` frame allows the trusted side to suspend the instance: no callback is ready and none of the tenant's timers
+runs. The workflow's own code has a clock of its own (replay.py); callbacks of steps use the machine's.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Protocol
 
 from playground.worker.channel import AHEAD_SECONDS, FLUSH_SECONDS, Channel
-from playground.worker.context import OUTSIDE, Key, current_step
+from playground.worker.context import MACHINERY, Key, current_step
 
 
-class WorkflowTime(Protocol):
+class WorkflowClock(Protocol):
     """The clock and the timers of the workflow's own code."""
 
     now: float
@@ -22,17 +22,17 @@ class WorkflowTime(Protocol):
     def call_at(
         self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Any
     ) -> asyncio.TimerHandle:
-        """See `asyncio.loop.call_at`."""
+        """As `asyncio.loop.call_at`, on the workflow's clock."""
 
     def clock(self) -> int:
         """The time now, in microseconds."""
 
-    def rest(self, *, spinning: bool) -> bool:
-        """The loop is about to wait, or turns once more; True when there is something new to run."""
+    def before_wait(self, *, spinning: bool) -> bool:
+        """Called before the loop waits, or (`spinning`) turns once more. True when there is something new to run."""
 
 
 class StepTask(asyncio.Task[Any]):
-    """A task that a step's callback made. It knows its step; before Python 3.12 no task tells its context."""
+    """A task made by a step's callback. It keeps its step: tasks expose their context only from Python 3.12 on."""
 
     step: Key | None
 
@@ -60,8 +60,9 @@ for _kind in (StepTask, WorkflowTask):
 
 
 def as_completed(fs: Iterable[Any], *, timeout: float | None = None) -> Iterator[Any]:
-    """`asyncio.as_completed`, but that it begins what it is given in that order: it makes a set of coroutines, which
-    has another each time.
+    """`asyncio.as_completed`, which makes a set of its coroutines, but starting them in the order given.
+
+    The order of a set differs between executions, so that steps would be called in another order in each.
     """
     if isinstance(asyncio.get_event_loop(), Loop) and not asyncio.isfuture(fs) and not asyncio.iscoroutine(fs):
         fs = [asyncio.ensure_future(each) for each in dict.fromkeys(fs)]
@@ -73,20 +74,20 @@ asyncio.as_completed = asyncio.tasks.as_completed = as_completed
 
 
 class IdleSelector(selectors.PollSelector):
-    """Waits for the channel; `wait` is what a loop with another clock replaces."""
+    """Waits for the channel, and reports idleness before it does. A loop with another clock overrides `wait`."""
 
     def __init__(self, channel: Channel) -> None:
         super().__init__()
         self._channel = channel
-        self._told = -1
-        self.workflow: WorkflowTime | None = None
+        self._idle_reported = -1
+        self.workflow: WorkflowClock | None = None
 
     def select(self, timeout: float | None = None) -> Any:
         waits = timeout is None or timeout > 0
-        if self.workflow is not None and self.workflow.rest(spinning=not waits):
+        if self.workflow is not None and self.workflow.before_wait(spinning=not waits):
             return []
-        if timeout is None and not self._channel.owed and self._told != self._channel.received:
-            self._told = self._channel.received
+        if timeout is None and not self._channel.unacknowledged and self._idle_reported != self._channel.received:
+            self._idle_reported = self._channel.received
             clock = None if self.workflow is None else self.workflow.clock()
             self._channel.post({"op": "idle", "seen": self._channel.received, "clock": clock})
         if waits:
@@ -96,7 +97,7 @@ class IdleSelector(selectors.PollSelector):
         return self.wait(timeout)
 
     def wait(self, timeout: float | None) -> Any:
-        """Wait for something to arrive, for at most `timeout` seconds."""
+        """Wait for input, for at most `timeout` seconds."""
         return super().select(timeout)
 
 
@@ -107,24 +108,24 @@ class Loop(asyncio.SelectorEventLoop):
     _clock_resolution: float
 
     def __init__(self, channel: Channel, selector: IdleSelector | None = None) -> None:
-        self._selecting = selector or IdleSelector(channel)
-        self._workflow: WorkflowTime | None = None
+        self._idle_selector = selector or IdleSelector(channel)
+        self._workflow: WorkflowClock | None = None
         self._tasks_made = 0  # by the workflow's own code
-        super().__init__(self._selecting)
+        super().__init__(self._idle_selector)
         self.channel = channel
 
-    def follow(self, workflow: WorkflowTime) -> None:
-        """From now on the workflow's own code goes by this clock."""
-        self._workflow = self._selecting.workflow = workflow
+    def use_clock(self, workflow: WorkflowClock) -> None:
+        """From now on the workflow's own code uses this clock."""
+        self._workflow = self._idle_selector.workflow = workflow
         self.set_task_factory(self._make_task)
 
     def time(self) -> float:
-        """Seconds: of the workflow's clock for its own code, of the machine's for all others."""
+        """Seconds of the workflow's clock for its own code, of the machine's clock for all other code."""
         if self._workflow is not None and current_step.get() is None:
             return self._workflow.now
-        return self.real()
+        return self.machine_time()
 
-    def real(self) -> float:
+    def machine_time(self) -> float:
         """Seconds of the machine's clock."""
         return super().time()
 
@@ -136,7 +137,7 @@ class Loop(asyncio.SelectorEventLoop):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        """See asyncio; a timer of the workflow's own code goes by its clock."""
+        """As in asyncio, but that a timer of the workflow's own code runs on the workflow's clock."""
         if self._workflow is not None:
             context = context if context is not None else contextvars.copy_context()
             if context.get(current_step) is None:
@@ -146,7 +147,7 @@ class Loop(asyncio.SelectorEventLoop):
     def _make_task(self, loop: Any, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
         context = options.get("context")
         step = current_step.get() if context is None else context.get(current_step)
-        if step is OUTSIDE:
+        if step is MACHINERY:
             return asyncio.Task(coroutine, loop=loop, **options)
         if step is not None:
             return StepTask(coroutine, step, loop=loop, **options)
@@ -154,17 +155,19 @@ class Loop(asyncio.SelectorEventLoop):
         return WorkflowTask(coroutine, self._tasks_made, loop=loop, **options)
 
     def workflow_is_ready(self) -> bool:
-        """Whether something of the workflow's own code is to be run before anything is waited for."""
+        """Whether a callback of the workflow's own code is ready to run."""
         return any(handle._context.get(current_step) is None and not handle._cancelled for handle in self._ready)
 
     @property
-    def has_more(self) -> bool:
-        """Whether something else is to be run before anything is waited for."""
+    def has_ready_callbacks(self) -> bool:
+        """Whether any callback is ready to run."""
         return bool(self._ready)
 
-    def listen(self, handle: Callable[[Any], None], closed: Callable[[], None], starved: Callable[[], None]) -> None:
-        """Give each frame to `handle`; call `closed` when the trusted side has gone, `starved` when there is no memory
-        to hear it.
+    def read_frames(
+        self, handle: Callable[[Any], None], closed: Callable[[], None], out_of_memory: Callable[[], None]
+    ) -> None:
+        """Pass each frame to `handle`; call `closed` at the end of the stream, `out_of_memory` when reading runs out of
+        it.
         """
 
         def readable() -> None:
@@ -174,18 +177,16 @@ class Loop(asyncio.SelectorEventLoop):
             except ConnectionError:
                 closed()
             except MemoryError:
-                starved()
+                out_of_memory()
 
         self.add_reader(self.channel.fd, readable)
 
 
 class LockedLoop(Loop):
-    """The event loop of a process without threads and without signals: nobody there could wake it from elsewhere, so it
-    has no pipe for that.
-    """
+    """The event loop of a process without threads and signals, so that it needs no self-pipe to be woken by them."""
 
     def _make_self_pipe(self) -> None:
         self._ssock = self._csock = None
 
     def _close_self_pipe(self) -> None:
-        """There is none."""
+        """Nothing to close."""

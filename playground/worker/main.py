@@ -1,10 +1,9 @@
-"""Where a locked child begins: read the first frame, and do what it asks once. The process is never used again.
+"""The entry point of a worker process: warm up before the fork, then handle one request and exit.
 
-A trivial workflow, run through on a channel of its own before there is a tenant, so that the first real line finds
-everything warm.
-
-The fork server rehearses before it forks: code that has run is specialised and its caches are filled, so that no worker
-has to do it again on pages that it must copy first. It saves each start 0.3 ms of processor time.
+A locked child reads its first frame (`start`, `check` or `probe`), does what it asks, and is never used again. Before
+any child, the fork server runs a trivial workflow WARM_UP_RUNS times: code that has run is specialised and its caches
+are filled, so that no worker does it again on pages that it must copy first (copy on write). It saves each start 0.3 ms
+of processor time.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ START: Mapping[str, Any] = {
     "op": "start",
     "source": SOURCE,
     "class_name": CLASS_NAME,
-    "event": {"payload": {}, "timestamp": 0, "instance": "rehearsal", "workflow": "rehearsal"},
+    "event": {"payload": {}, "timestamp": 0, "instance": "warm-up", "workflow": "warm-up"},
     "execution": 1,
     "steps": [],
     "env": {},
@@ -48,33 +47,32 @@ _FRAME = json.dumps(START).encode()
 
 
 class _WarmUpProcess(Process):
-    """Leaves no trace in the process."""
+    """Changes nothing in the process that it runs in."""
 
-    def leave(self, code: int = 0) -> None:
-        self.left = True
+    def exit(self, code: int = 0) -> None:
+        self.has_exited = True
 
-    def expect(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, logs.LogStream]) -> None:
+    def prepare(self, loop: asyncio.AbstractEventLoop, streams: Mapping[str, logs.LogStream]) -> None:
         pass
 
-    def begin(self, streams: Mapping[str, logs.LogStream]) -> None:
+    def redirect_output(self, streams: Mapping[str, logs.LogStream]) -> None:
         pass
 
-    def load(self, source: str) -> types.ModuleType:
-        module = types.ModuleType("rehearsal")
+    def load_module(self, source: str) -> types.ModuleType:
+        module = types.ModuleType("warm-up")
         exec(compile(source, "warm_up.py", "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - our own source
         return module
 
 
-def warm_up_once(channel: Channel, spare: Loop) -> None:
-    """In a worker that has nothing to do yet: touch what a start touches, so that those pages are its own already when
-    a start comes.
+def warm_up_pages(channel: Channel, spare: Loop) -> None:
+    """In a worker without a request yet, touch the pages that a start touches, so that they are copied beforehand.
 
-    It costs no start anything, as it is left out where one is there already; it halves the way to the tenant's first
-    line. `spare` is a loop that listens to nothing, since one that does might hear the start.
+    It halves the time to the tenant's first line. A start that is there already is not delayed: then this is skipped.
+    `spare` is a loop that reads nothing, since the worker's own might read the start frame.
     """
-    if not channel.has_something():
+    if not channel.is_readable():
         channel.decode(_FRAME)
-        _WarmUpProcess().load(SOURCE)
+        _WarmUpProcess().load_module(SOURCE)
         spare.run_until_complete(_nothing())
 
 
@@ -83,15 +81,15 @@ async def _nothing() -> None:
 
 
 def warm_up(times: int = 1) -> None:
-    """Run the workflow `times` over. Nothing of it is left but warmth."""
+    """Run the trivial workflow `times` over; it leaves only specialised code and filled caches."""
     api.install()
     for _ in range(times):
         ours, theirs = socket.socketpair()
         loop = Loop(Channel(ours.detach()))
         ours.close()
-        loop.add_reader(theirs, theirs.shutdown, socket.SHUT_WR)  # the output is there, so the trusted side may go
+        loop.add_reader(theirs, theirs.shutdown, socket.SHUT_WR)  # once there is output, the trusted side may close
         try:
-            Execution(loop, _WarmUpProcess()).play(START)
+            Execution(loop, _WarmUpProcess()).run(START)
         finally:
             loop.remove_reader(theirs)
             loop.close()
@@ -103,43 +101,40 @@ WARM_UP_RUNS = 20  # after which the interpreter has specialised the code that a
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """A worker before its first frame: all but the socket, and a loop to limber up on."""
+class PreparedWorker:
+    """A worker before its fork: everything but the socket, and a spare loop for `warm_up_pages`."""
 
     execution: Execution
     spare: Loop
 
 
-def warm(fd: int) -> Ready:
-    """What every worker would do for itself otherwise, up to a channel that will be on `fd`.
-
-    Called once in the fork server, before any worker.
-    """
+def warm(fd: int) -> PreparedWorker:
+    """Prepare in the fork server, once, what every worker needs; its channel will be on `fd`."""
     warm_up(WARM_UP_RUNS)
     for _ in range(WARM_UP_RUNS):
         analysis.check(SOURCE)
-    channel = Channel(fd, there=False)
-    return Ready(Execution(LockedLoop(channel), Process()), LockedLoop(channel))
+    channel = Channel(fd, is_open=False)
+    return PreparedWorker(Execution(LockedLoop(channel), Process()), LockedLoop(channel))
 
 
-def prepare(ready: Ready) -> None:
-    """What a worker could not do once it is locked. It reads nothing."""
+def prepare(ready: PreparedWorker) -> None:
+    """Called in the child before it is locked: open the channel. It reads nothing."""
     ready.execution.loop.channel.open()
 
 
-def main(ready: Ready) -> None:
-    """Serve the one request that arrives on the channel, then leave: in a real process, this never returns."""
-    warm_up_once(ready.execution.loop.channel, ready.spare)
+def main(ready: PreparedWorker) -> None:
+    """Handle the one request that arrives on the channel, then exit the process."""
+    warm_up_pages(ready.execution.loop.channel, ready.spare)
     serve(ready.execution)
 
 
 def serve(execution: Execution) -> None:
-    """Read the first frame, do what it asks, and leave."""
+    """Read the first frame, do what it asks, and exit."""
     channel = execution.loop.channel
     try:
         first = channel.receive_first()
         if first["op"] == "start":
-            execution.play(first)
+            execution.run(first)
         elif first["op"] == "check":
             _reply(channel, {"op": "checked", **analysis.check(first["source"], first["class_name"])})
         elif first["op"] == "probe":
@@ -148,7 +143,7 @@ def serve(execution: Execution) -> None:
             _reply(channel, {"op": "probed", "results": probe_attacks.run()})
     except ChannelClosed:
         pass
-    execution.process.leave()
+    execution.process.exit()
 
 
 def _reply(channel: Channel, frame: dict[str, Any]) -> None:

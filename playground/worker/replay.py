@@ -1,21 +1,19 @@
-"""The order in which the workflow's own code learns of things: stored results as the journal has them, then what
-happens now.
+"""Deterministic replay: the order in which the workflow's own code receives results and timers.
 
-An execution goes the way that the first one went, because both follow one rule. Results are handed to the code one at a
-time, in the order of their commits, each when the code has come to rest: no callback of the workflow's own is ready to
-run (what steps' callbacks do does not count). The workflow has a clock of its own, which stands still while its code
-runs. Every result carries a time of this clock; timers that are due no later fire before it, one at a time. While
-stored results are left, the clock is the journal's and waiting takes no time; then new steps and attempts begin, and it
-goes on at its own pace from where it was.
+`History` holds the stored steps. A step is found by kind, name and count, never by position. A step that is called in
+another step's callback is counted in that step's own namespace, from 1 in each of its attempts: it shifts no other
+count, and the next attempt of its parent finds it done.
 
-A result that has been sent and is not acknowledged holds the clock: a timer due after it waits, since the result comes
-first in every replay. What the trusted side decides carries its estimate of this clock. Where a timer had fired before
-it arrived, the worker says when it was seen.
+`Replay` releases results to the code. A replay takes the same path as the first execution, because both follow one
+rule. Results are released one at a time, in the order of their commits, each when the code is at rest: no callback of
+the workflow's own is ready to run (callbacks of steps do not count). The workflow has a clock of its own, which stands
+still while its code runs. Every result carries a time of this clock; timers that are due no later fire before it, one
+at a time. While stored results are left, the clock is the journal's and waiting takes no time. Then the execution is
+live: new steps and attempts start, and the clock advances with the machine's from where it was.
 
-What the journal already holds for this execution: found by kind, name and count, never by position.
-
-A step that is called in another step's callback is counted in that step's own namespace, afresh in each of its
-attempts: it shifts nobody else's count, and the next attempt of its parent finds it done.
+A result that was sent and is not acknowledged holds the clock: a timer due after it waits, since the result comes first
+in every replay. Results that the trusted side decides carry its estimate of this clock; where a timer had fired before
+such a result arrived, the worker reports the time at which the code received it (`released`).
 """
 
 import asyncio
@@ -27,13 +25,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from playground.worker.channel import Channel
-from playground.worker.context import OUTSIDE, Key, as_key, context_of, parent_of
+from playground.worker.context import MACHINERY, Key, context_of, parent_of, parse_key
 from playground.worker.loop import Loop
 from playground.workflows.events import DO
 
 COMPLETED = "completed"
 ERRORED = "errored"
-CANCELLED = "cancelled"  # the code gave this wait or sleep up, and will again
+CANCELLED = "cancelled"  # the code cancelled this wait or sleep, and will do so again
 OPEN = "open"
 OVER = (COMPLETED, ERRORED)
 
@@ -41,82 +39,78 @@ Stored = Mapping[str, Any]
 
 
 class History:
-    """The stored steps that come with the start, and the counters that name the steps of this execution."""
+    """The stored steps of the start frame, and the counters that name the steps of this execution."""
 
     def __init__(self) -> None:
         self._stored: dict[Key, Stored] = {}
-        self._unread: set[Key] = set()
-        self._to_give_up: set[Key] = set()  # what the code cancelled before, and has not yet again
+        self._unreached: set[Key] = set()
+        self._to_cancel: set[Key] = set()  # cancelled by an earlier execution, and not yet by this one
         self._counts: dict[Key | None, dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
 
-    def hold(self, stored: Iterable[Stored]) -> list[tuple[Key, Stored]]:
-        """Take the stored steps, none of which the code has come to.
+    def load_steps(self, stored: Iterable[Stored]) -> list[tuple[Key, Stored]]:
+        """Load the stored steps, none of which the code has reached yet.
 
-        Gives those of the workflow itself that are over, as they ended.
+        Returns the ended ones that are not nested in others, in the order in which they ended.
         """
-        self._stored = {as_key(step["key"]): step for step in stored}
-        self._unread = {key for key in self._stored if parent_of(key) is None}
-        self._to_give_up = {key for key in self._unread if self._stored[key]["status"] == CANCELLED}
+        self._stored = {parse_key(step["key"]): step for step in stored}
+        self._unreached = {key for key in self._stored if parent_of(key) is None}
+        self._to_cancel = {key for key in self._unreached if self._stored[key]["status"] == CANCELLED}
         ended = [(key, step) for key, step in self._stored.items() if step["status"] in OVER and parent_of(key) is None]
         return sorted(ended, key=lambda each: each[1]["ended"])
 
     @property
-    def is_ahead(self) -> bool:
-        """Whether the journal tells of something that the code has not done yet: a step that it began, or gave up."""
-        return bool(self._unread or self._to_give_up)
+    def has_unreached(self) -> bool:
+        """Whether the journal has a step, or the cancellation of one, that the code has not reached yet."""
+        return bool(self._unreached or self._to_cancel)
 
-    def unread(self) -> list[Key]:
-        """The stored steps that the code has not come to, but for those inside other steps."""
-        return [key for key in self._stored if key in self._unread]
+    def unreached_steps(self) -> list[Key]:
+        """The stored steps that the code has not reached, except nested ones."""
+        return [key for key in self._stored if key in self._unreached]
 
     def next_key(self, kind: str, name: str, parent: Key | None) -> Key:
-        """Name the next step of this kind and name in its namespace; counts begin at 1 in every execution, and in every
-        attempt of `parent`.
-        """
+        """The key of the next such step; counts begin at 1 in every execution, and in every attempt of `parent`."""
         counts = self._counts[parent]
         counts[kind, name] += 1
         if parent is None:
             return kind, name, counts[kind, name]
-        while self._gave_up((kind, name, counts[kind, name], parent)):
+        while self._was_cancelled((kind, name, counts[kind, name], parent)):
             counts[kind, name] += 1
         return kind, name, counts[kind, name], parent
 
-    def _gave_up(self, key: Key) -> bool:
-        """Whether an earlier attempt of its parent cancelled it: the attempt that runs now may not, and so needs
-        another.
-        """
+    def _was_cancelled(self, key: Key) -> bool:
+        """Whether an earlier attempt of its parent cancelled it: this attempt may not, so it needs a new step."""
         stored = self._stored.get(key)
         return stored is not None and stored["status"] == CANCELLED
 
-    def begin_attempt(self, parent: Key) -> None:
-        """An attempt of a step begins: what it calls is counted afresh."""
+    def reset_counts(self, parent: Key) -> None:
+        """Count the steps nested in `parent` from 1: a new attempt of it begins."""
         self._counts.pop(parent, None)
 
-    def find(self, key: Key) -> Stored | None:
-        """The stored step, if there is one; the code has now come to it."""
-        self._unread.discard(key)
+    def reach_step(self, key: Key) -> Stored | None:
+        """The code has reached a step: the stored one, if there is one."""
+        self._unreached.discard(key)
         return self._stored.get(key)
 
-    def give_up(self, key: Key) -> None:
-        """The code has cancelled a sleep or a wait."""
-        self._to_give_up.discard(key)
+    def mark_cancelled(self, key: Key) -> None:
+        """The code has cancelled a sleep or a wait, as the journal may have expected."""
+        self._to_cancel.discard(key)
 
-    def remember(self, key: Key, outcome: Stored) -> None:
-        """A step inside another one is over: the next attempt of its parent finds it."""
+    def store_outcome(self, key: Key, outcome: Stored) -> None:
+        """Store the outcome of a nested step, which the next attempt of its parent finds."""
         self._stored[key] = outcome
 
 
-SPINS = 1_000  # turns of the loop that code which never rests may take before the next result comes all the same
-REPORTED = 100  # steps that one report names
+SPINS_MAX = 1_000  # turns of the loop that code which is never at rest may take before it gets the next result
+REPORTED_STEPS = 100  # steps named in one report
 MICROSECONDS = 1_000_000
 
 Outcome = Mapping[str, Any]
 
 
-class Release(NamedTuple):
-    """A result on its way to the code.
+class PendingResult(NamedTuple):
+    """A result that is not released to the code yet.
 
-    `clock` is its time in microseconds, None where nobody knew; `stored`: it came with the start.
+    `clock` is its time in microseconds, None if unknown; `stored`: it came with the start frame.
     """
 
     key: Key
@@ -126,128 +120,136 @@ class Release(NamedTuple):
 
 
 class Replay:
-    """What the workflow's code waits for: results by step, and timers. `now` is the workflow's clock in seconds."""
+    """Releases results and timers to the workflow's code. `now` is the workflow's clock in seconds."""
 
     def __init__(self, loop: Loop, channel: Channel, history: History) -> None:
         self._loop, self._channel, self._history = loop, channel, history
-        self._outside = context_of(OUTSIDE)
-        self._due: deque[Release] = deque()
-        self._stored = 0  # how many of them came with the start
+        self._outside = context_of(MACHINERY)
+        self._pending: deque[PendingResult] = deque()
+        self._stored_pending = 0  # how many of them came with the start frame
         self._waiting: dict[Key, asyncio.Future[Outcome]] = {}
-        self._released: dict[Key, Outcome] = {}  # before the code asked for them
-        self._arrived: set[Key] = set()
-        self._owed: dict[Key, int] = {}
+        self._released: dict[Key, Outcome] = {}  # released before the code asked for them
+        self._settled: set[Key] = set()
+        self._unacknowledged: dict[Key, int] = {}
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._number = itertools.count()
-        self._fired = 0.0  # when the last timer was due
+        self._fired = 0.0  # when the last fired timer was due
         self._last_clock = 0.0  # of the journal
-        self._base = 0.0  # what the workflow's clock is ahead of the machine's
-        self._armed: asyncio.TimerHandle | None = None
+        self._base = 0.0  # workflow clock minus machine clock, in seconds
+        self._wakeup: asyncio.TimerHandle | None = None
         self._spins = 0
-        self._looking = False
-        self._begin_live: list[Callable[[], None]] = []
+        self._look_scheduled = False
+        self._start_when_live: list[Callable[[], None]] = []
         self._went_live: asyncio.Future[None] | None = None
         self._only_replays = False
         self.now = 0.0
         self.live = False
-        self.calls: Callable[[], bool] = lambda: False  # whether the code waits for a binding
+        self.waits_for_binding: Callable[[], bool] = lambda: False  # replaced by the execution
 
-    def begin(self, stored: Iterable[tuple[Key, Mapping[str, Any]]], last_clock: int, *, only_replays: bool) -> None:
-        """Begin with the stored results, in their order. With `only_replays` nothing new ever begins.
+    def start(self, stored: Iterable[tuple[Key, Mapping[str, Any]]], last_clock: int, *, only_replays: bool) -> None:
+        """Start with the stored results, in their order. With `only_replays` the execution never goes live.
 
-        `last_clock` is the journal's last time on the workflow's clock, in microseconds.
+        Args:
+            last_clock: the journal's last time on the workflow's clock, in microseconds.
         """
-        self._due.extend(Release(key, step, step.get("clock"), True) for key, step in stored)
-        self._stored = len(self._due)
+        self._pending.extend(PendingResult(key, step, step.get("clock"), True) for key, step in stored)
+        self._stored_pending = len(self._pending)
         self._last_clock = last_clock / MICROSECONDS
         self._only_replays = only_replays
-        self._loop.follow(self)
-        if not self._due and not self._history.is_ahead and not only_replays:
+        self._loop.use_clock(self)
+        if not self._pending and not self._history.has_unreached and not only_replays:
             self._go_live()
 
     @property
     def replaying(self) -> bool:
-        """Whether the code does now what an earlier execution did."""
-        return not self.live and (self._stored > 0 or self._history.is_ahead)
+        """Whether the code repeats what an earlier execution did."""
+        return not self.live and (self._stored_pending > 0 or self._history.has_unreached)
 
     # What the code waits for.
 
-    def at_once(self, key: Key) -> Outcome | None:
-        """The result of a step, if its turn has come already, or is now and nothing else could come first."""
+    def take_due_result(self, key: Key) -> Outcome | None:
+        """Take the result of a step if it is released, or is next and nothing else can come before it; else None."""
         if key in self._released:
             return self._released.pop(key)
-        if self.live or not self._due or self._due[0].key != key or self._loop.has_more or self.calls():
+        if (
+            self.live
+            or not self._pending
+            or self._pending[0].key != key
+            or self._loop.has_ready_callbacks
+            or self.waits_for_binding()
+        ):
             return None
         task = asyncio.current_task()
         if task is None or getattr(task, "_must_cancel", False):
-            return None  # the cancellation comes where the code waits
-        time, timer = self._time_of(self._due[0]), self._first_timer()
+            return None  # it must see its cancellation where it waits
+        time, timer = self._time_of_result(self._pending[0]), self._first_timer()
         if timer is not None and timer.when() <= time:
             return None
         self.now = time
-        self._stored -= self._due[0].stored
-        return self._due.popleft().outcome
+        self._stored_pending -= self._pending[0].stored
+        return self._pending.popleft().outcome
 
-    def expect(self, key: Key) -> "asyncio.Future[Outcome]":
-        """What becomes the result of a step at its turn."""
+    def result_future(self, key: Key) -> "asyncio.Future[Outcome]":
+        """A future that gets the result of a step at its turn."""
         future = self._waiting[key] = self._loop.create_future()
         return future
 
-    def withdraw(self, key: Key) -> None:
-        """The code gave a wait or a sleep up: what comes of it is not for this code."""
+    def cancel_wait(self, key: Key) -> None:
+        """The code cancelled a wait or a sleep: drop its result, now and later."""
         self._waiting.pop(key, None)
-        self._arrived.add(key)
-        kept = [release for release in self._due if release.key != key]
-        if len(kept) < len(self._due):
-            self._stored -= sum(release.stored for release in self._due if release.key == key)
-            self._due = deque(kept)
+        self._settled.add(key)
+        kept = [release for release in self._pending if release.key != key]
+        if len(kept) < len(self._pending):
+            self._stored_pending -= sum(release.stored for release in self._pending if release.key == key)
+            self._pending = deque(kept)
 
-    def arrive(self, key: Key, outcome: Outcome, clock: int | None) -> None:
-        """A result has come over the channel."""
-        self._owed.pop(key, None)
-        if key in self._arrived:
+    def receive_result(self, key: Key, outcome: Outcome, clock: int | None) -> None:
+        """Queue a result that was received over the channel, for its turn."""
+        self._unacknowledged.pop(key, None)
+        if key in self._settled:
             return
-        if key[0] != DO:  # what a sleep or a wait came to may be sent twice
-            self._arrived.add(key)
-        if parent_of(key) is not None:  # for the callback of a step, which no replay calls again once it is done
-            self._hand_over(key, outcome)
+        if key[0] != DO:  # the end of a sleep or a wait may be sent twice
+            self._settled.add(key)
+        if parent_of(key) is not None:  # awaited in a callback, which no replay calls again once its step is done
+            self._deliver(key, outcome)
             return
-        self._due.append(Release(key, outcome, clock, False))
+        self._pending.append(PendingResult(key, outcome, clock, False))
         if self.live:
-            self._look()
+            self._run_due()
 
-    def owe(self, key: Key) -> int:
-        """A result is being sent: nothing that is due later happens before it is acknowledged. Gives its time in
-        microseconds.
+    def hold_clock(self, key: Key) -> int:
+        """Hold the clock for a result that is being sent: no later timer fires before it is acknowledged.
+
+        Returns the result's time in microseconds.
         """
         clock = self.clock()
-        self._owed[key] = clock
+        self._unacknowledged[key] = clock
         return clock
 
-    def owe_no_more(self, key: Key) -> None:
-        """The step goes on: there is another attempt."""
-        if self._owed.pop(key, None) is not None:
-            self._look()
+    def release_clock(self, key: Key) -> None:
+        """Release the clock that a step holds: it has another attempt."""
+        if self._unacknowledged.pop(key, None) is not None:
+            self._run_due()
 
     def clock(self) -> int:
-        """The time now, in microseconds: never earlier than what the code has seen."""
-        return max(math.ceil(self.now * MICROSECONDS), int(self._running() * MICROSECONDS))
+        """The time now, in microseconds; never earlier than `observed_clock`."""
+        return max(math.ceil(self.now * MICROSECONDS), int(self._running_clock() * MICROSECONDS))
 
-    def seen_clock(self) -> int:
-        """The time that the code sees, in microseconds."""
+    def observed_clock(self) -> int:
+        """The time as the code sees it, in microseconds."""
         return math.ceil(self.now * MICROSECONDS)
 
-    # What is to begin.
+    # Going live.
 
     def when_live(self, begin: Callable[[], None]) -> None:
-        """Begin something new once nothing stored is left."""
+        """Call `begin` once no stored result is left."""
         if self.live:
             begin()
         else:
-            self._begin_live.append(begin)
+            self._start_when_live.append(begin)
 
     async def until_live(self) -> None:
-        """Wait until nothing stored is left."""
+        """Wait until no stored result is left."""
         if not self.live:
             self._went_live = self._loop.create_future()
             await self._went_live
@@ -257,96 +259,99 @@ class Replay:
     def call_at(
         self, when: float, callback: Callable[..., Any], args: tuple[Any, ...], context: Any
     ) -> asyncio.TimerHandle:
-        """See `asyncio.loop.call_at`, on the workflow's clock."""
+        """As `asyncio.loop.call_at`, on the workflow's clock."""
         handle = asyncio.TimerHandle(when, callback, args, self._loop, context)
         heapq.heappush(self._timers, (when, next(self._number), handle))
         if self.live:
-            self._arm()
+            self._arm_wakeup()
         return handle
 
-    # What the event loop asks.
+    # Called by the event loop.
 
-    def rest(self, *, spinning: bool) -> bool:
+    def before_wait(self, *, spinning: bool) -> bool:
         """Called before the loop waits, or turns once more (`spinning`).
 
         True when there is something new to run or to wait for.
         """
         if spinning:
-            if self.live or not (self._due or self._begin_live):
+            if self.live or not (self._pending or self._start_when_live):
                 return False
             self._spins += 1
-            if self._spins < SPINS:
+            if self._spins < SPINS_MAX:
                 return False
-        elif self.live and not self._due and not self._timers:
+        elif self.live and not self._pending and not self._timers:
             return False
         self._spins = 0
-        return self._do_next()
+        return self._run_next()
 
-    def _look(self) -> None:
-        """While live: do what is due, as far as the code is at rest, and look again after its next turn."""
-        while not self._looking and (self._due or self._timers):
-            if self._loop.workflow_is_ready() and self._spins < SPINS:
+    def _run_due(self) -> None:
+        """While live, run what is due as long as the code is at rest; else look again after its next turn."""
+        while not self._look_scheduled and (self._pending or self._timers):
+            if self._loop.workflow_is_ready() and self._spins < SPINS_MAX:
                 self._spins += 1
-                self._looking = True
-                self._loop.call_soon(self._look_again, context=self._outside)
+                self._look_scheduled = True
+                self._loop.call_soon(self._run_due_again, context=self._outside)
                 return
             self._spins = 0
-            if not self._do_next():
+            if not self._run_next():
                 return
 
-    def _look_again(self) -> None:
-        self._looking = False
-        self._look()
+    def _run_due_again(self) -> None:
+        self._look_scheduled = False
+        self._run_due()
 
-    def _do_next(self) -> bool:
-        if not self.live and self.calls():
+    def _run_next(self) -> bool:
+        if not self.live and self.waits_for_binding():
             return False
         timer = self._first_timer()
-        if self._due:
-            time = self._time_of(self._due[0])
+        if self._pending:
+            time = self._time_of_result(self._pending[0])
             if timer is not None and timer.when() <= time:
                 self._fire(timer)
             else:
                 self._release(time)
             return True
         if not self.live:
-            if timer is not None and timer.when() <= self._last_clock:  # it had fired before the code saw that time
+            if timer is not None and timer.when() <= self._last_clock:  # it had fired by the journal's last time
                 self._fire(timer)
                 return True
             return self._go_live()
-        if timer is not None and timer.when() <= min(self._running() + self._loop.resolution, self._held_at()):
+        if timer is not None and timer.when() <= min(
+            self._running_clock() + self._loop.resolution, self._clock_held_at()
+        ):
             self._fire(timer)
             return True
-        return self._arm()
+        return self._arm_wakeup()
 
     def _go_live(self) -> bool:
         if self._only_replays or self.live:
             return False
         self.live = True
-        self._base = self.now - self._loop.real()
-        unread = self._history.unread()
+        self._base = self.now - self._loop.machine_time()
+        unread = self._history.unreached_steps()
         if unread:
-            self._channel.post({"op": "diverged", "steps": unread[:REPORTED], "clock": self.clock()})
-        begin, self._begin_live = self._begin_live, []
+            self._channel.post({"op": "diverged", "steps": unread[:REPORTED_STEPS], "clock": self.clock()})
+        begin, self._start_when_live = self._start_when_live, []
         for each in begin:
             each()
         if self._went_live is not None and not self._went_live.done():
             self._went_live.set_result(None)
-        self._arm()
+        self._arm_wakeup()
         return True
 
     def _release(self, time: float) -> None:
-        key, outcome, clock, stored = self._due.popleft()
+        key, outcome, clock, stored = self._pending.popleft()
         self.now = time
-        self._stored -= stored
+        self._stored_pending -= stored
         if not stored and (clock is None or self._fired * MICROSECONDS > clock):
             self.now = math.ceil(time * MICROSECONDS) / MICROSECONDS
-            self._channel.post({"op": "released", "step": key, "clock": self.seen_clock()})
-        self._hand_over(key, outcome)
+            self._channel.post({"op": "released", "step": key, "clock": self.observed_clock()})
+        self._deliver(key, outcome)
 
-    def _hand_over(self, key: Key, outcome: Outcome) -> None:
+    def _deliver(self, key: Key, outcome: Outcome) -> None:
         future = self._waiting.pop(key, None)
         if future is None or future.cancelled():
+            assert key not in self._released, "a result is released once"
             self._released[key] = outcome
         else:
             future.set_result(outcome)
@@ -357,39 +362,39 @@ class Replay:
         self.now = max(self.now, self._fired)
         self._loop.call_soon(_run_timer, timer, context=timer._context)  # type: ignore[attr-defined]
 
-    def _time_of(self, release: Release) -> float:
+    def _time_of_result(self, release: PendingResult) -> float:
         if release.clock is None:
-            return max(self.now, self._running())
+            return max(self.now, self._running_clock())
         return max(self.now, release.clock / MICROSECONDS)
 
-    def _running(self) -> float:
-        return self._base + self._loop.real() if self.live else self.now
+    def _running_clock(self) -> float:
+        return self._base + self._loop.machine_time() if self.live else self.now
 
-    def _held_at(self) -> float:
-        return next(iter(self._owed.values())) / MICROSECONDS if self._owed else math.inf
+    def _clock_held_at(self) -> float:
+        return next(iter(self._unacknowledged.values())) / MICROSECONDS if self._unacknowledged else math.inf
 
     def _first_timer(self) -> asyncio.TimerHandle | None:
         while self._timers and self._timers[0][2].cancelled():
             heapq.heappop(self._timers)
         return self._timers[0][2] if self._timers else None
 
-    def _arm(self) -> bool:
-        """Wake the loop when the first timer is due. True when that is another time than before."""
+    def _arm_wakeup(self) -> bool:
+        """Schedule a wake-up for the first timer. True when its time has changed."""
         timer = self._first_timer()
-        when = None if timer is None or timer.when() > self._held_at() else timer.when() - self._base
-        if self._armed is not None:
-            if self._armed.when() == when and not self._armed.cancelled():
+        when = None if timer is None or timer.when() > self._clock_held_at() else timer.when() - self._base
+        if self._wakeup is not None:
+            if self._wakeup.when() == when and not self._wakeup.cancelled():
                 return False
-            self._armed.cancel()
-            self._armed = None
+            self._wakeup.cancel()
+            self._wakeup = None
         if when is None:
             return False
-        self._armed = self._loop.call_at(when, self._wake, context=self._outside)
+        self._wakeup = self._loop.call_at(when, self._wake, context=self._outside)
         return True
 
     def _wake(self) -> None:
-        self._armed = None
-        self._look()
+        self._wakeup = None
+        self._run_due()
 
 
 def _run_timer(timer: asyncio.TimerHandle) -> None:

@@ -1,7 +1,7 @@
-"""`step`: what tenant code calls to run, sleep and wait durably.
+"""`step`: the object that tenant code calls to run, sleep and wait durably.
 
-A step is named, counted and checked here; one that is in the journal answers when its turn comes (replay.py). What
-becomes of a `do` is in attempts.py.
+A step is named, counted and validated here. One that the journal has ended returns its stored outcome at its turn
+(replay.py); attempts.py runs a new `do`.
 """
 
 import asyncio
@@ -12,12 +12,11 @@ from types import FrameType
 from typing import Any
 
 from playground.worker import decorated_steps, failures
-from playground.worker.attempts import Attempts, Do, Report
-from playground.worker.channel import Channel
-from playground.worker.context import Key, Record, as_key, moment, parent_of, step_of_caller
+from playground.worker.attempts import Attempts, Do, ExecutionContext
+from playground.worker.context import Key, Record, parent_of, parse_key, step_of_caller, utc_datetime
 from playground.worker.decorated_steps import Decorated, Decorations
 from playground.worker.entrypoint import WorkflowFatalError
-from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER, History, Replay
+from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
 from playground.workflows import durations, names, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType
@@ -30,22 +29,15 @@ class Steps:
     The public methods are the tenant's API (shared/spec/semantics.md, section 2).
     """
 
-    def __init__(
-        self,
-        channel: Channel,
-        replay: Replay,
-        history: History,
-        limits: Mapping[str, Any],
-        report: Report,
-        wall: Callable[[], int],
-    ) -> None:
-        self._channel, self._replay, self._history, self._limits, self._wall = channel, replay, history, limits, wall
-        self.attempts = Attempts(channel, replay, history, limits, report, self._not_held)
-        self._dos = 0
-        self._held: asyncio.Event | None = None
-        self._collecting = self._closed = False
-        self._suspended: set[Key] = set()  # sleeps and waits that the trusted side knows of from here
-        self.wanted: list[Key] = []  # steps that a replay without new steps came to and could not answer
+    def __init__(self, context: ExecutionContext) -> None:
+        self._channel, self._replay, self._history = context.channel, context.replay, context.history
+        self._limits, self._epoch_ms = context.limits, context.epoch_ms
+        self.attempts = Attempts(context, self._wait_while_paused)
+        self._do_count = 0
+        self._resumed: asyncio.Event | None = None
+        self._only_replays = self._refuses_steps = False
+        self._suspended: set[Key] = set()  # sleeps and waits that this execution has announced
+        self.unanswered: list[Key] = []  # steps that a replay without new steps reached and has no outcome of
         self.module: Any = None
         self.decorated = Decorations()
         self.rollbacks: dict[Key, Callable[..., Any]] = {}
@@ -54,7 +46,7 @@ class Steps:
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(f"`step` has no {name!r}. {unavailable.method_advice(name)}")
 
-    # What the tenant calls.
+    # Called by tenant code.
 
     def do(
         self,
@@ -68,16 +60,16 @@ class Steps:
         rollback_config: Any = None,
     ) -> Any:
         """Run a callback durably: `@step.do("name")` over a function, or `await step.do("name", callback)`."""
-        given = {"config": config, "rollback": rollback, "rollback_config": rollback_config}
+        options = {"config": config, "rollback": rollback, "rollback_config": rollback_config}
         if callback is not None:
             if not callable(callback):
                 raise TypeError(f"step.do takes a function as its second argument, not {type(callback).__name__}")
-            return self.start(name, decorated_steps.given_context(callback), line=_caller_line(), **given)
+            return self.start(name, decorated_steps.taking_context(callback), line=_caller_line(), **options)
 
         def decorate(function: Any) -> Decorated:
             title = name if name is not None and not callable(name) else getattr(function, "__name__", "step")
             visible = self.decorated.visible(function, _caller_frame())
-            made = Decorated(self, title, function, depends, concurrent, given, visible)
+            made = Decorated(self, title, function, depends, concurrent, options, visible)
             self.decorated.add(made)
             return made
 
@@ -85,7 +77,7 @@ class Steps:
 
     def sleep(self, name: Any, duration: Any) -> Coroutine[Any, Any, None]:
         """Sleep durably for a duration: `"2 hours"`, milliseconds or a timedelta; at most 365 days."""
-        name = self._plain_name(name)
+        name = self._checked_name(name)
         milliseconds = durations.parse(duration)
         if milliseconds > durations.LONGEST:
             raise WorkflowFatalError(f'Sleep "{name}" is longer than 365 days, the longest there is')
@@ -95,7 +87,7 @@ class Steps:
 
     def sleep_until(self, name: Any, when: Any) -> Coroutine[Any, Any, None]:
         """Sleep durably until a datetime (naive is UTC) or epoch milliseconds; at most 365 days ahead."""
-        name = self._plain_name(name)
+        name = self._checked_name(name)
         if isinstance(when, datetime):
             when = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() * 1000
         if not isinstance(when, (int, float)) or isinstance(when, bool) or not abs(when) < 2**53:
@@ -105,11 +97,11 @@ class Steps:
     def wait_for_event(
         self, name: Any, event_type: Any = None, /, timeout: Any = "24 hours", **more: Any
     ) -> Coroutine[Any, Any, Record]:
-        """Wait durably for an event of a type; gives a mapping with payload, timestamp and type."""
+        """Wait durably for an event of a type; returns a mapping with payload, timestamp and type."""
         event_type = more.pop("type", more.pop("event_type", event_type))
         if more:
             raise TypeError(f"wait_for_event got an unexpected argument {next(iter(more))!r}")
-        name = self._plain_name(name)
+        name = self._checked_name(name)
         try:
             names.check_event_type(event_type)
         except InvalidEventType as refused:
@@ -120,39 +112,39 @@ class Steps:
         frame = {"op": "wait", "event_type": event_type, "timeout": milliseconds, "line": _caller_line()}
         return self._suspend(self._next_key(WAIT, name), frame)
 
-    # What the channel brings.
+    # Called for frames.
 
-    def reply(self, frame: Mapping[str, Any]) -> None:
-        """Take a frame that answers a step of this execution."""
-        key = as_key(frame["step"])
+    def handle_frame(self, frame: Mapping[str, Any]) -> None:
+        """Handle a frame that belongs to a step."""
+        key = parse_key(frame["step"])
         if frame["op"] != "over":
-            self.attempts.reply(key, frame)
+            self.attempts.handle_frame(key, frame)
             return
         error = frame.get("error")
         outcome = (
             {"status": COMPLETED, "value": frame.get("value")} if error is None else {"status": ERRORED, "error": error}
         )
         if parent_of(key) is not None:
-            self._history.remember(key, outcome)
-        self._replay.arrive(key, outcome, frame.get("clock"))
+            self._history.store_outcome(key, outcome)
+        self._replay.receive_result(key, outcome, frame.get("clock"))
 
-    def hold(self, held: bool) -> None:
-        """Start no new step while held: the instance is being paused."""
-        if held and self._held is None:
-            self._held = asyncio.Event()
-        elif not held and self._held is not None:
-            self._held.set()
-            self._held = None
+    def set_paused(self, paused: bool) -> None:
+        """Start no new step while the instance is being paused."""
+        if paused and self._resumed is None:
+            self._resumed = asyncio.Event()
+        elif not paused and self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
 
-    def collect(self) -> None:
-        """From now on no step starts: `run` is replayed only to learn the rollback handlers."""
-        self._collecting = True
+    def only_replay(self) -> None:
+        """From now on no new step starts: `run` is replayed to collect the rollback handlers, or as a dry run."""
+        self._only_replays = True
 
-    def close(self) -> None:
-        """From now on a step that is called is refused: handlers run."""
-        self._closed = True
+    def refuse_steps(self) -> None:
+        """From now on calling a step is an error: rollback handlers run."""
+        self._refuses_steps = True
 
-    # A do.
+    # `do` steps.
 
     def start(
         self,
@@ -164,10 +156,10 @@ class Steps:
         rollback: Any,
         rollback_config: Any,
     ) -> Coroutine[Any, Any, Any]:
-        """Check and count a `do`, then give the coroutine that runs it."""
-        name = self._plain_name(name)
-        self._dos += 1
-        if self._dos > self._limits["step_limit"]:
+        """Validate and count a `do`, then return the coroutine that runs it."""
+        name = self._checked_name(name)
+        self._do_count += 1
+        if self._do_count > self._limits["step_limit"]:
             raise WorkflowFatalError(f"The limit of {self._limits['step_limit']} steps has been reached")
         key = self._next_key(DO, name)
         do = Do(key, call, configs.resolve(config, name), None, line)
@@ -176,60 +168,62 @@ class Steps:
                 raise TypeError(f'The rollback of step "{name}" must be a function, not {type(rollback).__name__}')
             self.rollbacks[key] = rollback
             self.rollback_configs[key] = do.rollback = configs.resolve(rollback_config, f"{name} (rollback)")
-        return self._answered(do)
+        return self._run_do(do)
 
-    async def _answered(self, do: Do) -> Any:
-        stored = self._history.find(do.key)
-        outcome = None if stored is None else await self._known(do.key, stored)
+    async def _run_do(self, do: Do) -> Any:
+        stored = self._history.reach_step(do.key)
+        outcome = None if stored is None else await self._stored_outcome(do.key, stored)
         if outcome is None:
-            if self._collecting:
-                self.wanted.append(do.key)
+            if self._only_replays:
+                self.unanswered.append(do.key)
                 await asyncio.get_running_loop().create_future()
             if stored is not None:
-                do.begun = True
+                do.in_journal = True
                 do.config = do.config.with_stored(stored["config"])
-            outcome = await self.attempts.run(do)
+            outcome = await self.attempts.run_step(do)
         if outcome["status"] == ERRORED:
-            raise self._rebuilt(outcome["error"])
+            raise self._rebuild_error(outcome["error"])
         return values.decode(outcome["value"])
 
-    async def _known(self, key: Key, stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """What the journal has of a step that is over, at its turn; None of another."""
+    async def _stored_outcome(self, key: Key, stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The stored outcome of an ended step, at its turn; None of one that has not ended."""
         if stored["status"] not in OVER:
             return None
         if parent_of(key) is not None:
             return stored
-        return self._replay.at_once(key) or await self._replay.expect(key)
+        return self._replay.take_due_result(key) or await self._replay.result_future(key)
 
-    # A sleep or a wait.
+    # Sleeps and waits.
 
     async def _suspend(self, key: Key, frame: dict[str, Any]) -> Any:
-        stored = self._history.find(key)
-        frame["clock"] = self._replay.seen_clock()
+        stored = self._history.reach_step(key)
+        frame["clock"] = self._replay.observed_clock()
         if stored is None and frame.get("until") is not None:
             self._check_until(frame["until"])
         try:
-            outcome = (await self._known(key, stored) if stored is not None else None) or self._replay.at_once(key)
+            outcome = (
+                await self._stored_outcome(key, stored) if stored is not None else None
+            ) or self._replay.take_due_result(key)
             if outcome is None:
-                future = self._replay.expect(key)
-                if self._collecting:
-                    self.wanted.append(key)
+                future = self._replay.result_future(key)
+                if self._only_replays:
+                    self.unanswered.append(key)
                 elif key not in self._suspended and (stored is None or stored["status"] != CANCELLED):
-                    await self._not_held()
+                    await self._wait_while_paused()
                     self._replay.when_live(lambda: None if future.done() else self._send_suspended(key, frame))
                 outcome = await future
         except asyncio.CancelledError:
-            if not self._collecting:
-                self._give_up(
+            if not self._only_replays:
+                self._cancel_suspended(
                     key, in_journal=key in self._suspended or (stored is not None and stored["status"] != CANCELLED)
                 )
             raise
         if outcome["status"] == ERRORED:
-            raise self._rebuilt(outcome["error"])
+            raise self._rebuild_error(outcome["error"])
         return self._event(outcome["value"]) if key[0] == WAIT else None
 
     def _check_until(self, until: int) -> None:
-        now = self._wall()
+        now = self._epoch_ms()
         if until < now:
             raise WorkflowFatalError("You can't sleep until a time in the past")
         if until > now + durations.LONGEST:
@@ -239,19 +233,20 @@ class Steps:
         self._suspended.add(key)
         self._channel.post({**frame, "step": key})
 
-    def _give_up(self, key: Key, *, in_journal: bool) -> None:
-        """The code has cancelled a sleep or a wait, so that it takes no event; one of a step's attempt that is late is
-        for the next attempt.
+    def _cancel_suspended(self, key: Key, *, in_journal: bool) -> None:
+        """Tell the trusted side that the code cancelled a sleep or a wait, so that it consumes no event.
+
+        One that a timed-out attempt had started stays, for the next attempt of that step.
         """
         parent = parent_of(key)
-        if parent is not None and self.attempts.is_late(parent):
+        if parent is not None and self.attempts.has_timed_out(parent):
             return
-        self._replay.withdraw(key)
-        self._history.give_up(key)
+        self._replay.cancel_wait(key)
+        self._history.mark_cancelled(key)
         if parent is not None:
-            self._history.remember(key, {"status": CANCELLED})
+            self._history.store_outcome(key, {"status": CANCELLED})
         if in_journal:
-            self._channel.post({"op": "cancel", "step": key, "clock": self._replay.seen_clock()})
+            self._channel.post({"op": "cancel", "step": key, "clock": self._replay.observed_clock()})
 
     def _next_key(self, kind: str, name: str) -> Key:
         parent = step_of_caller()
@@ -262,24 +257,24 @@ class Steps:
             )
         return self._history.next_key(kind, name, parent)
 
-    def _rebuilt(self, shown: Mapping[str, Any]) -> BaseException:
+    def _rebuild_error(self, shown: Mapping[str, Any]) -> BaseException:
         return failures.rebuild(shown, self.module)
 
     def _event(self, stored: Mapping[str, Any]) -> Record:
         return Record(
-            payload=values.decode(stored["payload"]), timestamp=moment(stored["timestamp"]), type=stored["type"]
+            payload=values.decode(stored["payload"]), timestamp=utc_datetime(stored["timestamp"]), type=stored["type"]
         )
 
-    async def _not_held(self) -> None:
-        while self._held is not None:
-            await self._held.wait()
+    async def _wait_while_paused(self) -> None:
+        while self._resumed is not None:
+            await self._resumed.wait()
 
-    def _plain_name(self, name: Any) -> str:
-        """The name as plain text: one of a class of its own may be equal to anything."""
+    def _checked_name(self, name: Any) -> str:
+        """A valid step name as a plain `str`: a subclass could compare equal to anything."""
         plain = str.__str__(name) if isinstance(name, str) else name
         if not names.is_step_name(plain):
             raise WorkflowFatalError(names.step_name_error(plain))
-        if self._closed:
+        if self._refuses_steps:
             raise WorkflowFatalError(f'Step "{plain}" can\'t start during a rollback')
         return plain
 
@@ -291,7 +286,7 @@ def _depth(key: Key) -> int:
 
 def _caller_frame() -> FrameType | None:
     frame: FrameType | None = sys._getframe(2)
-    while frame is not None and not failures.is_tenants(frame.f_code.co_filename):
+    while frame is not None and not failures.is_tenant_file(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
 

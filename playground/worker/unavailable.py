@@ -1,8 +1,8 @@
-"""What an error means that comes of what a worker does not have: the words for it, and whether another attempt could
-end otherwise.
+"""Errors of code that uses what a worker does not have (files, network, processes, packages): the advice to show, and
+whether a retry can succeed.
 
-An error is judged by what the interpreter and the standard library put into it, never by its class alone: a
-`PermissionError` that the tenant's code raises with words of its own is the tenant's.
+An error is classified by what the interpreter and the standard library put into it, never by its class alone: a
+`PermissionError` that tenant code raises itself, with its own message, is the tenant's.
 """
 
 import _socket
@@ -33,48 +33,46 @@ _NO_DATABASE = ("unable to open database file",)
 _FORKS = frozenset({"fork", "forkpty", "posix_spawn", "posix_spawnp", "execv", "execve", "execvp"})
 _NO_FILE = frozenset({errno.ENOENT, errno.EPERM, errno.EACCES, errno.EROFS})
 _REFUSED = frozenset({errno.EPERM, errno.EACCES})
-# Modules of the standard library by what they are for; the innermost of a traceback tells what was tried.
+# Standard library modules by purpose; the innermost one in a traceback tells what was tried.
 _MODULES = {
     **dict.fromkeys(("subprocess", "multiprocessing"), PROCESSES),
     **dict.fromkeys(("socket", "ssl", "urllib", "http", "smtplib", "ftplib", "poplib", "imaplib"), NETWORK),
     **dict.fromkeys(("tempfile", "shutil", "pathlib", "zipfile", "tarfile", "dbm", "shelve"), FILES),
 }
 _RAISE = opcode.opmap["RAISE_VARARGS"]
-_SAID = frozenset((*ADVICE_AFTER_ERROR.values(), *NAME_ADVICE.values()))
+_ADVICE = frozenset((*ADVICE_AFTER_ERROR.values(), *NAME_ADVICE.values()))
 _NO_PACKAGE = package_missing("").partition("``")[0]
 _NAME = re.compile(r"'(\w{1,100})'")
 
 
 def advice(error: BaseException) -> str | None:
-    """What there is instead of what the code tried to use; None where the error tells of something else, or was judged
-    before.
-    """
+    """The alternative to what the code tried to use; None for other errors, and for a rebuilt error, which has it."""
     if _is_rebuilt(error):
         return None
-    package = _package(error)
+    package = _missing_package(error)
     if package is not None:
         instead = PACKAGE_ADVICE.get(package)
         return f"{package_missing(package)}. {instead}" if instead else f"{package_missing(package)}."
     if isinstance(error, ImportError) and error.name == "workers":
         found = _NAME.search(str(error.args[0])) if error.args else None
         return NAME_ADVICE.get(found[1]) if found else None
-    kind = _kind(error)
+    kind = _missing_kind(error)
     return ADVICE_AFTER_ERROR[kind] if kind is not None else None
 
 
 def never_passes(error: BaseException) -> bool:
-    """Whether no attempt can end otherwise, since a worker does not have what the code needs."""
+    """Whether every retry must fail, since a worker does not have what the code needs."""
     if _is_rebuilt(error):
         notes = [str(note) for note in getattr(error, "__notes__", ())]
-        return any(note in _SAID or note.startswith(_NO_PACKAGE) for note in notes)
-    if _package(error) is not None or _kind(error) is not None:
+        return any(note in _ADVICE or note.startswith(_NO_PACKAGE) for note in notes)
+    if _missing_package(error) is not None or _missing_kind(error) is not None:
         return True
     if isinstance(error, ImportError):
         return error.name == "workers"
     return isinstance(error, AttributeError) and isinstance(getattr(error, "obj", None), Environment)
 
 
-def _package(error: BaseException) -> str | None:
+def _missing_package(error: BaseException) -> str | None:
     """The package that could not be imported, if workers do not have it."""
     if not isinstance(error, ModuleNotFoundError) or not isinstance(error.name, str) or _is_raised_by_hand(error):
         return None
@@ -82,7 +80,7 @@ def _package(error: BaseException) -> str | None:
     return None if name in sys.stdlib_module_names or name in OWN_PACKAGES else name
 
 
-def _kind(error: BaseException) -> str | None:
+def _missing_kind(error: BaseException) -> str | None:
     """What the code tried to use, of what a confined worker does not have."""
     if _is_raised_by_hand(error):
         return None
@@ -90,12 +88,12 @@ def _kind(error: BaseException) -> str | None:
         return TERMINAL if error.args == _NO_TERMINAL or _innermost(error) == "getpass" else None
     if type(error).__module__ == "bdb":
         return TERMINAL
-    kind = _of_system(error)
+    kind = _kind_of_system_error(error)
     return kind if kind is not None and _is_confined() else None
 
 
-def _of_system(error: BaseException) -> str | None:
-    """What the system refused to the code, if this is what the error tells."""
+def _kind_of_system_error(error: BaseException) -> str | None:
+    """What the operating system refused, if the error is such a refusal."""
     if isinstance(error, RuntimeError):
         if error.args != _NO_THREAD:
             return None
@@ -131,7 +129,7 @@ def _innermost(error: BaseException) -> str:
     return name.partition(".")[0] if isinstance(name, str) else ""
 
 
-def _last(error: BaseException) -> types.TracebackType | None:
+def _last_traceback(error: BaseException) -> types.TracebackType | None:
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
@@ -140,13 +138,13 @@ def _last(error: BaseException) -> types.TracebackType | None:
 
 def _is_rebuilt(error: BaseException) -> bool:
     """Whether the error was stored and raised again (failures.py): its frames, if any, run no code."""
-    last = _last(error)
+    last = _last_traceback(error)
     return last is not None and last.tb_lasti < 0
 
 
 def _is_raised_by_hand(error: BaseException) -> bool:
-    """Whether a `raise` outside the standard library made the error: then it tells what its author means."""
-    last = _last(error)
+    """Whether a `raise` outside the standard library made the error, so that its meaning is its author's."""
+    last = _last_traceback(error)
     if last is None:
         return False
     code = last.tb_frame.f_code.co_code
@@ -156,11 +154,11 @@ def _is_raised_by_hand(error: BaseException) -> bool:
 
 
 def _is_confined() -> bool:
-    """Whether this process may not have a socket: then it has no files, programs and threads either."""
+    """Whether this process may not open a socket: then it may open no files, programs and threads either."""
     try:
         _socket.socket().close()
     except OSError as refused:
         return refused.errno in _REFUSED
-    except BaseException:  # noqa: BLE001 - the tenant's code may have taken it apart
+    except BaseException:  # noqa: BLE001 - tenant code may have altered the module
         return False
     return False

@@ -1,6 +1,7 @@
-"""Python's warnings as tenants see them: as in a script, of their own lines, a forgotten await in their own terms.
+"""Python's warnings and the errors that nothing awaited, written to the tenant's log.
 
-What went wrong where nobody awaited it: errors of tasks, futures, callbacks and steps, with step, line and code.
+Warnings appear as in a script, at the tenant's own lines; a forgotten await names what the tenant called. Errors of
+tasks, futures, event loop callbacks and steps that nothing awaited are printed with step, line and code.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from playground.worker import failures
 from playground.worker.attempts import Do
 from playground.worker.context import Key, label_of, step_of_caller
 from playground.worker.decorated_steps import Decorated
-from playground.worker.failures import is_tenants
+from playground.worker.failures import is_tenant_file
 from playground.worker.logs import LogStream
 from playground.worker.loop import StepTask
 from playground.workflows.events import SLEEP
@@ -24,30 +25,30 @@ _OURS = str(Path(__file__).parents[1])
 _NEVER = "{what} was called{where} and never awaited, so it did not run. Write `await` before it."
 
 
-class Warnings:
-    """Stands between the `warnings` module and the output of tenants.
+class TenantWarnings:
+    """Sends warnings of the `warnings` module to the tenant's log.
 
-    `stderr` gives the log of whoever's code runs now; None: nobody's, so all is as it was. `module` is the name of the
-    tenant's module, whose DeprecationWarnings are shown as those of a script.
+    `stderr` returns the log of the tenant whose code runs now, or None, when warnings go where they went before.
+    `module` is the tenant's module, whose DeprecationWarnings are shown as those of a script.
     """
 
     def __init__(self, module: str, stderr: Callable[[], LogStream | TextIO | None]) -> None:
         self._module, self._stderr = module, stderr
         self._filter: Any = None
-        self._usual: tuple[Any, Any] = (None, None)
+        self._original: tuple[Any, Any] = (None, None)
 
-    def begin(self) -> None:
-        """Stand there from now on."""
+    def install(self) -> None:
+        """Replace the hooks of the `warnings` module."""
         known: Any = warnings  # some of it is not in its types
-        self._usual = (known.showwarning, known._warn_unawaited_coroutine)
+        self._original = (known.showwarning, known._warn_unawaited_coroutine)
         warnings.filterwarnings("default", category=DeprecationWarning, module=rf"{self._module}\Z")
         self._filter = warnings.filters[0]
         known.showwarning, known._warn_unawaited_coroutine = self._show, self._never_awaited
 
-    def end(self) -> None:
-        """Let everything be as it was."""
+    def uninstall(self) -> None:
+        """Restore the hooks of the `warnings` module."""
         known: Any = warnings
-        known.showwarning, known._warn_unawaited_coroutine = self._usual
+        known.showwarning, known._warn_unawaited_coroutine = self._original
         if self._filter in warnings.filters:
             known.filters.remove(self._filter)
             known._filters_mutated()
@@ -63,59 +64,61 @@ class Warnings:
     ) -> None:
         stderr = self._stderr()
         if stderr is None:
-            self._usual[0](message, category, filename, lineno, file, line)
+            self._original[0](message, category, filename, lineno, file, line)
             return
         if filename == _OURS or filename.startswith(f"{_OURS}/"):
-            frame = tenants_frame()
+            frame = tenant_frame()
             filename, lineno = ("", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
         if filename:
             text = warnings.formatwarning(message, category, filename, lineno, line)
         else:
             text = f"{category.__name__}: {message}\n"
         if file is None and isinstance(stderr, LogStream):
-            stderr.send(text.removesuffix("\n"), step_of_caller(), line=lineno if is_tenants(filename) else 0)
+            stderr.send_line(text.removesuffix("\n"), step_of_caller(), line=lineno if is_tenant_file(filename) else 0)
         else:
             (file or stderr).write(text)
 
     def _never_awaited(self, coroutine: Any) -> None:
-        """Called by the interpreter when a coroutine is freed that was never started."""
+        """Called by the interpreter when it frees a coroutine that was never started."""
         if self._stderr() is None:
-            self._usual[1](coroutine)
+            self._original[1](coroutine)
             return
-        frame = tenants_frame()
-        what, line = _call(coroutine)
+        frame = tenant_frame()
+        what, line = _describe_call(coroutine)
         code = coroutine.cr_code
         if what is not None:
             line = line or (frame.f_lineno if frame is not None else 0)
             message = _NEVER.format(what=what, where=f" on line {line}" if line else "")
         else:
             message = f"coroutine '{coroutine.__qualname__}' was never awaited"
-            line = frame.f_lineno if frame is not None else code.co_firstlineno if is_tenants(code.co_filename) else 0
+            line = (
+                frame.f_lineno if frame is not None else code.co_firstlineno if is_tenant_file(code.co_filename) else 0
+            )
         filename = (
             frame.f_code.co_filename
             if frame is not None
             else code.co_filename
-            if is_tenants(code.co_filename)
+            if is_tenant_file(code.co_filename)
             else __file__
         )
         registry = frame.f_globals.setdefault("__warningregistry__", {}) if frame is not None else None
         warnings.warn_explicit(message, RuntimeWarning, filename, line or 0, self._module, registry)
 
 
-def tenants_frame() -> types.FrameType | None:
-    """The innermost frame of the tenant's that runs now."""
+def tenant_frame() -> types.FrameType | None:
+    """The innermost running frame of tenant code."""
     frame: types.FrameType | None = sys._getframe(1)
-    while frame is not None and not is_tenants(frame.f_code.co_filename):
+    while frame is not None and not is_tenant_file(frame.f_code.co_filename):
         frame = frame.f_back
     return frame
 
 
-def _call(coroutine: Any) -> tuple[str | None, int | None]:
-    """What a tenant wrote to get one of our coroutines, and its line if that is known; None for the tenant's own."""
+def _describe_call(coroutine: Any) -> tuple[str | None, int | None]:
+    """The tenant's call that made one of our coroutines, and its line if known; None for other coroutines."""
     if not coroutine.cr_code.co_filename.startswith(_OURS):
         return None, None
-    given = coroutine.cr_frame.f_locals if coroutine.cr_frame is not None else {}
-    do, key, frame, myself = given.get("do"), given.get("key"), given.get("frame"), given.get("self")
+    scope = coroutine.cr_frame.f_locals if coroutine.cr_frame is not None else {}
+    do, key, frame, myself = scope.get("do"), scope.get("key"), scope.get("frame"), scope.get("self")
     if isinstance(do, Do):
         return f'`step.do("{do.key[1]}", …)`', do.line
     if key is not None and frame is not None:
@@ -123,8 +126,8 @@ def _call(coroutine: Any) -> tuple[str | None, int | None]:
         return f'`step.{method}("{key[1]}", …)`', frame.get("line")
     if isinstance(myself, Decorated):
         return f"The step `{myself.__name__}()`", None
-    if "binding" in given and "method" in given:
-        return f"`self.env.{given['binding']}.{given['method']}(…)`", None
+    if "binding" in scope and "method" in scope:
+        return f"`self.env.{scope['binding']}.{scope['method']}(…)`", None
     return f"`{coroutine.__name__}`", None
 
 
@@ -133,7 +136,7 @@ _DESTROYED = "was destroyed but it is pending"
 
 
 class BackgroundError(NamedTuple):
-    """What is said, the step it belongs to if any, and the line of the tenant's code, 0 if it is not known."""
+    """The text to print, the step it belongs to if any, and the line of tenant code, 0 if unknown."""
 
     text: str
     step: Key | None
@@ -141,31 +144,33 @@ class BackgroundError(NamedTuple):
 
 
 def error_of_loop(context: Mapping[str, Any]) -> BackgroundError:
-    """What an event loop calls its exception handler for (`loop.call_exception_handler`), in the tenant's terms."""
+    """The text for what the event loop reports to its exception handler (`loop.call_exception_handler`)."""
     error, message = context.get("exception"), str(context.get("message", "asyncio"))
     task = context.get("task") or context.get("future")
     step = _step_of(task)
     if error is None:
         line = _line_of(task)
         if _DESTROYED in message:
-            message = f"Task was destroyed: nothing refers to {_called(task)}, which was dropped while it was running"
+            message = (
+                f"Task was destroyed: nothing refers to {_describe_task(task)}, which was dropped while it was running"
+            )
         return BackgroundError(message + (f"\n  line {line}, in {_code_of(task).co_name}" if line else ""), step, line)
     failed = _failed_step(error)
     if failed is not None:
         return error_of_step(failed, error)
     if _NEVER_RETRIEVED in message:
-        message = f"{message}: {_called(task)} failed and nothing awaited it"
+        message = f"{message}: {_describe_task(task)} failed and nothing awaited it"
     elif "callback" in message:
-        message = "A callback of the event loop failed"  # theirs tells files of this server
-    return _said(message, error, step)
+        message = "A callback of the event loop failed"  # asyncio's message names files of this server
+    return _background_error(message, error, step)
 
 
 def error_of_step(step: Key, error: BaseException) -> BackgroundError:
-    """What is said of a step that failed though nothing awaits it."""
-    return _said(f'Step "{label_of(step)}" failed and nothing awaited it', error, step)
+    """The text for a step that failed and that nothing awaits."""
+    return _background_error(f'Step "{label_of(step)}" failed and nothing awaited it', error, step)
 
 
-def _said(what: str, error: BaseException, step: Key | None) -> BackgroundError:
+def _background_error(what: str, error: BaseException, step: Key | None) -> BackgroundError:
     shown = failures.describe(error)
     text, line = f"{what}: {shown['name']}: {shown['message']}", shown.get("line") or 0
     if shown.get("traceback"):
@@ -179,29 +184,29 @@ def _step_of(task: Any) -> Key | None:
 
 
 def _failed_step(error: BaseException) -> Key | None:
-    """The step that raised an error, whose frames are in its traceback."""
+    """The step that raised an error, found by the frames of its traceback."""
     place = error.__traceback__
     while place is not None:
-        do = None if failures.is_tenants(place.tb_frame.f_code.co_filename) else place.tb_frame.f_locals.get("do")
+        do = None if failures.is_tenant_file(place.tb_frame.f_code.co_filename) else place.tb_frame.f_locals.get("do")
         if isinstance(do, Do):
             return do.key
         place = place.tb_next
     return None
 
 
-def _called(task: Any) -> str:
+def _describe_task(task: Any) -> str:
     code = _code_of(task)
     return (
         f"the background task {code.co_name}()"
-        if code is not None and failures.is_tenants(code.co_filename)
+        if code is not None and failures.is_tenant_file(code.co_filename)
         else "a background task"
     )
 
 
 def _line_of(task: Any) -> int:
-    """The line at which a tenant's task waits, or its function's once its coroutine is closed; 0 for other tasks."""
+    """The line at which a tenant's task waits, or its function's line once it is closed; 0 for other tasks."""
     code, frame = _code_of(task), getattr(_coroutine_of(task), "cr_frame", None)
-    if code is None or not failures.is_tenants(code.co_filename):
+    if code is None or not failures.is_tenant_file(code.co_filename):
         return 0
     return int(code.co_firstlineno if frame is None else frame.f_lineno)
 

@@ -15,45 +15,45 @@ from playground.store.rows import STEP_COMPLETED, Child, InstanceRow
 from playground.web.instance_view import effects_json, instance_url
 from playground.workflows import events as ev
 
-REMEMBERED = 2_000  # rows of ended reruns, which never change any more
+CACHED_ROWS = 2_000  # rows of ended reruns, which never change any more
 PAGE = 1_000  # journal events looked through at a time
 NOT_REACHED_SHOWN = 10  # steps that a replay left out, of one rerun
 
 
-class Rows:
+class ChaosRows:
     """What is told of each rerun; of those that have ended, it is remembered."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._known: OrderedDict[int, dict[str, Any]] = OrderedDict()
-        self._ways: OrderedDict[tuple[int, int], str] = OrderedDict()
+        self._ended_rows: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._digests: OrderedDict[tuple[int, int], str] = OrderedDict()
 
-    async def of(self, child: Child) -> dict[str, Any]:
+    async def row_of_rerun(self, child: Child) -> dict[str, Any]:
         """How a rerun stands, without comparison."""
-        known = self._known.get(child.key)
+        known = self._ended_rows.get(child.key)
         if known is not None:
-            self._known.move_to_end(child.key)
+            self._ended_rows.move_to_end(child.key)
             return known
-        row = await self._row(child)
+        row = await self._read_row(child)
         if child.status in ev.FINAL_STATUSES:
-            self._known[child.key] = row
-            while len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            self._ended_rows[child.key] = row
+            while len(self._ended_rows) > CACHED_ROWS:
+                self._ended_rows.popitem(last=False)
         return row
 
-    async def way_of(self, row: InstanceRow) -> str | None:
+    async def steps_digest_of(self, row: InstanceRow) -> str | None:
         """The way that an instance went, if it has ended: see `way`."""
         if row.status not in ev.FINAL_STATUSES:
             return None
         key = (row.key, row.last_seq)
-        if key not in self._ways:
+        if key not in self._digests:
             async with self._engine.fork_slots:
-                self._ways[key] = way(await self._engine.store.load(row.key))
-            while len(self._ways) > REMEMBERED:
-                self._ways.popitem(last=False)
-        return self._ways[key]
+                self._digests[key] = steps_digest(await self._engine.store.load(row.key))
+            while len(self._digests) > CACHED_ROWS:
+                self._digests.popitem(last=False)
+        return self._digests[key]
 
-    async def _row(self, child: Child) -> dict[str, Any]:
+    async def _read_row(self, child: Child) -> dict[str, Any]:
         plan = (child.injected or {}).get("chaos", {})
         row: dict[str, Any] = {
             "number": number_of(child),
@@ -76,7 +76,11 @@ class Rows:
             return row
         async with self._engine.fork_slots:  # a history holds all results of an instance
             snapshot = await self._engine.store.load(child.key)
-            row["ran_twice"], row["outcome"], row["way"] = _ran_twice(snapshot), outcome(snapshot.row), way(snapshot)
+            row["ran_twice"], row["outcome"], row["way"] = (
+                _ran_twice(snapshot),
+                outcome_digest(snapshot.row),
+                steps_digest(snapshot),
+            )
         if child.execution > 1:
             row["not_reached"] = await self._not_reached(child)
         if snapshot.row.error is not None:
@@ -111,13 +115,13 @@ def _ran_twice(snapshot: History) -> list[dict[str, Any]]:
     return found
 
 
-def outcome(row: InstanceRow) -> str:
+def outcome_digest(row: InstanceRow) -> str:
     """What two runs are compared by: how they ended and with what, in a few bytes."""
     error = row.error and [row.error["name"], row.error["message"]]
     return hashlib.sha256(encode([row.status, row.output, error]).encode()).hexdigest()
 
 
-def way(snapshot: History) -> str:
+def steps_digest(snapshot: History) -> str:
     """By which steps an instance came to its end, and how each ended, in a few bytes.
 
     What each gave is left out: it may be by chance.

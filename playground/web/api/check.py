@@ -14,8 +14,8 @@ from playground.web.http.responses import json_response
 from playground.workflows.errors import SourceRefused, TooLarge
 from playground.workflows.names import CLASS_NAME
 
-SEVERITY_REFUSED = "error"
-ESCAPED = 6  # bytes that one byte of source may take as JSON (\\u0000)
+SEVERITY_ERROR = "error"
+JSON_ESCAPE_FACTOR = 6  # bytes that one byte of source may take as JSON (\\u0000)
 
 
 class CheckBody(bodies.SourceBody, forbid_unknown_fields=True):
@@ -24,14 +24,14 @@ class CheckBody(bodies.SourceBody, forbid_unknown_fields=True):
 
 async def check(context: Context, request: Request) -> Response:
     """What is wrong with a source, and which steps it has."""
-    body = await bodies.read_object(request, CheckBody, body_limit(context))
-    context.limits.checks.spend(request, context.addresses.of(request))
-    check_size(context, body.source)
-    checked = await context.engine.check(body.source, queues.of_address(context.addresses.of(request)))
+    body = await bodies.read_object(request, CheckBody, source_body_bytes(context))
+    context.limits.checks.charge_request(request, context.addresses.client_of(request))
+    check_source_size(context, body.source)
+    checked = await context.engine.check(body.source, queues.of_address(context.addresses.client_of(request)))
     return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
 
 
-async def refuse_bad(context: Context, source: str, owner: str, class_name: str = CLASS_NAME) -> Check:
+async def check_source(context: Context, source: str, owner: str, class_name: str = CLASS_NAME) -> Check:
     """Let source pass that can become an instance; gives what else was found in it.
 
     `owner`, `class_name`: see `Checker.check`.
@@ -41,9 +41,9 @@ async def refuse_bad(context: Context, source: str, owner: str, class_name: str 
         TooLarge: it is over the limit.
         SourceRefused: it has errors; `diagnostics` lists them with line and column.
     """
-    check_size(context, source)
+    check_source_size(context, source)
     checked = await context.engine.check(source, owner, class_name)
-    errors: list[dict[str, Any]] = [it for it in checked.diagnostics if it["severity"] == SEVERITY_REFUSED]
+    errors: list[dict[str, Any]] = [it for it in checked.diagnostics if it["severity"] == SEVERITY_ERROR]
     if errors:
         first = errors[0]
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -53,7 +53,7 @@ async def refuse_bad(context: Context, source: str, owner: str, class_name: str 
     return checked
 
 
-async def check_stored(context: Context, queue: str) -> None:
+async def check_daily_storage(context: Context, queue: str) -> None:
     """Raises TooMany for an address that has stored its share of the day."""
     await context.engine.stored.read(queue)
     hours = context.engine.stored.hours_until_room(queue)
@@ -67,7 +67,7 @@ async def check_stored(context: Context, queue: str) -> None:
         )
 
 
-def check_size(context: Context, source: str) -> None:
+def check_source_size(context: Context, source: str) -> None:
     """Raises TooLarge for a source over the limit."""
     size, most = len(source.encode()), context.settings.source_bytes
     if size > most:
@@ -79,6 +79,6 @@ def check_size(context: Context, source: str) -> None:
         )
 
 
-def body_limit(context: Context) -> int:
+def source_body_bytes(context: Context) -> int:
     """The most bytes a body may have that carries a source."""
-    return ESCAPED * context.settings.source_bytes + bodies.OVERHEAD_BYTES
+    return JSON_ESCAPE_FACTOR * context.settings.source_bytes + bodies.OVERHEAD_BYTES

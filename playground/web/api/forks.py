@@ -14,14 +14,14 @@ from playground.engine.code import code_change
 from playground.engine.code.tenants import WORKFLOW
 from playground.store.rows import InstanceRow
 from playground.web.api import tenant_instances
-from playground.web.api.check import body_limit, check_stored, refuse_bad
-from playground.web.api.instances import created
-from playground.web.api.operations import StepBody, controlled, step_key
+from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
+from playground.web.api.instances import created_response
+from playground.web.api.operations import StepBody, find_controlled_instance, step_key
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
-from playground.web.http.authorization import find, spend_reading
+from playground.web.http.authorization import charge_reading, find_instance
 from playground.web.http.errors import NoToken, WrongToken
-from playground.web.http.responses import FRESH, json_response
+from playground.web.http.responses import NO_STORE, json_response
 from playground.workflows.errors import CannotFork, CannotMigrate
 
 _NO_SOURCE = (
@@ -48,67 +48,71 @@ async def fork(context: Context, request: Request) -> Response:
     """Start an instance from the results of another, up to a step. The control token in the answer is told this
     once.
     """
-    row = await find(context, request)
+    row = await find_instance(context, request)
     body = await bodies.read_object(
-        request, ForkBody, body_limit(context) + context.settings.value_bytes, may_be_empty=True
+        request, ForkBody, source_body_bytes(context) + context.settings.value_bytes, may_be_empty=True
     )
     if row.tenant:
-        return await _of_tenant(context, row, body)
-    address = context.addresses.of(request)
+        return await _fork_for_tenant(context, row, body)
+    address = context.addresses.client_of(request)
     queue = queues.of_address(address)
     if body.source is not None:
-        context.limits.checks.spend(request, address)
-        await refuse_bad(context, body.source, queue, row.class_name)
-    await check_stored(context, queue)
-    await context.limits.starts.spend(request, address)
-    await spend_reading(context, request, row, events=row.last_seq)
+        context.limits.checks.charge_request(request, address)
+        await check_source(context, body.source, queue, row.class_name)
+    await check_daily_storage(context, queue)
+    await context.limits.starts.charge_request(request, address)
+    await charge_reading(context, request, row, events=row.last_seq)
     planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
-    if planned.sensitive and not tokens.is_of(request, row.control_hash):
-        raise (NoToken if tokens.bearer(request) is None else WrongToken)(
+    if planned.sensitive and not tokens.carries_token(request, row.control_hash):
+        raise (NoToken if tokens.bearer_token(request) is None else WrongToken)(
             _SENSITIVE.format(step=planned.sensitive.name)
         )
     context.engine.stored.add(queue, planned.bytes + len((body.source or "").encode()))
     token = context.ids.token()
     made = await context.engine.create(
         replace(
-            await _running(context, row, planned.template, body.source), queue=queue, control_hash=tokens.digest(token)
+            await _with_code(context, row, planned.template, body.source),
+            queue=queue,
+            control_hash=tokens.digest(token),
         )
     )
-    return created(made, token)
+    return created_response(made, token)
 
 
-async def _of_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Response:
+async def _fork_for_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Response:
     if body.source is not None:
         if row.workflow != WORKFLOW:
             raise CannotFork(_NO_SOURCE)
-        context.limits.checks.take(queues.of_tenant(row.tenant))
-        await refuse_bad(context, body.source, queues.of_tenant(row.tenant), row.class_name)
+        context.limits.checks.charge(queues.of_tenant(row.tenant))
+        await check_source(context, body.source, queues.of_tenant(row.tenant), row.class_name)
     planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
-    return tenant_instances.created(
-        await context.engine.create(await _running(context, row, planned.template, body.source))
+    return tenant_instances.created_response(
+        await context.engine.create(await _with_code(context, row, planned.template, body.source))
     )
 
 
 async def change_code(context: Context, request: Request) -> Response:
     """Let a living instance go on with other code, where its history fits; its worker is given up."""
-    row = await controlled(context, request)
-    body = await bodies.read_object(request, CodeBody, body_limit(context))
+    row = await find_controlled_instance(context, request)
+    body = await bodies.read_object(request, CodeBody, source_body_bytes(context))
     if row.tenant and row.workflow != WORKFLOW:
         raise CannotMigrate(_NO_CODE)
-    address = context.addresses.of(request)
-    context.limits.checks.take(queues.of_tenant(row.tenant) if row.tenant else address)
+    address = context.addresses.client_of(request)
+    context.limits.checks.charge(queues.of_tenant(row.tenant) if row.tenant else address)
     owner = queues.of_tenant(row.tenant) if row.tenant else queues.of_address(address)
-    await refuse_bad(context, body.source, owner, row.class_name)
+    await check_source(context, body.source, owner, row.class_name)
     if not row.tenant:
-        await check_stored(context, row.queue)
+        await check_daily_storage(context, row.queue)
         context.engine.stored.add(row.queue, len(body.source.encode()))
     now = (await code_change.change_code(context.engine, row, body.source)).row
     return json_response(
-        {"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, FRESH
+        {"id": now.id, "status": now.status, "last_seq": now.last_seq, "snippet": now.snippet}, 202, NO_STORE
     )
 
 
-async def _running(context: Context, row: InstanceRow, template: CreateInstance, source: str | None) -> CreateInstance:
+async def _with_code(
+    context: Context, row: InstanceRow, template: CreateInstance, source: str | None
+) -> CreateInstance:
     """The fork with the code that it is to run."""
     if source is None or source == (await context.engine.code(row)).source:
         return template

@@ -16,20 +16,20 @@ from playground.engine import CreateInstance, queues
 from playground.engine.forks import FORK
 from playground.store.rows import InstanceRow
 from playground.web.api import snippets
-from playground.web.api.check import body_limit, check_stored, refuse_bad
-from playground.web.api.operations import BREAKS_BYTES, BreakBody, breaks_of
+from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
+from playground.web.api.operations import BREAKS_BYTES, BreakBody, parse_breaks
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
-from playground.web.http.authorization import find, spend_reading
-from playground.web.http.bodies import moment, whole_number
+from playground.web.http.authorization import charge_reading, find_instance
+from playground.web.http.bodies import integer_of_query, seq_of_query
 from playground.web.http.errors import BadBody, BadQuery
-from playground.web.http.responses import FRESH, json_bytes, json_response, unchanged
+from playground.web.http.responses import NO_STORE, json_bytes_response, json_response, not_modified
 from playground.web.instance_view import ANONYMOUS, effects_json, instance_url
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
 
 EVENTS_DEFAULT = 1_000
-EVENTS_MOST = 10_000  # in one answer
+EVENTS_MAX = 10_000  # in one answer
 
 
 class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
@@ -44,15 +44,15 @@ class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
 async def create(context: Context, request: Request) -> Response:
     """Start an instance. The control token in the answer is told this once."""
     body = await bodies.read_object(
-        request, CreateBody, body_limit(context) + context.settings.value_bytes + BREAKS_BYTES
+        request, CreateBody, source_body_bytes(context) + context.settings.value_bytes + BREAKS_BYTES
     )
-    address = context.addresses.of(request)
-    context.limits.checks.spend(request, address)
-    source, params, snippet_params = await _code(context, body)
+    address = context.addresses.client_of(request)
+    context.limits.checks.charge_request(request, address)
+    source, params, snippet_params = await _source_and_params(context, body)
     queue = queues.of_address(address)
-    await refuse_bad(context, source, queue)
-    await check_stored(context, queue)
-    await context.limits.starts.spend(request, address)
+    await check_source(context, source, queue)
+    await check_daily_storage(context, queue)
+    await context.limits.starts.charge_request(request, address)
     context.engine.stored.add(
         queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0)
     )
@@ -66,41 +66,41 @@ async def create(context: Context, request: Request) -> Response:
             queue=queue,
             control_hash=tokens.digest(token),
             snippet_params=snippet_params,
-            breaks=breaks_of(body.breaks),
+            breaks=parse_breaks(body.breaks),
         )
     )
-    return created(row, token)
+    return created_response(row, token)
 
 
-def created(row: InstanceRow, token: str) -> Response:
+def created_response(row: InstanceRow, token: str) -> Response:
     """The answer to who started an instance that is nobody's: where it is, and the token that it is changed with."""
     url = instance_url(row.id)
     answer = {"id": row.id, "status": row.status, "url": url, "snippet": row.snippet, "control_token": token}
-    return json_response(answer, 201, {"Location": f"/api{url}", **FRESH})
+    return json_response(answer, 201, {"Location": f"/api{url}", **NO_STORE})
 
 
 async def get(context: Context, request: Request) -> Response:
     """An instance as it stands, or as it stood after the event whose seq is `at`; its forks too, for whoever may change
     it.
     """
-    row = await find(context, request)
-    at = moment(request, row)
-    await spend_reading(context, request, row, events=at or row.last_seq)
-    shown = await context.views.instance(row, at)
-    if row.tenant or tokens.is_of(request, row.control_hash):
+    row = await find_instance(context, request)
+    at = seq_of_query(request, row)
+    await charge_reading(context, request, row, events=at or row.last_seq)
+    shown = await context.views.view_json(row, at)
+    if row.tenant or tokens.carries_token(request, row.control_hash):
         shown["forks"] = [fork.id for fork in await context.store.children(row.key, FORK)]
-    answer = json_response(shown, headers=FRESH)
-    await spend_reading(context, request, row, size=len(answer.body))
+    answer = json_response(shown, headers=NO_STORE)
+    await charge_reading(context, request, row, size=len(answer.body))
     return answer
 
 
 async def events(context: Context, request: Request) -> Response:
     """Journal events after a seq, oldest first."""
-    row = await find(context, request)
-    after = whole_number(request, "after", 0)
-    limit = whole_number(request, "limit", EVENTS_DEFAULT, least=1, most=EVENTS_MOST)
+    row = await find_instance(context, request)
+    after = integer_of_query(request, "after", 0)
+    limit = integer_of_query(request, "limit", EVENTS_DEFAULT, least=1, most=EVENTS_MAX)
     rows = await context.store.events_json(row.key, after=after, limit=limit)
-    await spend_reading(context, request, row, events=len(rows), size=sum(len(text) for _, _, text in rows))
+    await charge_reading(context, request, row, events=len(rows), size=sum(len(text) for _, _, text in rows))
     last_seq = max(row.last_seq, rows[-1][0] if rows else 0)
     more = bool(rows) and rows[-1][0] < last_seq
     content = (
@@ -108,10 +108,10 @@ async def events(context: Context, request: Request) -> Response:
         + b",".join(text for _, _, text in rows)
         + b'],"last_seq":%d,"more":%s}' % (last_seq, b"true" if more else b"false")
     )
-    return json_bytes(content, headers=FRESH)
+    return json_bytes_response(content, headers=NO_STORE)
 
 
-async def _code(context: Context, body: CreateBody) -> tuple[str, Any, str | None]:
+async def _source_and_params(context: Context, body: CreateBody) -> tuple[str, Any, str | None]:
     """Source and params of a create, and the params text of the snippet that it comes from."""
     given = [name for name in ("source", "snippet", "example") if getattr(body, name) is not msgspec.UNSET]
     if len(given) != 1:
@@ -120,7 +120,7 @@ async def _code(context: Context, body: CreateBody) -> tuple[str, Any, str | Non
     default: Any = None
     text: str | None = None
     if isinstance(body.snippet, str):
-        found = await snippets.find(context, body.snippet)
+        found = await snippets.find_snippet(context, body.snippet)
         source, text = found.source, found.params
         default = msgspec.Raw(text.encode()) if text else None
     elif isinstance(body.example, str):
@@ -131,16 +131,16 @@ async def _code(context: Context, body: CreateBody) -> tuple[str, Any, str | Non
     return source, default if body.params is msgspec.UNSET else body.params, text
 
 
-IDS_MOST = 50  # in one question
+IDS_MAX = 50  # in one question
 
 
 async def statuses(context: Context, request: Request) -> Response:
     """How instances stand; those that are not kept are left out."""
     ids = list(dict.fromkeys(filter(None, request.query_params.get("ids", "").split(","))))
-    if not 1 <= len(ids) <= IDS_MOST:
-        raise BadQuery(f"`ids` takes 1 to {IDS_MOST} ids of instances, with commas between.")
+    if not 1 <= len(ids) <= IDS_MAX:
+        raise BadQuery(f"`ids` takes 1 to {IDS_MAX} ids of instances, with commas between.")
     # So that to try ids costs the same however they are tried.
-    context.limits.reads.spend(request, context.addresses.of(request), len(ids) - 1)
+    context.limits.reads.charge_request(request, context.addresses.client_of(request), len(ids) - 1)
     found = []
     for id in ids:
         try:
@@ -148,17 +148,17 @@ async def statuses(context: Context, request: Request) -> Response:
         except InstanceNotFound:
             continue
         found.append({"id": row.id, "status": row.status, "created_at": row.created_at, "ended_at": row.ended_at})
-    return json_response({"statuses": found}, headers=FRESH)
+    return json_response({"statuses": found}, headers=NO_STORE)
 
 
 async def effects(context: Context, request: Request) -> Response:
     """The side effects that an instance pretended to have, oldest first; `double_of` names the one that this one
     repeats.
     """
-    row = await find(context, request)
+    row = await find_instance(context, request)
     happened, asked = await context.store.effects.change_counters(row.key)
     headers = {"Cache-Control": "private, no-cache", "ETag": f'"{happened}-{asked}"'}
-    if (known := unchanged(request, headers)) is not None:  # a page asks often while a step runs
+    if (known := not_modified(request, headers)) is not None:  # a page asks often while a step runs
         return known
     found = await context.store.effects.of_instance(row.key)
     return json_response({"effects": effects_json(found)}, headers=headers)
@@ -166,19 +166,19 @@ async def effects(context: Context, request: Request) -> Response:
 
 async def stream(context: Context, request: Request) -> Response:
     """The journal of an instance, live."""
-    row = await find(context, request)
-    after = _after(request)
+    row = await find_instance(context, request)
+    after = _last_event_id(request)
     final = row.status in ev.FINAL_STATUSES
     if final and after == row.last_seq:
-        return Response(status_code=204, headers=FRESH)
-    await spend_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
-    view = await context.views.instance(row) if after > row.last_seq else None
-    address, limit = context.addresses.of(request), context.limits.streams
-    limit.enter(address)
-    return context.streams.respond(row, after, view, partial(limit.leave, address))
+        return Response(status_code=204, headers=NO_STORE)
+    await charge_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
+    view = await context.views.view_json(row) if after > row.last_seq else None
+    address, limit = context.addresses.client_of(request), context.limits.streams
+    limit.acquire(address)
+    return context.streams.stream_response(row, after, view, partial(limit.release, address))
 
 
-def _after(request: Request) -> int:
+def _last_event_id(request: Request) -> int:
     """Where to go on: the Last-Event-ID of a reconnect wins over the address that the page was opened with."""
     for name, text in (
         ("Last-Event-ID", request.headers.get("last-event-id")),

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from playground.web.calls import Call
 from playground.web.context import Context
 from playground.web.http.errors import STATUS_OF
-from playground.web.http.responses import json_bytes
-from playground.web.http.tokens import HEADER
+from playground.web.http.responses import json_bytes_response
+from playground.web.http.tokens import START_TOKEN_HEADER
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"
@@ -40,7 +40,7 @@ _BEARERS = ("control_token", "tenant_key", "operator_token")
 _START = (
     "The token that the server printed at its start. Every call takes it where code runs without isolation (tier D)."
 )
-_ANY: Mapping[str, Any] = {}
+_ANY_VALUE: Mapping[str, Any] = {}
 _STEP = {
     "description": "A step. `parent` is the step in whose callback it was called.",
     "type": "object",
@@ -53,7 +53,7 @@ _STEP = {
     },
 }
 _TIME = {"type": ["integer", "null"], "description": "epoch milliseconds"}
-_ANSWERS: Mapping[str, Any] = {
+_RESPONSE_SCHEMAS: Mapping[str, Any] = {
     "Error": {
         "type": "object",
         "required": ["error"],
@@ -118,10 +118,10 @@ _ANSWERS: Mapping[str, Any] = {
                     "terminated",
                 ]
             },
-            "output": _ANY,
+            "output": _ANY_VALUE,
             "error": {"type": ["object", "null"]},
             "rollback": {"type": ["string", "null"]},
-            "params": _ANY,
+            "params": _ANY_VALUE,
             "snippet": {"type": "string"},
             "code_version": {"type": "string"},
             "last_seq": {"type": "integer"},
@@ -141,7 +141,7 @@ _ANSWERS: Mapping[str, Any] = {
         "properties": {name: {"type": "string"} for name in ("id", "status", "url", "snippet", "control_token")},
     },
 }
-_ANSWER_OF: Mapping[tuple[str, str], str] = {
+_RESPONSE_SCHEMA_OF: Mapping[tuple[str, str], str] = {
     ("POST", "/api/instances"): "Created",
     ("POST", "/api/instances/{id}/fork"): "Created",
     ("GET", "/api/instances/{id}"): "Instance",
@@ -150,16 +150,16 @@ _ANSWER_OF: Mapping[tuple[str, str], str] = {
 
 async def document(context: Context, request: Request) -> Response:
     """This contract, machine-readable."""
-    return json_bytes(context.contract)
+    return json_bytes_response(context.openapi_json)
 
 
-def describe(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
+def openapi_document(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
     """The OpenAPI document of a table of calls."""
     bodies = [call.body for call in calls if call.body is not None]
     _, schemas = msgspec.json.schema_components(bodies, ref_template=REF)
     paths: dict[str, Any] = {}
     for call in calls:
-        if not call.hidden:
+        if not call.undocumented:
             paths.setdefault(re.sub(r":\w+}", "}", call.path), {})[call.method.lower()] = _operation(call)
     return {
         "openapi": OPENAPI_VERSION,
@@ -170,10 +170,10 @@ def describe(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": {**_ANSWERS, **schemas},
+            "schemas": {**_RESPONSE_SCHEMAS, **schemas},
             "securitySchemes": {
                 **{name: {"type": "http", "scheme": "bearer"} for name in _BEARERS},
-                "start_token": {"type": "apiKey", "in": "header", "name": HEADER, "description": _START},
+                "start_token": {"type": "apiKey", "in": "header", "name": START_TOKEN_HEADER, "description": _START},
             },
         },
     }
@@ -181,12 +181,12 @@ def describe(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
 
 def _operation(call: Call) -> dict[str, Any]:
     refused = (
-        *call.refuses,
+        *call.error_codes,
         *(_REFUSED_BODY if call.body else ()),
-        *(_REFUSED_CONTROL if call.control else ()),
-        *(_REFUSED_KEY if call.key else ()),
+        *(_REFUSED_CONTROL if call.control_token else ()),
+        *(_REFUSED_KEY if call.tenant_key else ()),
     )
-    responses: dict[str, Any] = {str(call.answer): {"description": call.summary, **_content(call)}}
+    responses: dict[str, Any] = {str(call.status): {"description": call.summary, **_content(call)}}
     for status in sorted({STATUS_OF[code] for code in refused}):
         codes = sorted({code for code in refused if STATUS_OF[code] == status})
         responses[str(status)] = {
@@ -194,7 +194,7 @@ def _operation(call: Call) -> dict[str, Any]:
             "content": {"application/json": {"schema": {"$ref": REF.format(name="Error")}}},
         }
     operation: dict[str, Any] = {
-        "operationId": ("tenants." if call.key else "")
+        "operationId": ("tenants." if call.tenant_key else "")
         + f"{call.view.__module__.rpartition('.')[2]}.{call.view.__name__}",
         "summary": call.summary,
         "parameters": [
@@ -219,21 +219,21 @@ def _operation(call: Call) -> dict[str, Any]:
         fields = {name: {"type": "string"} for name in ("source", "params")}
         form = {"type": "object", "required": ["source"], "properties": fields}
         operation["requestBody"] = {"content": {"application/x-www-form-urlencoded": {"schema": form}}}
-    if call.control or call.key:
-        operation["security"] = [{"tenant_key" if call.key else "control_token": []}]
-    elif "operator.token_missing" in call.refuses and call.changes:
+    if call.control_token or call.tenant_key:
+        operation["security"] = [{"tenant_key" if call.tenant_key else "control_token": []}]
+    elif "operator.token_missing" in call.error_codes and call.is_change:
         operation["security"] = [{"operator_token": []}]
     return operation
 
 
 def _content(call: Call) -> dict[str, Any]:
-    if call.answer in (204, 303):
+    if call.status in (204, 303):
         return {}
     if call.path == "/metrics":
         return {"content": {"text/plain": {"schema": {"type": "string"}}}}
     if call.path.endswith("/stream"):
         return {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-    name = _ANSWER_OF.get((call.method, call.path))
+    name = _RESPONSE_SCHEMA_OF.get((call.method, call.path))
     kinds = {"application/json": {"schema": {"$ref": REF.format(name=name)} if name else {"type": "object"}}}
     if call.path.endswith(".py"):
         kinds = {"text/plain": {"schema": {"type": "string"}}}

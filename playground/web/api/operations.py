@@ -12,8 +12,8 @@ from playground.store.protocol import Committed
 from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
-from playground.web.http.authorization import TENANT, find
-from playground.web.http.responses import FRESH, json_response
+from playground.web.http.authorization import TENANT, find_instance
+from playground.web.http.responses import NO_STORE, json_response
 from playground.workflows import breaks
 from playground.workflows.events import KillPoint, StepKey
 
@@ -64,93 +64,93 @@ class NoBody(msgspec.Struct, forbid_unknown_fields=True):
 
 async def send_event(context: Context, request: Request) -> Response:
     """Send an event; the body is its payload, any JSON."""
-    row = await controlled(context, request)
+    row = await find_controlled_instance(context, request)
     payload = await bodies.read_json(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
-    if len(bytes(payload)) > bodies.HEAVY_BYTES and not row.tenant:
-        heavy = len(bytes(payload)) // bodies.HEAVY_BYTES
-        await context.limits.changes.spend(request, context.addresses.of(request), heavy)
+    if len(bytes(payload)) > bodies.EVENT_CHARGE_BYTES and not row.tenant:
+        heavy = len(bytes(payload)) // bodies.EVENT_CHARGE_BYTES
+        await context.limits.changes.charge_request(request, context.addresses.client_of(request), heavy)
     sender = context.tenants if row.tenant else context.engine
-    return accepted(await sender.send_event(row, request.path_params["type"], payload))
+    return accepted_response(await sender.send_event(row, request.path_params["type"], payload))
 
 
 async def pause(context: Context, request: Request) -> Response:
     """Start no new step; stop timers and keep what remains of them."""
-    return await _plain(context, request, context.engine.pause)
+    return await _operate(context, request, context.engine.pause)
 
 
 async def resume(context: Context, request: Request) -> Response:
     """Go on after a pause."""
-    return await _plain(context, request, context.engine.resume)
+    return await _operate(context, request, context.engine.resume)
 
 
-async def _plain(context: Context, request: Request, act: Callable[[InstanceRow], Awaitable[Committed]]) -> Response:
+async def _operate(context: Context, request: Request, act: Callable[[InstanceRow], Awaitable[Committed]]) -> Response:
     """An operation that takes nothing but the instance."""
-    row = await controlled(context, request)
+    row = await find_controlled_instance(context, request)
     await bodies.read_short(request, NoBody)
-    return accepted(await act(row))
+    return accepted_response(await act(row))
 
 
 async def terminate(context: Context, request: Request) -> Response:
     """End an instance, with its rollback handlers if asked."""
-    row = await controlled(context, request)
+    row = await find_controlled_instance(context, request)
     body = await bodies.read_short(request, TerminateBody)
-    return accepted(await context.engine.terminate(row, rollback=body.rollback))
+    return accepted_response(await context.engine.terminate(row, rollback=body.rollback))
 
 
 async def restart(context: Context, request: Request) -> Response:
     """Run again from the top, or from a step with what was stored before it."""
-    row = await controlled(context, request)
+    row = await find_controlled_instance(context, request)
     body = await bodies.read_object(request, RestartBody, BREAKS_BYTES + bodies.OVERHEAD_BYTES, may_be_empty=True)
-    return accepted(
-        await context.engine.restart(row, from_step=step_key(body.from_step), new_breaks=breaks_of(body.breaks))
+    return accepted_response(
+        await context.engine.restart(row, from_step=step_key(body.from_step), new_breaks=parse_breaks(body.breaks))
     )
 
 
 async def delete(context: Context, request: Request) -> Response:
     """Remove an instance and its journal."""
-    row = await controlled(context, request)
+    row = await find_controlled_instance(context, request)
     await context.engine.delete(row)
     return Response(status_code=204)
 
 
 async def kill_worker(context: Context, request: Request) -> Response:
     """SIGKILL the worker: what is committed stays, and the next one goes on from there."""
-    row = await controlled(context, request)
+    row = await find_controlled_instance(context, request)
     body = await bodies.read_short(request, KillBody)
-    return accepted(await context.engine.kill_worker(row, when=body.when))
+    return accepted_response(await context.engine.kill_worker(row, when=body.when))
 
 
 async def break_step(context: Context, request: Request) -> Response:
     """Make the next attempts of a step fail, time out, be slow or return a value; `how` null clears it. Recorded as
     injected.
     """
-    row = await controlled(context, request)
-    [new] = breaks_of([await bodies.read_object(request, BreakBody, breaks.MAX_VALUE_BYTES + bodies.OVERHEAD_BYTES)])
-    return accepted(await context.engine.set_break(row, new))
+    row = await find_controlled_instance(context, request)
+    [new] = parse_breaks([await bodies.read_object(request, BreakBody, breaks.MAX_VALUE_BYTES + bodies.OVERHEAD_BYTES)])
+    return accepted_response(await context.engine.set_break(row, new))
 
 
 async def wake(context: Context, request: Request) -> Response:
     """End the current sleep, retry wait or event timeout now; recorded as virtual time."""
-    row = await controlled(context, request)
+    row = await find_controlled_instance(context, request)
     body = await bodies.read_short(request, WakeBody)
-    return accepted(await context.engine.wake(row, step_key(body.step)))
+    return accepted_response(await context.engine.wake(row, step_key(body.step)))
 
 
-async def controlled(context: Context, request: Request) -> InstanceRow:
+async def find_controlled_instance(context: Context, request: Request) -> InstanceRow:
     """The instance of the address, for a caller who may change it: with its control token, or with a key of its tenant.
 
     Raises:
         InstanceNotFound, NoToken, WrongToken, TooMany, NoKey, WrongKey, RevokedKey
     """
     if TENANT in request.path_params:
-        return await find(context, request)
-    await context.limits.changes.spend(request, context.addresses.of(request))
-    row = await find(context, request)
-    tokens.check(request, row.control_hash)
+        return await find_instance(context, request)
+    await context.limits.changes.charge_request(request, context.addresses.client_of(request))
+    row = await find_instance(context, request)
+    tokens.check_control_token(request, row.control_hash)
     return row
 
 
-def breaks_of(given: list[BreakBody]) -> list[NewBreak]:
+def parse_breaks(given: list[BreakBody]) -> list[NewBreak]:
     """The breaks that a body sets."""
     return [
         NewBreak(it.step.name, it.step.count, it.how, it.times, it.ms, None if it.value is msgspec.UNSET else it.value)
@@ -163,7 +163,7 @@ def step_key(step: StepBody | None) -> StepKey | None:
     return None if step is None else StepKey(step.kind, step.name, step.count, step_key(step.parent))
 
 
-def accepted(committed: Committed) -> Response:
+def accepted_response(committed: Committed) -> Response:
     """The answer to an operation: how the instance stands after it."""
     row = committed.row
-    return json_response({"id": row.id, "status": row.status, "last_seq": row.last_seq}, 202, FRESH)
+    return json_response({"id": row.id, "status": row.status, "last_seq": row.last_seq}, 202, NO_STORE)

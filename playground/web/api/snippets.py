@@ -9,12 +9,12 @@ from starlette.responses import Response
 
 from playground.engine import queues
 from playground.store.rows import Snippet
-from playground.web.api.check import body_limit, check_size, check_stored
+from playground.web.api.check import check_daily_storage, check_source_size, source_body_bytes
 from playground.web.context import Context
 from playground.web.http import bodies
 from playground.web.http.errors import SnippetNotFound
-from playground.web.http.responses import FOR_GOOD, json_response
-from playground.web.indented_json import INDENT_UP_TO_BYTES, pretty
+from playground.web.http.responses import IMMUTABLE, json_response
+from playground.web.indented_json import INDENT_UP_TO_BYTES, indent_json
 from playground.web.instance_view import snippet_url
 from playground.web.pages.example_cards import example_json
 from playground.workflows import values
@@ -27,15 +27,17 @@ class SnippetBody(bodies.SourceBody, forbid_unknown_fields=True):
 
 async def create(context: Context, request: Request) -> Response:
     """Store code under its hash. Code with errors may be shared too: to ask about it."""
-    body = await bodies.read_object(request, SnippetBody, body_limit(context) + context.settings.value_bytes)
-    stored = await put(context, request, body.source, None if body.params is msgspec.UNSET else bytes(body.params))
+    body = await bodies.read_object(request, SnippetBody, source_body_bytes(context) + context.settings.value_bytes)
+    stored = await store_snippet(
+        context, request, body.source, None if body.params is msgspec.UNSET else bytes(body.params)
+    )
     url = snippet_url(stored.id)
     return json_response({"id": stored.id, "url": url}, 201, {"Location": url})
 
 
 async def get(context: Context, request: Request) -> Response:
     """A snippet with its source and params."""
-    found = await find(context, request.path_params["snippet"])
+    found = await find_snippet(context, request.path_params["snippet"])
     params = msgspec.Raw(found.params.encode()) if found.params else None
     shown = {
         "id": found.id,
@@ -44,28 +46,28 @@ async def get(context: Context, request: Request) -> Response:
         "params": params,
         "created_at": found.created_at,
     }
-    return json_response(shown, headers={"Cache-Control": FOR_GOOD})
+    return json_response(shown, headers={"Cache-Control": IMMUTABLE})
 
 
-async def put(context: Context, request: Request, source: str, params: bytes | None) -> Snippet:
+async def store_snippet(context: Context, request: Request, source: str, params: bytes | None) -> Snippet:
     """Store code and the JSON text of its params, within what the client's address may do.
 
     Raises:
         TooMany
         TooLarge: source or params are over their limits.
     """
-    address = context.addresses.of(request)
+    address = context.addresses.client_of(request)
     queue = queues.of_address(address)
-    await check_stored(context, queue)
-    await context.limits.snippets.spend(request, address)
-    check_size(context, source)
-    text = None if params is None else laid_out(params, context.settings.value_bytes)
+    await check_daily_storage(context, queue)
+    await context.limits.snippets.charge_request(request, address)
+    check_source_size(context, source)
+    text = None if params is None else format_params(params, context.settings.value_bytes)
     stored = await context.store.put_snippet(source, text, at=context.now())
     context.engine.stored.add(queue, len(stored.source.encode()) + len((stored.params or "").encode()))
     return stored
 
 
-def laid_out(raw: bytes, most: int) -> str:
+def format_params(raw: bytes, most: int) -> str:
     """Params of at most so many bytes as they are kept. Raises TooLarge."""
     size = len(msgspec.json.format(raw, indent=-1))
     if size > most:
@@ -75,10 +77,10 @@ def laid_out(raw: bytes, most: int) -> str:
     if size <= INDENT_UP_TO_BYTES:
         # So that the same params have the same id however they were written.
         raw = msgspec.json.encode(msgspec.json.decode(raw))
-    return pretty(raw)
+    return indent_json(raw)
 
 
-async def find(context: Context, id: str) -> Snippet:
+async def find_snippet(context: Context, id: str) -> Snippet:
     """The snippet of an id. Raises SnippetNotFound."""
     found = await context.store.snippet(id)
     if found is None:

@@ -41,7 +41,7 @@ DELETED = "deleted"  # said in `end` of an instance that is gone
 # What the format takes as it is, but many a client for an end of a line (Python's splitlines, and so httpx): a tenant
 # could speak to it in our name.
 _LINE_ENDS = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"))
-ABORT = "playground.abort"  # where web/http/connections.py puts the connection's abort in the ASGI scope
+SCOPE_ABORT = "playground.abort"  # where web/http/connections.py puts the connection's abort in the ASGI scope
 
 
 class Streams:
@@ -56,7 +56,9 @@ class Streams:
         """Say `restart` to every reader and close; streams opened later end at once."""
         self._stopping.set()
 
-    def respond(self, row: InstanceRow, after: int, view: dict[str, Any] | None, leave: Callable[[], None]) -> Response:
+    def stream_response(
+        self, row: InstanceRow, after: int, view: dict[str, Any] | None, leave: Callable[[], None]
+    ) -> Response:
         """The stream of an instance after a seq.
 
         `view` is set when the reader is ahead; `leave` is called when it is over.
@@ -66,7 +68,9 @@ class Streams:
             self.dropped += 1
             self._log("stream.dropped", instance=row.key, after_seconds=self._send_seconds)
 
-        return _Stream(self._messages(row, after, view), self._stopping, self._ping, self._send_seconds, leave, dropped)
+        return _StreamResponse(
+            self._messages(row, after, view), self._stopping, self._ping, self._send_seconds, leave, dropped
+        )
 
     def _ping(self) -> ServerSentEvent:
         return ServerSentEvent(json.dumps({"server_time": self._now()}), event="ping", sep="\n")
@@ -80,38 +84,38 @@ class Streams:
             ready += _message("reset", view, id=after)
         over = row.status in ev.FINAL_STATUSES
         stopping = asyncio.ensure_future(self._stopping.wait())
-        pace = _Pace()
+        pace = _LeakyBucket()
         try:
             async with self._store.subscribe(row.key) as grown:
                 while True:
                     rows = await self._store.events_json(row.key, after=after, limit=BATCH_EVENTS)
                     if rows:
                         after, over = rows[-1][0], rows[-1][1] in ev.FINAL_TYPES
-                        ready += _batch(rows)
+                        ready += _journal_message(rows)
                     if ready:
                         yield ready
                         ready = b""
-                        pace.sent()
+                        pace.count_message()
                     if len(rows) == BATCH_EVENTS:
                         continue
                     status = await self._status(row) if over or not rows else row.status
                     if status == DELETED or (over and status in ev.FINAL_STATUSES):
                         yield _message("end", {"status": status, "last_seq": after})
                         return
-                    if not await self._grown(grown, after, stopping, pace):
+                    if not await self._wait_for_events(grown, after, stopping, pace):
                         yield _message("restart", {}, retry=RETRY_AT_RESTART_MS)
                         return
         finally:
             stopping.cancel()
 
-    async def _grown(
-        self, grown: Callable[[int], Any], after: int, stopping: "asyncio.Future[Any]", pace: "_Pace"
+    async def _wait_for_events(
+        self, grown: Callable[[int], Any], after: int, stopping: "asyncio.Future[Any]", pace: "_LeakyBucket"
     ) -> bool:
         """Wait until the journal is longer than `after`; False when the server stops first."""
         growth = asyncio.ensure_future(grown(after))
         try:
-            if pace.rest():
-                await asyncio.wait((stopping,), timeout=pace.rest())
+            if pace.delay():
+                await asyncio.wait((stopping,), timeout=pace.delay())
             await asyncio.wait((stopping, growth), return_when=asyncio.FIRST_COMPLETED)
             if stopping.done():
                 return False
@@ -128,7 +132,7 @@ class Streams:
             return DELETED
 
 
-class _Pace:
+class _LeakyBucket:
     """Lets two messages out at once and then one per PACE_SECONDS: a burst becomes fewer, larger ones (the leaky bucket
     of ITU-T I.371).
     """
@@ -136,16 +140,16 @@ class _Pace:
     def __init__(self) -> None:
         self._due = float("-inf")  # when the messages so far would have gone out, one per PACE_SECONDS
 
-    def sent(self) -> None:
+    def count_message(self) -> None:
         """A message went out now."""
         self._due = max(self._due, asyncio.get_running_loop().time()) + PACE_SECONDS
 
-    def rest(self) -> float:
+    def delay(self) -> float:
         """Seconds to wait before the next."""
         return max(0.0, self._due - PACE_SECONDS - asyncio.get_running_loop().time())
 
 
-class _Stream(EventSourceResponse):
+class _StreamResponse(EventSourceResponse):
     """sse-starlette's response, ended by our own event instead of its polling watcher, and aborted when its reader does
     not read.
     """
@@ -169,7 +173,7 @@ class _Stream(EventSourceResponse):
             shutdown_grace_period=GRACE_SECONDS,
         )
         del self.headers["connection"]  # what becomes of the connection is uvicorn's to say, once
-        self._stopping, self._leave, self._dropped = stopping, leave, dropped
+        self._stopping, self._on_close, self._on_dropped = stopping, leave, dropped
 
     async def _listen_for_exit_signal(self) -> None:  # type: ignore[override]
         await self._stopping.wait()
@@ -179,13 +183,13 @@ class _Stream(EventSourceResponse):
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
             # Closing would wait for the reader to take what is buffered, which is what it does not do.
-            scope.get("extensions", {}).get(ABORT, lambda: None)()
-            self._dropped()
+            scope.get("extensions", {}).get(SCOPE_ABORT, lambda: None)()
+            self._on_dropped()
         finally:
-            self._leave()
+            self._on_close()
 
 
-def _batch(rows: list[tuple[int, str, bytes]]) -> bytes:
+def _journal_message(rows: list[tuple[int, str, bytes]]) -> bytes:
     return b"id: %d\nevent: journal\ndata: [%s]\n\n" % (
         rows[-1][0],
         _on_one_line(b",".join(text for _, _, text in rows)),

@@ -9,19 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.store.rows import InstanceRow
-from playground.web.api.operations import accepted
+from playground.web.api.operations import accepted_response
 from playground.web.context import Context
 from playground.web.http import bodies
-from playground.web.http.authorization import tenant_of
-from playground.web.http.bodies import whole_number
+from playground.web.http.authorization import authorized_tenant
+from playground.web.http.bodies import integer_of_query
 from playground.web.http.errors import BadQuery
-from playground.web.http.responses import FRESH, json_response
+from playground.web.http.responses import NO_STORE, json_response
 from playground.web.instance_view import instance_address
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
 
 LISTED_DEFAULT = 50
-LISTED_MOST = 200
+LISTED_MAX = 200
 BATCH_BYTES = 16 * 1024 * 1024  # of a batch with all its params
 
 
@@ -48,60 +48,64 @@ class MigrateBody(msgspec.Struct, forbid_unknown_fields=True):
 
 async def create(context: Context, request: Request) -> Response:
     """Start an instance of the newest version, or of the one that is named."""
-    tenant = await tenant_of(context, request)
+    tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(
         request, TenantCreateBody, context.settings.value_bytes + bodies.OVERHEAD_BYTES, may_be_empty=True
     )
-    row = await context.tenants.create(tenant, _given(body.params), body.id, body.version)
-    return created(row)
+    row = await context.tenants.create(tenant, _params_or_none(body.params), body.id, body.version)
+    return created_response(row)
 
 
-def created(row: InstanceRow) -> Response:
+def created_response(row: InstanceRow) -> Response:
     """The answer to who started an instance of a tenant."""
-    return json_response(_made(row), 201, {"Location": instance_address(row), **FRESH})
+    return json_response(_created_json(row), 201, {"Location": instance_address(row), **NO_STORE})
 
 
 async def create_batch(context: Context, request: Request) -> Response:
     """Start 1 to 100 instances; ids that are taken or repeated are left out and reported."""
-    tenant = await tenant_of(context, request)
+    tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(request, BatchBody, BATCH_BYTES)
-    entries = [{"params": _given(it.params), "id": it.id} for it in body.instances]
+    entries = [{"params": _params_or_none(it.params), "id": it.id} for it in body.instances]
     made, refused = await context.tenants.create_batch(tenant, entries, body.version)
     left_out = [{"index": it.index, "id": it.id, "code": it.code} for it in refused]
-    return json_response({"created": [_made(row) for row in made], "refused": left_out}, 201, FRESH)
+    return json_response({"created": [_created_json(row) for row in made], "refused": left_out}, 201, NO_STORE)
 
 
 async def listed(context: Context, request: Request) -> Response:
     """Instances, newest first; `status` chooses, `before` goes on after an id."""
-    tenant = await tenant_of(context, request)
+    tenant = await authorized_tenant(context, request)
     status = request.query_params.get("status")
     if status is not None and status not in ev.STATUSES:
         raise BadQuery(f"`status` takes one of {', '.join(ev.STATUSES)}.")
-    limit = whole_number(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MOST)
-    before = await _key_of(context, tenant, request.query_params.get("before"))
+    limit = integer_of_query(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MAX)
+    before = await _row_key(context, tenant, request.query_params.get("before"))
     rows = await context.store.list(tenant, status=status, before=before, limit=limit)
     counts = await context.store.count(tenant=tenant)
     shown = {
-        "instances": [_listed(row) for row in rows],
+        "instances": [_listed_json(row) for row in rows],
         "before": rows[-1].id if len(rows) == limit else None,
         "counts": {name: counts.get(name, 0) for name in ev.STATUSES},
     }
-    return json_response(shown, headers=FRESH)
+    return json_response(shown, headers=NO_STORE)
 
 
 async def migrate(context: Context, request: Request) -> Response:
     """Let an instance go on with another version, where its history fits."""
-    tenant = await tenant_of(context, request)
+    tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(request, MigrateBody, bodies.OVERHEAD_BYTES)
     row = await context.store.find(tenant, request.path_params["id"])
     committed = await context.tenants.migrate(row, body.version, force=body.force)
     context.log(
-        "tenant.migrated", tenant=tenant, instance=row.key, version=body.version, client=context.addresses.of(request)
+        "tenant.migrated",
+        tenant=tenant,
+        instance=row.key,
+        version=body.version,
+        client=context.addresses.client_of(request),
     )
-    return accepted(committed)
+    return accepted_response(committed)
 
 
-async def _key_of(context: Context, tenant: str, id: str | None) -> int | None:
+async def _row_key(context: Context, tenant: str, id: str | None) -> int | None:
     """The place in the list of an instance.
 
     Ids go over the wire, since the store's own numbers would count everybody's.
@@ -116,18 +120,18 @@ async def _key_of(context: Context, tenant: str, id: str | None) -> int | None:
         ) from None
 
 
-def _given(params: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw | None:
+def _params_or_none(params: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw | None:
     return params if isinstance(params, msgspec.Raw) else None
 
 
-def _made(row: InstanceRow) -> dict[str, Any]:
+def _created_json(row: InstanceRow) -> dict[str, Any]:
     return {"id": row.id, "status": row.status, "version": row.snippet, "url": instance_address(row)}
 
 
-def _listed(row: InstanceRow) -> dict[str, Any]:
+def _listed_json(row: InstanceRow) -> dict[str, Any]:
     times = {name: getattr(row, name) for name in ("created_at", "started_at", "ended_at")}
     return {
-        **_made(row),
+        **_created_json(row),
         **times,
         "waiting_until": row.wait_until if row.status == ev.WAITING else None,
         "error": row.error,

@@ -16,13 +16,13 @@ from starlette.responses import Response
 from playground.engine import queues
 from playground.engine.code.tenants import SECRET_BYTES, check_class_name
 from playground.store.tables import Version
-from playground.web.api.check import ESCAPED, body_limit, refuse_bad
+from playground.web.api.check import JSON_ESCAPE_FACTOR, check_source, source_body_bytes
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
-from playground.web.http.authorization import TENANT, check_operator, tenant_of
-from playground.web.http.bodies import whole_number
-from playground.web.http.errors import BadBody, BadQuery, NothingHere
-from playground.web.http.responses import FRESH, json_response
+from playground.web.http.authorization import TENANT, authorized_tenant, check_operator
+from playground.web.http.bodies import integer_of_query
+from playground.web.http.errors import BadBody, BadQuery, NotFound
+from playground.web.http.responses import NO_STORE, json_response
 from playground.web.http.tokens import KEY_NAME_LENGTH, KEY_PREFIX
 from playground.workflows import names
 from playground.workflows.errors import InvalidName, VersionNotFound
@@ -30,7 +30,7 @@ from playground.workflows.names import CLASS_NAME
 
 MAIN = "main"  # the workflow that /workflow deploys
 VERSIONS_DEFAULT = 50
-VERSIONS_LISTED = 200  # in one answer
+VERSIONS_MAX = 200  # in one answer
 
 
 class DeployBody(bodies.SourceBody, forbid_unknown_fields=True):
@@ -50,25 +50,25 @@ async def make_key(context: Context, request: Request) -> Response:
     """Make a key, and the tenant if it is new; told this once. For the operator."""
     await check_operator(context, request)
     tenant = names.check_name(request.path_params[TENANT], TENANT)
-    await context.limits.changes.spend(request, context.addresses.of(request))
+    await context.limits.changes.charge_request(request, context.addresses.client_of(request))
     called = (await bodies.read_short(request, KeyBody)).name
     if len(called) > KEY_NAME_LENGTH or not called.isprintable():
         raise BadBody(f"`name` says what the key is for, in at most {KEY_NAME_LENGTH} printable characters.")
     known = await context.store.tenants.tenant(tenant)
     key = KEY_PREFIX + context.ids.token()
     number = await context.store.tenants.add_key(tenant, called, tokens.digest(key), at=context.now())
-    context.log("tenant.key_made", tenant=tenant, number=number, client=context.addresses.of(request))
+    context.log("tenant.key_made", tenant=tenant, number=number, client=context.addresses.client_of(request))
     shown = {"tenant": tenant, "created": known is None, "number": number, "name": called, "key": key}
-    return json_response(shown, 201, FRESH)
+    return json_response(shown, 201, NO_STORE)
 
 
 async def deploy(context: Context, request: Request) -> Response:
     """Make code the newest version, which new instances get. What is the newest already stays it."""
-    tenant = await tenant_of(context, request)
-    body = await bodies.read_object(request, DeployBody, body_limit(context))
+    tenant = await authorized_tenant(context, request)
+    body = await bodies.read_object(request, DeployBody, source_body_bytes(context))
     check_class_name(body.class_name)
-    context.limits.checks.take(queues.of_tenant(tenant))
-    checked = await refuse_bad(context, body.source, queues.of_tenant(tenant), body.class_name)
+    context.limits.checks.charge(queues.of_tenant(tenant))
+    checked = await check_source(context, body.source, queues.of_tenant(tenant), body.class_name)
     version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
     if fresh:
         context.log(
@@ -76,34 +76,34 @@ async def deploy(context: Context, request: Request) -> Response:
             tenant=tenant,
             version=version.id,
             number=version.number,
-            client=context.addresses.of(request),
+            client=context.addresses.client_of(request),
         )
-    shown = _version(version) | {"created": fresh, "diagnostics": checked.diagnostics, "outline": checked.outline}
-    return json_response(shown, 201 if fresh else 200, FRESH)
+    shown = _version_json(version) | {"created": fresh, "diagnostics": checked.diagnostics, "outline": checked.outline}
+    return json_response(shown, 201 if fresh else 200, NO_STORE)
 
 
 async def versions(context: Context, request: Request) -> Response:
     """The versions there are, newest first; `before` goes on at a number."""
-    tenant = await tenant_of(context, request)
-    limit = whole_number(request, "limit", VERSIONS_DEFAULT, least=1, most=VERSIONS_LISTED)
-    before = whole_number(request, "before", 0) or None
+    tenant = await authorized_tenant(context, request)
+    limit = integer_of_query(request, "limit", VERSIONS_DEFAULT, least=1, most=VERSIONS_MAX)
+    before = integer_of_query(request, "before", 0) or None
     found = await context.tenants.versions(tenant, before, limit)
     more = found[-1].number if len(found) == limit and found[-1].number > 1 else None
-    return json_response({"versions": [_version(it) for it in found], "before": more}, headers=FRESH)
+    return json_response({"versions": [_version_json(it) for it in found], "before": more}, headers=NO_STORE)
 
 
 async def version(context: Context, request: Request) -> Response:
     """A version with its source."""
-    tenant = await tenant_of(context, request)
+    tenant = await authorized_tenant(context, request)
     found = await context.tenants.version(tenant, request.path_params["version"])
-    return json_response(_version(found) | {"source": found.source}, headers=FRESH)
+    return json_response(_version_json(found) | {"source": found.source}, headers=NO_STORE)
 
 
 async def delete_version(context: Context, request: Request) -> Response:
     """Remove a version for good, unless it is the newest or an unfinished instance needs it."""
-    tenant, id = await tenant_of(context, request), request.path_params["version"]
+    tenant, id = await authorized_tenant(context, request), request.path_params["version"]
     await context.tenants.delete_version(tenant, id)
-    context.log("tenant.version_deleted", tenant=tenant, version=id, client=context.addresses.of(request))
+    context.log("tenant.version_deleted", tenant=tenant, version=id, client=context.addresses.client_of(request))
     return Response(status_code=204)
 
 
@@ -111,7 +111,7 @@ async def delete_named_version(context: Context, request: Request) -> Response:
     """The same by the name of the workflow, which is `main`."""
     workflow = request.path_params["name"]
     if workflow != MAIN:
-        await tenant_of(context, request)
+        await authorized_tenant(context, request)
         raise VersionNotFound(
             f'This tenant has no workflow "{workflow[:60]}"; what is deployed at /workflow is called "{MAIN}".'
         )
@@ -124,43 +124,49 @@ async def delete_tenant(context: Context, request: Request) -> Response:
     """
     await check_operator(context, request)
     tenant = names.check_name(request.path_params[TENANT], TENANT)
-    await context.limits.changes.spend(request, context.addresses.of(request))
+    await context.limits.changes.charge_request(request, context.addresses.client_of(request))
     end = request.query_params.get("end", "false")
     if end not in ("true", "false"):
         raise BadQuery("`end` takes true or false.")
     removed = await context.tenants.delete(tenant, end=end == "true")
-    context.log("tenant.deleted", tenant=tenant, instances=removed, client=context.addresses.of(request))
-    return json_response({"tenant": tenant, "instances": removed}, headers=FRESH)
+    context.log("tenant.deleted", tenant=tenant, instances=removed, client=context.addresses.client_of(request))
+    return json_response({"tenant": tenant, "instances": removed}, headers=NO_STORE)
 
 
 async def secrets(context: Context, request: Request) -> Response:
     """The names of the secrets; no answer ever has their values."""
-    tenant = await tenant_of(context, request)
-    return json_response({"secrets": await context.tenants.secret_names(tenant)}, headers=FRESH)
+    tenant = await authorized_tenant(context, request)
+    return json_response({"secrets": await context.tenants.secret_names(tenant)}, headers=NO_STORE)
 
 
 async def set_secret(context: Context, request: Request) -> Response:
     """Set a secret, which the code may read from its next execution on."""
-    tenant = await tenant_of(context, request)
-    body = await bodies.read_object(request, SecretBody, ESCAPED * SECRET_BYTES + bodies.OVERHEAD_BYTES)
+    tenant = await authorized_tenant(context, request)
+    body = await bodies.read_object(request, SecretBody, JSON_ESCAPE_FACTOR * SECRET_BYTES + bodies.OVERHEAD_BYTES)
     await context.tenants.set_secret(tenant, request.path_params["name"], body.value)
     context.log(
-        "tenant.secret_set", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request)
+        "tenant.secret_set",
+        tenant=tenant,
+        name=request.path_params["name"],
+        client=context.addresses.client_of(request),
     )
     return Response(status_code=204)
 
 
 async def remove_secret(context: Context, request: Request) -> Response:
     """Remove a secret."""
-    tenant = await tenant_of(context, request)
+    tenant = await authorized_tenant(context, request)
     await context.tenants.remove_secret(tenant, request.path_params["name"])
     context.log(
-        "tenant.secret_removed", tenant=tenant, name=request.path_params["name"], client=context.addresses.of(request)
+        "tenant.secret_removed",
+        tenant=tenant,
+        name=request.path_params["name"],
+        client=context.addresses.client_of(request),
     )
     return Response(status_code=204)
 
 
-def _version(version: Version) -> dict[str, Any]:
+def _version_json(version: Version) -> dict[str, Any]:
     return {
         "version": version.id,
         "number": version.number,
@@ -173,23 +179,23 @@ WEBHOOK = "webhook"  # how such an instance says that it was started
 IDEMPOTENCY_KEY_LENGTH = 255  # characters
 DIGEST_LENGTH = 26  # of the 52 characters that a SHA-256 takes in base32: 130 bits
 
-_NOT_HERE = "There is no trigger at this address."
+_NO_TRIGGER = "There is no trigger at this address."
 
 
 async def make(context: Context, request: Request) -> Response:
     """Make the trigger's address, which this answer tells this once; one there was before stops working."""
-    tenant = await tenant_of(context, request)
+    tenant = await authorized_tenant(context, request)
     secret = context.ids.token()
     await context.store.tenants.set_trigger(tenant, tokens.digest(secret))
-    context.log("tenant.trigger_made", tenant=tenant, client=context.addresses.of(request))
-    return json_response({"url": f"/api/hooks/{tenant}/{secret}"}, 201, FRESH)
+    context.log("tenant.trigger_made", tenant=tenant, client=context.addresses.client_of(request))
+    return json_response({"url": f"/api/hooks/{tenant}/{secret}"}, 201, NO_STORE)
 
 
 async def remove(context: Context, request: Request) -> Response:
     """Take the trigger's address away."""
-    tenant = await tenant_of(context, request)
+    tenant = await authorized_tenant(context, request)
     await context.store.tenants.set_trigger(tenant, None)
-    context.log("tenant.trigger_removed", tenant=tenant, client=context.addresses.of(request))
+    context.log("tenant.trigger_removed", tenant=tenant, client=context.addresses.client_of(request))
     return Response(status_code=204)
 
 
@@ -199,27 +205,27 @@ async def pull(context: Context, request: Request) -> Response:
     Called again with the same `id`, or the same Idempotency-Key header, it starts nothing and answers with the instance
     that there is.
     """
-    await context.limits.changes.take(f"hook:{context.addresses.of(request)}")
+    await context.limits.changes.charge(f"hook:{context.addresses.client_of(request)}")
     try:
         tenant = names.check_name(request.path_params["tenant"], "tenant")
     except InvalidName:
-        raise NothingHere(_NOT_HERE) from None
+        raise NotFound(_NO_TRIGGER) from None
     found = await context.store.tenants.tenant(tenant)
     expected = (found.trigger_hash if found is not None else None) or ""
     if not hmac.compare_digest(tokens.digest(request.path_params["secret"]), expected):
-        raise NothingHere(_NOT_HERE)
+        raise NotFound(_NO_TRIGGER)
     raw = await bodies.read_bytes(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
-    params = await bodies.checked(raw) if raw.strip() else None
-    id = _id_of(request)
+    params = await bodies.check_json_body(raw) if raw.strip() else None
+    id = _requested_id(request)
     if id is None:
         row = await context.tenants.create(tenant, params, trigger=WEBHOOK)
         id, status = row.id, row.status
     else:
         id, status = await context.tenants.create_once(tenant, params, id, WEBHOOK)
-    return json_response({"id": id, "status": status}, 202, FRESH)
+    return json_response({"id": id, "status": status}, 202, NO_STORE)
 
 
-def _id_of(request: Request) -> str | None:
+def _requested_id(request: Request) -> str | None:
     """The id that the instance is to have: the one in the address, or one made of the Idempotency-Key, which may be any
     text. None: any.
     """

@@ -15,17 +15,17 @@ from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http import tokens
 from playground.web.http.errors import NoKey, NoOperatorToken, RevokedKey, WrongKey, WrongOperatorToken
-from playground.web.http.hosts import is_loopback_name, name_of
+from playground.web.http.hosts import host_name, is_loopback_name
 from playground.web.instance_view import ANONYMOUS
 from playground.workflows import names
 
 TENANT = "tenant"  # the name of it in the address
 # Of a journal: folded and shown they cost what a small page does, so each so many count as one more read.
-EVENTS_A_READ = 100
-BYTES_A_READ = 64 * 1024  # of an answer, which stays in memory until it is taken: so many alike
+EVENTS_PER_READ = 100
+BYTES_PER_READ = 64 * 1024  # of an answer, which stays in memory until it is taken: so many alike
 
 # What proxies and tunnels write about whom they bring.
-_FORWARDING = (
+_FORWARDING_HEADERS = (
     "x-forwarded-for",
     "forwarded",
     "x-forwarded-host",
@@ -44,40 +44,40 @@ _NO_KEY = (
     "tenant-key create NAME`."
 )
 _WRONG_KEY = "This is not a key of this tenant."
-_CLOSED = " This server has none, so these pages are closed; start it with `--operator-token`."
-_MADE = (
+_NO_TOKEN_SET = " This server has none, so these pages are closed; start it with `--operator-token`."
+_TOKEN_PRINTED = (
     " It was made at the start: open the operator's link that the server printed then, or send the token at its end."
 )
 _REVOKED = "This key has been revoked. Ask the operator for another."
 
 
-async def find(context: Context, request: Request) -> InstanceRow:
+async def find_instance(context: Context, request: Request) -> InstanceRow:
     """The instance of the address; a tenant's for a caller with one of its keys.
 
     Raises:
         InstanceNotFound, and as `tenant_of`
     """
-    tenant = await tenant_of(context, request) if TENANT in request.path_params else ANONYMOUS
+    tenant = await authorized_tenant(context, request) if TENANT in request.path_params else ANONYMOUS
     return await context.views.find_instance(request.path_params["id"], tenant)
 
 
-async def spend_reading(
+async def charge_reading(
     context: Context, request: Request, row: InstanceRow, *, events: int = 0, size: int = 0
 ) -> None:
     """Count the reading of so many events of an instance, or of an answer of so many bytes, as what it costs.
 
     Raises TooMany.
     """
-    reads = events // EVENTS_A_READ + size // BYTES_A_READ
+    reads = events // EVENTS_PER_READ + size // BYTES_PER_READ
     if not reads:
         return
     if row.tenant:
-        await context.limits.tenants.spend(request, row.tenant, reads)
+        await context.limits.tenants.charge_request(request, row.tenant, reads)
     else:
-        context.limits.reads.spend(request, context.addresses.of(request), reads)
+        context.limits.reads.charge_request(request, context.addresses.client_of(request), reads)
 
 
-async def tenant_of(context: Context, request: Request) -> str:
+async def authorized_tenant(context: Context, request: Request) -> str:
     """The tenant of the address, for a caller with one of its keys.
 
     Raises:
@@ -86,16 +86,16 @@ async def tenant_of(context: Context, request: Request) -> str:
         TooMany: too many wrong keys from this address, or requests of this tenant.
     """
     name = names.check_name(request.path_params[TENANT], TENANT)
-    given = tokens.bearer(request)
+    given = tokens.bearer_token(request)
     if given is None:
         raise NoKey(_NO_KEY)
     key = await context.store.tenants.key(tokens.digest(given))
     if key is None or key.tenant != name:
-        await context.limits.changes.take(context.addresses.of(request))
+        await context.limits.changes.charge(context.addresses.client_of(request))
         raise WrongKey(_WRONG_KEY)
     if key.revoked_at is not None:
         raise RevokedKey(_REVOKED)
-    await context.limits.tenants.spend(request, name)
+    await context.limits.tenants.charge_request(request, name)
     return name
 
 
@@ -108,31 +108,31 @@ async def check_operator(context: Context, request: Request) -> None:
         TooMany: too many wrong tokens from this address.
     """
     start = context.start_token
-    if is_operators_browser(context, request):
+    if is_operator_browser(context, request):
         return
     expected = start.token if start.operator else context.settings.operator_token
-    given = tokens.bearer(request) or _password(request)
+    given = tokens.bearer_token(request) or _basic_password(request)
     if not expected or given is None:
-        how = _MADE if start.operator else "" if expected else _CLOSED
+        how = _TOKEN_PRINTED if start.operator else "" if expected else _NO_TOKEN_SET
         raise NoOperatorToken("This is for the operator of this server, with the operator's token." + how)
-    address = context.addresses.of(request)
+    address = context.addresses.client_of(request)
     if not (await context.limits.changes.allowance(address)).left:
         # Refuses, so that who guesses learns nothing more, not even of the right one.
-        await context.limits.changes.take(address)
+        await context.limits.changes.charge(address)
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode()):
-        await context.limits.changes.take(address)
+        await context.limits.changes.charge(address)
         raise WrongOperatorToken("This is not the operator's token.")
 
 
-def is_operators_browser(context: Context, request: Request) -> bool:
+def is_operator_browser(context: Context, request: Request) -> bool:
     """Whether it comes from a browser that the link of the start has made the operator's."""
-    return context.start_token.operator and context.start_token.signed_in(request)
+    return context.start_token.operator and context.start_token.is_signed_in(request)
 
 
 def check_start_token(context: Context, request: Request) -> None:
     """Let the request pass that a server without isolation may answer. Raises NoStartToken, WrongStartToken."""
     if context.start_token.required:
-        context.start_token.check(request)
+        context.start_token.check_request(request)
 
 
 async def check_metrics(context: Context, request: Request) -> None:
@@ -143,7 +143,7 @@ async def check_metrics(context: Context, request: Request) -> None:
     try:
         await check_operator(context, request)
     except NoOperatorToken as refused:
-        if who != "loopback" or request.client is None or not context.addresses.trusts(request.client.host):
+        if who != "loopback" or request.client is None or not context.addresses.is_trusted_proxy(request.client.host):
             raise
         raise NoOperatorToken(f"{refused.message} {_FROM_PROXY}") from None
 
@@ -152,18 +152,22 @@ def _is_direct(context: Context, request: Request) -> bool:
     """Whether it comes from this machine, was asked for under a name of it, and no proxy says that it brought it from
     elsewhere.
     """
-    if request.client is None or any(name in request.headers for name in _FORWARDING):
+    if request.client is None or any(name in request.headers for name in _FORWARDING_HEADERS):
         return False
     try:
         peer = ipaddress.ip_address(request.client.host)
     except ValueError:
         return False
-    return peer.is_loopback and is_loopback_name(name_of(request)) and not context.addresses.trusts(request.client.host)
+    return (
+        peer.is_loopback
+        and is_loopback_name(host_name(request))
+        and not context.addresses.is_trusted_proxy(request.client.host)
+    )
 
 
-def _password(request: Request) -> str | None:
+def _basic_password(request: Request) -> str | None:
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "basic" or len(encoded) > tokens.LONGEST * 2:
+    if scheme.lower() != "basic" or len(encoded) > tokens.TOKEN_CHARACTERS_MAX * 2:
         return None
     try:
         return base64.b64decode(encoded, validate=True).decode().partition(":")[2] or None

@@ -23,19 +23,19 @@ from playground.workflows.names import without_byte_order_mark
 from playground.workflows.values import deeper_than
 
 
-def moment(request: Request, row: InstanceRow) -> int | None:
+def seq_of_query(request: Request, row: InstanceRow) -> int | None:
     """The seq that `at` of the address's query names, or None. Raises BadQuery."""
     if "at" not in request.query_params:
         return None
     try:
-        return whole_number(request, "at", 0, least=1, most=row.last_seq)
+        return integer_of_query(request, "at", 0, least=1, most=row.last_seq)
     except BadQuery:
         raise BadQuery(
             f"`at` takes the seq of an event of this instance: a whole number from 1 to {row.last_seq}, its newest."
         ) from None
 
 
-def whole_number(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**53) -> int:
+def integer_of_query(request: Request, name: str, default: int, *, least: int = 0, most: int = 2**53) -> int:
     """A number of the address's query. Raises BadQuery."""
     text = request.query_params.get(name)
     if text is None:
@@ -45,13 +45,13 @@ def whole_number(request: Request, name: str, default: int, *, least: int = 0, m
     return int(text)
 
 
-HEAVY_BYTES = 64 * 1024  # a payload counts once for each so many
+EVENT_CHARGE_BYTES = 64 * 1024  # a payload counts once for each so many
 FORM_FIELDS = 10  # of a page's own form
-FORM_ESCAPED = 3  # bytes that one byte may take in a form (%00)
-MOST = "playground.body_bytes"  # where the ASGI scope has the most that any body may have
+FORM_ESCAPE_FACTOR = 3  # bytes that one byte may take in a form (%00)
+SCOPE_BODY_BYTES = "playground.body_bytes"  # where the ASGI scope has the most that any body may have
 OVERHEAD_BYTES = 16 * 1024  # what a body may have beside the values it carries: names, quotes, escapes of short fields
 
-ASIDE_BYTES = 64 * 1024  # a larger body is read on another thread
+THREAD_BYTES = 64 * 1024  # a larger body is read on another thread
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -71,13 +71,13 @@ class SourceBody(msgspec.Struct, forbid_unknown_fields=True):
 _LONG_NUMBER = re.compile(rb'(?s)"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)|(-?[0-9]{%d,})' % (values.INT_DIGITS + 1))
 
 # With as many digits, or with such an exponent, a number may be past the largest there is (1.8e308).
-_DIGITS = 200
-_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
-_LARGE = (b"0" * _DIGITS, b"e000", b"e+000")
+_OVERFLOW_DIGITS = 200
+_FOLD_DIGITS = bytes.maketrans(b"123456789E", b"000000000e")
+_OVERFLOW_MARKS = (b"0" * _OVERFLOW_DIGITS, b"e000", b"e+000")
 _LARGE_EXPONENT = re.compile(rb"[\[:,\s]-?0[0.]*e\+?000")  # not within a word such as a UUID
-_PIECE_BYTES = 256 * 1024  # looked through in one go, so that other threads have their turns
-_BYTE = re.compile(r"\(byte (\d+)\)")
-_CALLED = {b"[": "an array", b'"': "a string", b"t": "true or false", b"f": "true or false", b"n": "null"}
+_SEARCH_BYTES = 256 * 1024  # looked through in one go, so that other threads have their turns
+_BYTE_OFFSET = re.compile(r"\(byte (\d+)\)")
+_JSON_TYPES = {b"[": "an array", b'"': "a string", b"t": "true or false", b"f": "true or false", b"n": "null"}
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -87,7 +87,7 @@ async def read_bytes(request: Request, most: int) -> bytes:
     Raises:
         TooLarge: it has more than `most` bytes, or than any body may have; nothing beyond them was kept.
     """
-    most = min(most, request.scope.get(MOST, most))
+    most = min(most, request.scope.get(SCOPE_BODY_BYTES, most))
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > most:
         raise _too_large(most)
@@ -122,12 +122,12 @@ async def read_json(request: Request, most: int) -> msgspec.Raw:
         TooLarge: it has more bytes.
         NotJson: it is not JSON, nested too deeply, or holds a number or string that can't be kept.
     """
-    return await checked(await read_bytes(request, most))
+    return await check_json_body(await read_bytes(request, most))
 
 
-async def checked(raw: bytes) -> msgspec.Raw:
+async def check_json_body(raw: bytes) -> msgspec.Raw:
     """The text of a body that was read before, as `read_json` gives it. Raises NotJson."""
-    return await _aside(raw, check)
+    return await _off_the_loop(raw, check_json)
 
 
 async def read_object(request: Request, kind: type[Body], most: int, *, may_be_empty: bool = False) -> Body:
@@ -143,7 +143,7 @@ async def read_object(request: Request, kind: type[Body], most: int, *, may_be_e
     raw = await read_bytes(request, most)
     if may_be_empty and not raw.strip():
         raw = b"{}"
-    return await _aside(raw, partial(_object, kind=kind))
+    return await _off_the_loop(raw, partial(_decode_object, kind=kind))
 
 
 async def read_short(request: Request, kind: type[Body]) -> Body:
@@ -151,35 +151,36 @@ async def read_short(request: Request, kind: type[Body]) -> Body:
     return await read_object(request, kind, OVERHEAD_BYTES, may_be_empty=True)
 
 
-def check(raw: bytes, what: str = "body") -> msgspec.Raw:
+def check_json(raw: bytes, what: str = "body") -> msgspec.Raw:
     """The same text, once it is known to be strict JSON; no value of it is made.
 
     Raises NotJson, with line and column where that is known.
     """
     _check_text(raw, what)
-    _read(raw, msgspec.Raw, what)
+    _decode(raw, msgspec.Raw, what)
     return msgspec.Raw(raw)
 
 
-async def _aside(raw: bytes, read: Callable[[bytes], T]) -> T:
+async def _off_the_loop(raw: bytes, read: Callable[[bytes], T]) -> T:
     """What `read` gives, without the event loop standing still for it where the body is large."""
-    return await asyncio.to_thread(read, raw) if len(raw) > ASIDE_BYTES else read(raw)
+    return await asyncio.to_thread(read, raw) if len(raw) > THREAD_BYTES else read(raw)
 
 
-def _object(raw: bytes, kind: type[Body]) -> Body:
+def _decode_object(raw: bytes, kind: type[Body]) -> Body:
     """Read in one pass: fields that are values (`msgspec.Raw`) stay text, which is looked at by whoever stores it."""
     _check_text(raw, "body")
     try:
-        body: Body = _read(raw, kind, "body")
+        body: Body = _decode(raw, kind, "body")
         return body
     except msgspec.ValidationError as error:
-        _read(raw, msgspec.Raw, "body")  # what is no JSON at all is told so first
+        _decode(raw, msgspec.Raw, "body")  # what is no JSON at all is told so first
         first = raw.lstrip()[:1]
         if first != b"{":
             raise NotAnObject(
-                f"The body is {_CALLED.get(first, 'a number')}; this call takes a JSON object with {_fields(kind)}."
+                f"The body is {_JSON_TYPES.get(first, 'a number')}; this call takes a JSON object with "
+                f"{_field_names(kind)}."
             ) from None
-        raise BadBody(f"The body does not fit: {error}. This call takes {_fields(kind)}.") from None
+        raise BadBody(f"The body does not fit: {error}. This call takes {_field_names(kind)}.") from None
 
 
 def _check_text(raw: bytes, what: str) -> None:
@@ -196,44 +197,44 @@ def _check_text(raw: bytes, what: str) -> None:
     if deeper_than(raw, values.MAX_DEPTH):
         raise _too_deep(what)
     if _may_overflow(raw):
-        _read(raw, Any, what)
+        _decode(raw, Any, what)
 
 
 def _may_overflow(raw: bytes) -> bool:
     """Whether there may be a number in it that is out of range."""
-    alike = raw.translate(_ALIKE)
-    many, *exponents = (large in alike for large in _LARGE)
+    alike = raw.translate(_FOLD_DIGITS)
+    many, *exponents = (large in alike for large in _OVERFLOW_MARKS)
     if many or not any(exponents):
         return many
     alike = b" " + alike
     return any(
-        _LARGE_EXPONENT.search(alike, begin, begin + _PIECE_BYTES + 3 * _DIGITS)
-        for begin in range(0, len(alike), _PIECE_BYTES)
+        _LARGE_EXPONENT.search(alike, begin, begin + _SEARCH_BYTES + 3 * _OVERFLOW_DIGITS)
+        for begin in range(0, len(alike), _SEARCH_BYTES)
     )
 
 
-def _read(raw: bytes, kind: Any, what: str) -> Any:
+def _decode(raw: bytes, kind: Any, what: str) -> Any:
     try:
         return msgspec.json.decode(raw, type=kind)
     except RecursionError:
         raise _too_deep(what) from None
     except msgspec.ValidationError as error:
         if kind is Any:
-            raise _why(raw, what, error) from None  # a number that is out of range
+            raise _syntax_error(raw, what, error) from None  # a number that is out of range
         raise
     except msgspec.DecodeError as error:
-        raise _why(raw, what, error) from None
+        raise _syntax_error(raw, what, error) from None
 
 
-def _why(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
+def _syntax_error(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
     """What is wrong, with a place.
 
     The strict parser knows bytes only, so the standard library's is asked for line and column of what is short.
     """
-    if len(raw) > ASIDE_BYTES:
-        return _placed(raw, what, error)
+    if len(raw) > THREAD_BYTES:
+        return _error_at_byte(raw, what, error)
     try:
-        json.loads(raw, parse_constant=_constant)
+        json.loads(raw, parse_constant=_reject_constant)
     except json.JSONDecodeError as place:
         return NotJson(
             f"The {what} is not JSON: {place.msg} (line {place.lineno}, column {place.colno}).",
@@ -241,16 +242,16 @@ def _why(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
             column=place.colno,
         )
     except (ValueError, RecursionError) as refusal:
-        return _long_number(raw, what) or NotJson(f"The {what} can't be kept as JSON: {refusal}.")
+        return _long_number_error(raw, what) or NotJson(f"The {what} can't be kept as JSON: {refusal}.")
     if _SURROGATE_ESCAPE.search(raw):
         return NotJson(
             f"The {what} has a string with half of a surrogate pair (\\ud800 to \\udfff alone), which is not a "
             "character."
         )
-    return _long_number(raw, what) or NotJson(f"The {what} is not JSON that can be kept: {error}.")
+    return _long_number_error(raw, what) or NotJson(f"The {what} is not JSON that can be kept: {error}.")
 
 
-def _long_number(raw: bytes, what: str) -> NotJson | None:
+def _long_number_error(raw: bytes, what: str) -> NotJson | None:
     """What is said of the first number with too many digits, if there is one."""
     found = next((number for number in _LONG_NUMBER.finditer(raw) if number[1]), None)
     if found is None:
@@ -266,9 +267,9 @@ def _long_number(raw: bytes, what: str) -> NotJson | None:
     )
 
 
-def _placed(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
+def _error_at_byte(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
     """The same for what is long, without a second parser: from the byte that the first one names."""
-    found = _BYTE.search(str(error))
+    found = _BYTE_OFFSET.search(str(error))
     if found is None:
         return NotJson(f"The {what} is not JSON that can be kept: {error}.")
     before = raw[: int(found[1])]
@@ -277,7 +278,7 @@ def _placed(raw: bytes, what: str, error: msgspec.DecodeError) -> NotJson:
     return NotJson(f"The {what} is not JSON: {said} (line {line}, column {column}).", line=line, column=column)
 
 
-def _constant(name: str) -> Any:
+def _reject_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
 
 
@@ -294,6 +295,6 @@ def _too_large(most: int) -> TooLarge:
     )
 
 
-def _fields(kind: type[msgspec.Struct]) -> str:
+def _field_names(kind: type[msgspec.Struct]) -> str:
     names = [f"`{it.encode_name}`" + ("" if it.required else " (optional)") for it in msgspec.structs.fields(kind)]
     return ", ".join(names) or "no fields"

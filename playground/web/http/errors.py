@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from playground.web.http.responses import FRESH
+from playground.web.http.responses import NO_STORE
 from playground.workflows.errors import WorkflowError, setting_variable
 
 STATUS_OF: Mapping[str, int] = {
@@ -68,7 +68,7 @@ STATUS_OF: Mapping[str, int] = {
     "busy": 503,
 }
 
-INTERNAL = "Something went wrong here; it is in the server's log. Your request may be tried again."
+INTERNAL_MESSAGE = "Something went wrong here; it is in the server's log. Your request may be tried again."
 
 
 class NotJson(WorkflowError):
@@ -147,7 +147,7 @@ class CrossOrigin(WorkflowError):
     code = "cross_origin"
 
 
-class NothingHere(WorkflowError):
+class NotFound(WorkflowError):
     code = "not_found"
 
 
@@ -173,14 +173,14 @@ class TooMany(WorkflowError):
     code = "too_many"
 
 
-def status_of(error: WorkflowError) -> int:
+def error_status(error: WorkflowError) -> int:
     """The HTTP status of a refusal; 500 for a code that is not in the table."""
     return STATUS_OF.get(error.code, 500)
 
 
-def headers_of(error: WorkflowError) -> dict[str, str]:
+def error_headers(error: WorkflowError) -> dict[str, str]:
     """The headers that belong to a refusal, such as Retry-After."""
-    headers = dict(FRESH)
+    headers = dict(NO_STORE)
     if "retry_after" in error.details:
         headers["Retry-After"] = str(error.details["retry_after"])
     if isinstance(error, (NoToken, NoKey)):
@@ -192,13 +192,13 @@ def headers_of(error: WorkflowError) -> dict[str, str]:
     return headers
 
 
-def as_json(error: WorkflowError) -> dict[str, Any]:
+def error_json(error: WorkflowError) -> dict[str, Any]:
     """The body of a refusal."""
     variable = {"variable": setting_variable(error.details["setting"])} if error.details.get("setting") else {}
     return {"error": {"code": error.code, "message": error.message, **error.details, **variable}}
 
 
-def title_of(status: int) -> str:
+def status_title(status: int) -> str:
     """A short title for an error page."""
     titles = {
         404: "Not found",

@@ -11,7 +11,7 @@ from playground import process
 from playground.store import JournalError, StoreError
 from playground.store.open import free_bytes
 from playground.web.context import Context
-from playground.web.http.responses import FRESH, json_response
+from playground.web.http.responses import NO_STORE, json_response
 from playground.web.instance_view import ANONYMOUS
 from playground.workflows import events as ev
 from playground.workflows.errors import Busy
@@ -19,23 +19,23 @@ from playground.workflows.errors import Busy
 UNFINISHED = tuple(status for status in ev.STATUSES if status not in ev.FINAL_STATUSES)
 
 
-ANSWER_SECONDS = 5.0  # that the database has
+DATABASE_SECONDS = 5.0  # that the database has
 
 
 async def readyz(context: Context, request: Request) -> Response:
     """Whether new runs can begin and go on. If not, 503 with the reasons; whoever sends traffic here should send it
     elsewhere, and restart nothing.
     """
-    reasons = [reason async for reason in _reasons(context)]
+    reasons = [reason async for reason in _reasons_not_ready(context)]
     if reasons:
         raise Busy(
             "Not ready. " + " ".join(why for _, why in reasons),
             reasons=[{"what": what, "why": why} for what, why in reasons],
         )
-    return json_response({"status": "ready"}, headers=FRESH)
+    return json_response({"status": "ready"}, headers=NO_STORE)
 
 
-async def _reasons(context: Context) -> AsyncIterator[tuple[str, str]]:
+async def _reasons_not_ready(context: Context) -> AsyncIterator[tuple[str, str]]:
     settings, store = context.settings, context.store
     free = free_bytes(settings.database)
     if free is not None and free < settings.free_disk_bytes:
@@ -47,13 +47,13 @@ async def _reasons(context: Context) -> AsyncIterator[tuple[str, str]]:
             ),
         )
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
+        async with asyncio.timeout(DATABASE_SECONDS):
             await store.oldest_due()
     except (StoreError, JournalError, TimeoutError) as error:
         yield "database", f"The database cannot be read: {error or 'it does not answer'}."
     if store.metrics.failing:
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(DATABASE_SECONDS):
                 await store.usage.probe()
         except (StoreError, JournalError, TimeoutError) as error:
             yield "commits", f"Commits fail: {error or 'the database does not answer'}."
@@ -76,7 +76,7 @@ async def healthz(context: Context, request: Request) -> Response:
         "status": "ok",
         "version": context.version,
         "python": sys.version.split()[0],
-        "isolation": context.tier(),
+        "isolation": context.isolation_json(),
         "store": {
             "kind": context.settings.database.partition(":")[0],
             "synchronous": context.settings.synchronous,
@@ -85,6 +85,6 @@ async def healthz(context: Context, request: Request) -> Response:
         },
         "instances": {status: counts.get(status, 0) for status in UNFINISHED},
         "workers": {"running": context.engine.running(), "slots": context.settings.slots},
-        "streams": context.limits.streams.total(),
+        "streams": context.limits.streams.total_open(),
     }
-    return json_response(answer, headers=FRESH)
+    return json_response(answer, headers=NO_STORE)

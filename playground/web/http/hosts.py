@@ -38,24 +38,24 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from playground.settings import Settings
-from playground.web.http.errors import HostRefused, as_json, headers_of, status_of
+from playground.web.http.errors import HostRefused, error_headers, error_json, error_status
 from playground.web.http.responses import json_response, wants_html
 from playground.workflows.errors import WorkflowError
 
-LOCAL = "local"  # a client without an address, as over a Unix socket
+NO_ADDRESS = "local"  # a client without an address, as over a Unix socket
 IPV6_PREFIX = 64
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
+class ClientAddresses:
     """Reads client addresses; `trusted` are the proxies to believe."""
 
     trusted: tuple[_Network, ...] = ()
 
     @classmethod
-    def parse(cls, setting: str) -> "Addresses":
+    def parse(cls, setting: str) -> "ClientAddresses":
         """Read the setting `trusted_proxies`: addresses or networks, separated by commas.
 
         Raises:
@@ -72,36 +72,36 @@ class Addresses:
                 ) from None
         return cls(tuple(networks))
 
-    def of(self, request: "Request") -> str:
+    def client_of(self, request: "Request") -> str:
         """The address that limits and turns are counted by."""
         if request.client is None:
-            return LOCAL
+            return NO_ADDRESS
         forwarded = ",".join(request.headers.getlist("x-forwarded-for")) if self.trusted else ""
-        return self.client(request.client.host, (part.strip() for part in forwarded.split(",")))
+        return self.nearest_client(request.client.host, (part.strip() for part in forwarded.split(",")))
 
-    def trusts(self, host: str) -> bool:
+    def is_trusted_proxy(self, host: str) -> bool:
         """Whether this is a proxy to believe."""
-        found = _parse(host)
+        found = _parse_address(host)
         return found is not None and any(found in network for network in self.trusted)
 
-    def client(self, peer: str, forwarded: Iterable[str]) -> str:
+    def nearest_client(self, peer: str, forwarded: Iterable[str]) -> str:
         """The nearest address that is not a trusted proxy's, walking from the peer back along what the proxies
         wrote.
         """
-        found = _parse(peer)
+        found = _parse_address(peer)
         if found is None:
-            return peer[:64] or LOCAL
+            return peer[:64] or NO_ADDRESS
         for part in reversed(list(forwarded)):
             if not any(found in network for network in self.trusted):
                 break
-            further = _parse(part)
+            further = _parse_address(part)
             if further is None:
                 break
             found = further
-        return _grouped(found)
+        return _group_by_prefix(found)
 
 
-def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address, which some proxies write with brackets or with a port."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -114,13 +114,13 @@ def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _grouped(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+def _group_by_prefix(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     if address.version == 4 or address.is_loopback:
         return str(address)
     return str(ipaddress.ip_network((int(address), IPV6_PREFIX), strict=False))
 
 
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_HOST_HEADER = re.compile(r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,35 +140,35 @@ class PublicUrl:
             return cls()
         parts = urlsplit(setting)
         rest = parts.path.strip("/") or parts.query or parts.fragment
-        if parts.scheme not in ("http", "https") or rest or not _HOST.fullmatch(parts.netloc):
+        if parts.scheme not in ("http", "https") or rest or not _HOST_HEADER.fullmatch(parts.netloc):
             raise BadSetting(
                 f"{setting_label('public_url')} is {setting!r}; it takes the root of a site, such as https://play.example"
             )
         return cls(f"{parts.scheme}://{parts.netloc.lower()}")
 
-    def of(self, request: Request) -> str | None:
+    def base_for(self, request: Request) -> str | None:
         """What to put before a path to make it absolute; None where nothing can be trusted."""
         if self.base:
             return self.base
         hosts = request.headers.getlist("host")
-        found = _HOST.fullmatch(hosts[0]) if len(hosts) == 1 else None
-        if found is None or not is_own(name_of(request), request):
+        found = _HOST_HEADER.fullmatch(hosts[0]) if len(hosts) == 1 else None
+        if found is None or not is_own_address(host_name(request), request):
             return None
         return f"{request.url.scheme}://{hosts[0].lower()}"
 
 
-ANY = "*"
-_NAME = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
-_ONLY = "This server answers to localhost, 127.0.0.1 and [::1]{others}, not to {name}. "
-_UNPROTECTED = "It runs code without isolation, so no other name is answered."
-_CURE = (
+ANY_HOST = "*"
+_HOST_NAME = re.compile(r"\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_HOST_REFUSED = "This server answers to localhost, 127.0.0.1 and [::1]{others}, not to {name}. "
+_NO_OTHER_HOST = "It runs code without isolation, so no other name is answered."
+_ALLOW_HOST = (
     "Any website can point a name at this machine; where this one is its own, start the server with --allowed-hosts "
     "{name}."
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Hosts:
+class AllowedHosts:
     """Decides.
 
     `names` are answered beside loopback's and the number that the connection came to; one that begins with a dot stands
@@ -176,25 +176,25 @@ class Hosts:
     """
 
     names: frozenset[str] | None
-    cure: str = _CURE
+    advice: str = _ALLOW_HOST
 
     @classmethod
-    def of(cls, settings: Settings, *, loopback: bool, unprotected: bool) -> "Hosts":
+    def from_settings(cls, settings: Settings, *, loopback: bool, unprotected: bool) -> "AllowedHosts":
         """What holds for a server that listens on `loopback` or elsewhere, with isolation or (`unprotected`) without.
 
         Raises:
             BadSetting: `allowed_hosts` has what is no name.
         """
-        listed = parse(settings.allowed_hosts)
+        listed = parse_allowed_hosts(settings.allowed_hosts)
         if unprotected:
-            return cls(frozenset(), _UNPROTECTED)
-        if ANY in listed:
+            return cls(frozenset(), _NO_OTHER_HOST)
+        if ANY_HOST in listed:
             return cls(None)
         if settings.public_url:
             listed |= {urlsplit(settings.public_url).hostname or ""}
         return cls(listed if listed or (loopback and not settings.trusted_proxies) else None)
 
-    def check(self, request: Request) -> None:
+    def check_host(self, request: Request) -> None:
         """Let the request pass that names this server.
 
         Raises:
@@ -202,24 +202,26 @@ class Hosts:
         """
         if self.names is None or "host" not in request.headers:  # no browser leaves it out
             return
-        name = name_of(request)
-        if is_own(name, request) or name in self.names:
+        name = host_name(request)
+        if is_own_address(name, request) or name in self.names:
             return
         if any(listed[0] == "." and f".{name}".endswith(listed) for listed in self.names):
             return
         others = "".join(f", {listed}" for listed in sorted(self.names)[:10])
-        raise HostRefused(_ONLY.format(others=others, name=name or "no name") + self.cure.format(name=name or "NAME"))
+        raise HostRefused(
+            _HOST_REFUSED.format(others=others, name=name or "no name") + self.advice.format(name=name or "NAME")
+        )
 
 
-def parse(setting: str) -> frozenset[str]:
+def parse_allowed_hosts(setting: str) -> frozenset[str]:
     """Read the setting `allowed_hosts`: names or numbers, separated by commas.
 
     Raises:
         BadSetting: one of them is neither.
     """
     listed = {part.strip().lower().rstrip(".").strip("[]") for part in setting.split(",") if part.strip()}
-    for name in listed - {ANY}:
-        if not (_NAME.fullmatch(name) or _number(name)):
+    for name in listed - {ANY_HOST}:
+        if not (_HOST_NAME.fullmatch(name) or _ip_number(name)):
             raise BadSetting(
                 f"{setting_label('allowed_hosts')} has {name!r}; it takes names such as play.example, without "
                 "scheme and port, .example for all of a domain, or * for any"
@@ -227,7 +229,7 @@ def parse(setting: str) -> frozenset[str]:
     return frozenset(listed)
 
 
-def name_of(request: Request) -> str:
+def host_name(request: Request) -> str:
     """The name or number in the Host header, in lower case, without port and brackets; "" where none can be read."""
     try:
         return (urlsplit("//" + request.headers.get("host", "")).hostname or "").rstrip(".")
@@ -235,7 +237,7 @@ def name_of(request: Request) -> str:
         return ""
 
 
-def port_of(request: Request) -> int:
+def host_port(request: Request) -> int:
     """The port in the Host header; where it has none that can be read, that of the scheme."""
     try:
         port = urlsplit("//" + request.headers.get("host", "")).port
@@ -246,46 +248,46 @@ def port_of(request: Request) -> int:
 
 def is_loopback_name(name: str) -> bool:
     """Whether a name or number is loopback's, wherever it is asked for."""
-    number = _number(name)
+    number = _ip_number(name)
     return name == "localhost" or name.endswith(".localhost") or (number is not None and number.is_loopback)
 
 
-def is_own(name: str, request: Request) -> bool:
+def is_own_address(name: str, request: Request) -> bool:
     """Whether it can only be this machine's, as the one who asks sees it: loopback's, or the very number that the
     connection came to.
     """
     came_to, _ = request.scope.get("server") or ("", None)
-    number = _number(name)
-    return is_loopback_name(name) or (number is not None and number == _number(came_to))
+    number = _ip_number(name)
+    return is_loopback_name(name) or (number is not None and number == _ip_number(came_to))
 
 
-def _number(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _ip_number(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(name)
     except ValueError:
         return None
 
 
-class OwnHosts:
+class AllowedHostsMiddleware:
     """Refuses requests under other names before anything else looks at them. `refused` is told of each.
 
     A browser gets plain text: a page's styles and links would be refused as well.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Hosts, refused: Callable[[Request, WorkflowError], None]) -> None:
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts, refused: Callable[[Request, WorkflowError], None]) -> None:
         self.app, self._hosts, self._refused = app, hosts, refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope)
         try:
-            self._hosts.check(request)
+            self._hosts.check_host(request)
         except HostRefused as error:
             self._refused(request, error)
-            status, headers = status_of(error), headers_of(error)
+            status, headers = error_status(error), error_headers(error)
             if wants_html(request):
                 answer: Response = PlainTextResponse(error.message + "\n", status, headers)
             else:
-                answer = json_response(as_json(error), status, headers)
+                answer = json_response(error_json(error), status, headers)
             await answer(scope, receive, send)
         else:
             await self.app(scope, receive, send)

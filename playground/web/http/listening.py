@@ -22,7 +22,7 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         CannotListen: the port is taken, or the address is not this machine's.
     """
-    family, kind, protocol, address = _found(host, port)
+    family, kind, protocol, address = _resolve(host, port)
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -50,11 +50,11 @@ def is_loopback(host: str) -> bool:
     Raises:
         CannotListen: it is no address of this machine.
     """
-    *_, address = _found(host, 0)
+    *_, address = _resolve(host, 0)
     return ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
 
 
-def _found(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, Any]:
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, Any]:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -64,7 +64,7 @@ def _found(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKin
     return family, kind, protocol, address
 
 
-def address_of(sock: socket.socket) -> str:
+def url_of_socket(sock: socket.socket) -> str:
     """Where a browser finds it, as http://127.0.0.1:8000."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -21,8 +21,8 @@ from playground.store.metrics import Histogram
 from playground.store.open import free_bytes, used_bytes
 from playground.web.context import Context
 from playground.web.http.authorization import check_metrics
-from playground.web.http.prometheus import CLASSES
-from playground.web.http.responses import FRESH
+from playground.web.http.prometheus import STATUS_CLASSES
+from playground.web.http.responses import NO_STORE
 from playground.workflows import events as ev
 
 PREFIX = "playground_"
@@ -33,7 +33,7 @@ STORE = "Of the database: every node on it tells the same, so take one of them, 
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ScrapeInputs:
     """What is read from: the parts of the application, its instances by status, and when that which is due for longest
     fell due.
     """
@@ -43,11 +43,11 @@ class Facts:
     oldest_due: int | None
 
 
-Read = Callable[[Facts], Any]
+Read = Callable[[ScrapeInputs], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MetricSpec:
     """One metric. `says` is what it is, `whose` whether it is the process's or the store's.
 
     `read` gives a number, a number for each value of `label`, a Histogram, or, for an info, its labels.
@@ -55,21 +55,21 @@ class Row:
 
     name: str
     kind: str
-    says: str
+    description: str
     read: Read
     label: str = ""
-    whose: str = PROCESS
+    scope: str = PROCESS
 
     @property
     def help(self) -> str:
         """What people are told of it."""
-        return f"{self.says} {self.whose}"
+        return f"{self.description} {self.scope}"
 
-    def families(self, facts: Facts) -> Iterator[Metric]:
+    def families(self, facts: ScrapeInputs) -> Iterator[Metric]:
         """The metric as it stands."""
         found, name = self.read(facts), PREFIX + self.name
         if self.kind == HISTOGRAM:
-            yield HistogramMetricFamily(name, self.help, buckets=_buckets(found), sum_value=found.total)
+            yield HistogramMetricFamily(name, self.help, buckets=_cumulative_buckets(found), sum_value=found.total)
         elif self.kind == INFO:
             info = GaugeMetricFamily(name, self.help, labels=tuple(found))
             info.add_metric(tuple(found.values()), 1)
@@ -83,95 +83,97 @@ class Row:
             yield family
 
 
-def _from_zero(*names: str) -> Callable[[Mapping[str, int]], dict[str, int]]:
+def _with_zeros(*names: str) -> Callable[[Mapping[str, int]], dict[str, int]]:
     """All these names, so that a rate can be asked of one before it is first counted, and whatever else was counted."""
     return lambda counted: dict.fromkeys(names, 0) | dict(counted)
 
 
-_limits = _from_zero(*limit_settings(), "protocol")
-_reasons = _from_zero(*REASONS)
-_causes = _from_zero(*CAUSES)
-_zygotes = _from_zero(*TAKEOVERS)
-_classes = _from_zero(*CLASSES)
-_statuses = _from_zero(*ev.STATUSES)
+_limits = _with_zeros(*limit_settings(), "protocol")
+_reasons = _with_zeros(*REASONS)
+_causes = _with_zeros(*CAUSES)
+_zygotes = _with_zeros(*TAKEOVERS)
+_classes = _with_zeros(*STATUS_CLASSES)
+_statuses = _with_zeros(*ev.STATUSES)
 
 
-def _oldest(facts: Facts) -> float:
+def _oldest_due_seconds(facts: ScrapeInputs) -> float:
     return 0.0 if facts.oldest_due is None else max(0, facts.context.now() - facts.oldest_due) / 1000
 
 
-def _build(facts: Facts) -> dict[str, str]:
+def _build(facts: ScrapeInputs) -> dict[str, str]:
     database, version = facts.context.store.product
     return {"version": facts.context.version, "python": platform.python_version(), database.lower(): version}
 
 
-def _isolation(facts: Facts) -> dict[str, str]:
+def _isolation(facts: ScrapeInputs) -> dict[str, str]:
     tier = facts.context.engine.sandbox.tier
     return {"tier": tier.letter, "layers": ",".join(tier.layers)}
 
 
-METRICS: tuple[Row, ...] = (
-    Row("build_info", INFO, "Versions of the playground, Python and the database; always 1.", _build),
-    Row("isolation_info", INFO,
+METRICS: tuple[MetricSpec, ...] = (
+    MetricSpec("build_info", INFO, "Versions of the playground, Python and the database; always 1.", _build),
+    MetricSpec("isolation_info", INFO,
         "The tier of isolation that held when the server tried to break out at its start; always 1.", _isolation),
-    Row("instances", GAUGE, "Instances in the database by status, everybody's.",
+    MetricSpec("instances", GAUGE, "Instances in the database by status, everybody's.",
         lambda it: _statuses(it.instances), "status", STORE),
-    Row("queue_depth", GAUGE, "Instances that wait for a worker.",
-        lambda it: it.instances.get(ev.QUEUED, 0), whose=STORE),
-    Row("queue_oldest_seconds", GAUGE,
+    MetricSpec("queue_depth", GAUGE, "Instances that wait for a worker.",
+        lambda it: it.instances.get(ev.QUEUED, 0), scope=STORE),
+    MetricSpec("queue_oldest_seconds", GAUGE,
         "How long the instance that is due for longest has waited for a worker; 0 when none is due.",
-        _oldest, whose=STORE),
-    Row("commit_seconds", HISTOGRAM,
+        _oldest_due_seconds, scope=STORE),
+    MetricSpec("commit_seconds", HISTOGRAM,
         "How long a commit kept the oldest of its calls waiting until all was on the disk.",
         lambda it: it.context.store.metrics.seconds),
-    Row("commits", COUNTER, "Commits that are durable; many calls may share one.",
+    MetricSpec("commits", COUNTER, "Commits that are durable; many calls may share one.",
         lambda it: it.context.store.metrics.commits),
-    Row("events", COUNTER, "Journal events that are durable.", lambda it: it.context.store.metrics.events),
-    Row("commit_failures", COUNTER, "Commits that the database refused.",
+    MetricSpec("events", COUNTER, "Journal events that are durable.", lambda it: it.context.store.metrics.events),
+    MetricSpec("commit_failures", COUNTER, "Commits that the database refused.",
         lambda it: it.context.store.metrics.failures),
-    Row("database_bytes", GAUGE, "Size of the database's files.",
-        lambda it: used_bytes(it.context.settings.database), whose=STORE),
-    Row("disk_free_bytes", GAUGE, "Room on the disk of the database.",
-        lambda it: free_bytes(it.context.settings.database), whose=STORE),
-    Row("executions", COUNTER, "Executions begun.", lambda it: it.context.engine.counts.begun),
-    Row("executions_ended", COUNTER,
+    MetricSpec("database_bytes", GAUGE, "Size of the database's files.",
+        lambda it: used_bytes(it.context.settings.database), scope=STORE),
+    MetricSpec("disk_free_bytes", GAUGE, "Room on the disk of the database.",
+        lambda it: free_bytes(it.context.settings.database), scope=STORE),
+    MetricSpec("executions", COUNTER, "Executions begun.", lambda it: it.context.engine.counts.begun),
+    MetricSpec("executions_ended", COUNTER,
         "Executions ended, by reason as in `execution_ended`; `operation`: paused, terminated or the like; `failed`: "
         "by a fault of the server's.", lambda it: _reasons(it.context.engine.counts.ended), "reason"),
-    Row("workers_running", GAUGE, "Instances that have a worker now.", lambda it: it.context.engine.running()),
-    Row("worker_slots", GAUGE, "Instances that may have a worker at once.", lambda it: it.context.settings.slots),
-    Row("workers_parked", GAUGE, "Isolated workers that are ready now.", lambda it: it.context.engine.sandbox.parked),
-    Row("worker_starts", COUNTER, "Workers handed out, for executions and for checks of source.",
+    MetricSpec("workers_running", GAUGE, "Instances that have a worker now.", lambda it: it.context.engine.running()),
+    MetricSpec("worker_slots", GAUGE, "Instances that may have a worker at once.",
+        lambda it: it.context.settings.slots),
+    MetricSpec("workers_parked", GAUGE, "Isolated workers that are ready now.",
+        lambda it: it.context.engine.sandbox.parked),
+    MetricSpec("worker_starts", COUNTER, "Workers handed out, for executions and for checks of source.",
         lambda it: it.context.engine.sandbox.metrics.starts),
-    Row("worker_ends", COUNTER,
+    MetricSpec("worker_ends", COUNTER,
         "Ends of such workers as the kernel tells them; a signal is most often the server's own, once the work is "
         "done.", lambda it: _causes(it.context.engine.sandbox.metrics.ends), "cause"),
-    Row("zygote_starts", COUNTER,
+    MetricSpec("zygote_starts", COUNTER,
         "Fork servers that took over: at the start, since the one before died, or in its time.",
         lambda it: _zygotes(it.context.engine.sandbox.metrics.zygotes), "cause"),
-    Row("fork_failures", COUNTER, "Workers that could not be forked or locked.",
+    MetricSpec("fork_failures", COUNTER, "Workers that could not be forked or locked.",
         lambda it: it.context.engine.sandbox.metrics.fork_failures),
-    Row("limits_hit", COUNTER,
+    MetricSpec("limits_hit", COUNTER,
         "Limits that somebody met, by setting; `protocol`: a worker that said what no honest one says.",
         lambda it: _limits(it.context.engine.counts.limits), "limit"),
-    Row("streams_open", GAUGE, "Event streams open now.", lambda it: it.context.limits.streams.total()),
-    Row("streams_dropped", COUNTER, "Event streams cut off because their reader did not read.",
+    MetricSpec("streams_open", GAUGE, "Event streams open now.", lambda it: it.context.limits.streams.total_open()),
+    MetricSpec("streams_dropped", COUNTER, "Event streams cut off because their reader did not read.",
         lambda it: it.context.streams.dropped),
-    Row("requests", COUNTER, "Requests answered, by class of status.",
-        lambda it: _classes(it.context.requests.answered), "status"),
-    Row("request_seconds", HISTOGRAM, "Time from a request to the head of its answer.",
-        lambda it: it.context.requests.seconds),
+    MetricSpec("requests", COUNTER, "Requests answered, by class of status.",
+        lambda it: _classes(it.context.request_metrics.responses), "status"),
+    MetricSpec("request_seconds", HISTOGRAM, "Time from a request to the head of its answer.",
+        lambda it: it.context.request_metrics.seconds),
 )  # fmt: skip
 
 
 async def metrics(context: Context, request: Request) -> Response:
     """What an operator watches, as Prometheus' text. For the operator; the setting `metrics` says who else."""
     await check_metrics(context, request)
-    facts = Facts(context, await context.store.count(), await context.store.oldest_due())
-    content = context.scrapes.text(family for row in METRICS for family in row.families(facts))
-    return Response(content, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, **FRESH})
+    facts = ScrapeInputs(context, await context.store.count(), await context.store.oldest_due())
+    content = context.metrics_registry.render(family for row in METRICS for family in row.families(facts))
+    return Response(content, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4, **NO_STORE})
 
 
-def _buckets(times: Histogram) -> list[tuple[str, float]]:
+def _cumulative_buckets(times: Histogram) -> list[tuple[str, float]]:
     buckets: list[tuple[str, float]] = []
     sum_ = 0
     for bound, count in zip((*times.bounds, None), list(times.counts), strict=True):

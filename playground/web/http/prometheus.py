@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from playground.store.metrics import Histogram
 
 
-class _Given(Collector):
+class _FamiliesCollector(Collector):
     """Hands on what it was given."""
 
     def __init__(self) -> None:
@@ -30,45 +30,45 @@ class _Given(Collector):
         return self.families
 
 
-class Scrapes:
+class MetricsRegistry:
     """The registry of one server."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._given = _Given()
-        self._registry.register(self._given)
+        self._collector = _FamiliesCollector()
+        self._registry.register(self._collector)
         ProcessCollector(registry=self._registry)
 
-    def text(self, families: Iterable[Metric]) -> bytes:
+    def render(self, families: Iterable[Metric]) -> bytes:
         """These metrics and the process's own, in Prometheus' text."""
-        self._given.families = families
+        self._collector.families = families
         try:
             return generate_latest(self._registry)
         finally:
-            self._given.families = ()
+            self._collector.families = ()
 
 
 # Upper bounds in seconds. A page takes some milliseconds; a check of source that needs a worker, or a start, some tens.
 REQUEST_BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-CLASSES = ("2xx", "3xx", "4xx", "5xx")
+STATUS_CLASSES = ("2xx", "3xx", "4xx", "5xx")
 
 
-class Requests:
+class RequestMetrics:
     """Since the server was started. A stream counts when it begins."""
 
     def __init__(self) -> None:
-        self.answered: Counter[str] = Counter()
+        self.responses: Counter[str] = Counter()
         self.seconds = Histogram(REQUEST_BOUNDS)
 
-    def count(self, status: int) -> None:
+    def count_response(self, status: int) -> None:
         """A request got an answer of this status."""
-        self.answered[f"{status // 100}xx"] += 1
+        self.responses[f"{status // 100}xx"] += 1
 
 
-class Measured:
+class RequestMetricsMiddleware:
     """Counts what passes."""
 
-    def __init__(self, app: ASGIApp, requests: Requests) -> None:
+    def __init__(self, app: ASGIApp, requests: RequestMetrics) -> None:
         self.app, self.requests = app, requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ class Measured:
 
         async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self.requests.count(message["status"])
+                self.requests.count_response(message["status"])
                 self.requests.seconds.add(perf_counter() - since)
             await send(message)
 

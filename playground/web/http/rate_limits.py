@@ -16,8 +16,8 @@ from playground.web.http.errors import TooMany
 
 WINDOW_SECONDS = 60
 HOUR_SECONDS = 3_600
-SPENT = "playground.spent"  # where the ASGI scope has the allowances that a request was counted against
-REST_SECONDS = 10  # what an address with too much open is told to wait
+SCOPE_ALLOWANCES = "playground.spent"  # where the ASGI scope has the allowances that a request was counted against
+RETRY_SECONDS = 10  # what an address with too much open is told to wait
 
 STARTS = "{limit} runs in a minute from your address, which is the limit here. You can run again in {wait} s."
 CHECKS = "{limit} checks in a minute from your address, which is the limit here. The next is possible in {wait} s."
@@ -44,7 +44,7 @@ STREAMS = (
 )
 
 
-class Counted(Protocol):
+class WindowCounts(Protocol):
     """What each key has had in the last `window` seconds: see `SlidingWindow`."""
 
     window: int
@@ -58,7 +58,7 @@ class Counted(Protocol):
     def total(self, key: str) -> int: ...
 
 
-class PerMinute:
+class RateLimit:
     """At most `limit` of something in any minute of one address, or in another `window` of seconds, on this node.
 
     `now` gives epoch milliseconds; `setting` is the limit's name; `had` counts elsewhere.
@@ -71,62 +71,62 @@ class PerMinute:
         now: Callable[[], int],
         setting: str = "",
         window: int = WINDOW_SECONDS,
-        had: Counted | None = None,
+        had: WindowCounts | None = None,
     ) -> None:
         self.limit, self._sentence, self.setting = limit, sentence, setting
-        self._had = SlidingWindow(window, 1000, now) if had is None else had
+        self._counts = SlidingWindow(window, 1000, now) if had is None else had
 
-    def take(self, address: str, amount: int = 1) -> None:
+    def charge(self, address: str, amount: int = 1) -> None:
         """Count one, or as many as it is worth. Raises TooMany, with the seconds until the next would pass."""
-        if not self.may(address, amount):
+        if not self.try_charge(address, amount):
             wait = self.allowance(address).reset
             said = self._sentence.format(limit=self.limit, wait=wait, minutes=-(-wait // 60))
             raise TooMany(said, limit=self.limit, retry_after=wait, setting=self.setting)
 
-    def spend(self, request: Request, address: str, amount: int = 1) -> None:
+    def charge_request(self, request: Request, address: str, amount: int = 1) -> None:
         """As `take`, and the answer to the request will say what is left."""
         try:
-            self.take(address, amount)
+            self.charge(address, amount)
         finally:
-            request.scope.setdefault(SPENT, {})[self.setting] = self.allowance(address)
+            request.scope.setdefault(SCOPE_ALLOWANCES, {})[self.setting] = self.allowance(address)
 
-    def may(self, address: str, amount: int = 1) -> bool:
+    def try_charge(self, address: str, amount: int = 1) -> bool:
         """Count one, unless the address has had its share."""
-        if self._had.total(address) >= self.limit:
+        if self._counts.total(address) >= self.limit:
             return False
-        self._had.add(address, amount)
+        self._counts.add(address, amount)
         return True
 
     def allowance(self, address: str) -> "Allowance":
         """What an address has left now."""
-        counts, window = self._had.counts(address), self._had.window
+        counts, window = self._counts.counts(address), self._counts.window
         left = max(0, self.limit - sum(count for _, count in counts))
-        reset = max(1, counts[0][0] + window - self._had.now()) if counts else window
+        reset = max(1, counts[0][0] + window - self._counts.now()) if counts else window
         return Allowance(self.setting, self.limit, left, reset, window)
 
 
-class PerMinuteOfAll:
+class SharedRateLimit:
     """As `PerMinute`, on all nodes together. An address not counted here for a second is read from the store."""
 
     def __init__(
         self, limit: int, sentence: str, shared: SharedCounts, setting: str, window: int = WINDOW_SECONDS
     ) -> None:
-        self._had = shared.count_of(setting, window, 1000)
-        self._rate = PerMinute(limit, sentence, shared.now, setting, had=self._had)
+        self._counts = shared.count_of(setting, window, 1000)
+        self._rate = RateLimit(limit, sentence, shared.now, setting, had=self._counts)
 
-    async def take(self, address: str, amount: int = 1) -> None:
+    async def charge(self, address: str, amount: int = 1) -> None:
         """See `PerMinute.take`. Raises TooMany, StoreError."""
-        await self._had.read(address)
-        self._rate.take(address, amount)
+        await self._counts.read(address)
+        self._rate.charge(address, amount)
 
-    async def spend(self, request: Request, address: str, amount: int = 1) -> None:
+    async def charge_request(self, request: Request, address: str, amount: int = 1) -> None:
         """See `PerMinute.spend`. Raises TooMany, StoreError."""
-        await self._had.read(address)
-        self._rate.spend(request, address, amount)
+        await self._counts.read(address)
+        self._rate.charge_request(request, address, amount)
 
     async def allowance(self, address: str) -> "Allowance":
         """See `PerMinute.allowance`. Raises StoreError."""
-        await self._had.read(address)
+        await self._counts.read(address)
         return self._rate.allowance(address)
 
 
@@ -144,11 +144,11 @@ class Allowance:
     window: int
 
 
-def headers(request: Request) -> dict[str, str]:
+def rate_limit_headers(request: Request) -> dict[str, str]:
     """What a request was counted against, as the fields of draft-ietf-httpapi-ratelimit-headers-10: a policy for each
     limit, and what is left of it.
     """
-    spent: list[Allowance] = list(request.scope.get(SPENT, {}).values())
+    spent: list[Allowance] = list(request.scope.get(SCOPE_ALLOWANCES, {}).values())
     if not spent:
         return {}
     return {
@@ -157,21 +157,21 @@ def headers(request: Request) -> dict[str, str]:
     }
 
 
-class AtOnce:
+class ConcurrencyLimit:
     """At most `limit` of something open at once from one address, on this node. `setting` is the limit's name."""
 
     def __init__(self, limit: int, sentence: str, setting: str = "") -> None:
         self.limit, self._sentence, self.setting = limit, sentence, setting
         self._open: dict[str, int] = {}
 
-    def enter(self, address: str) -> None:
+    def acquire(self, address: str) -> None:
         """Count one more. Raises TooMany when the address has `limit` open."""
         if self._open.get(address, 0) >= self.limit:
-            sentence = self._sentence.format(limit=self.limit, wait=REST_SECONDS)
-            raise TooMany(sentence, limit=self.limit, retry_after=REST_SECONDS, setting=self.setting)
+            sentence = self._sentence.format(limit=self.limit, wait=RETRY_SECONDS)
+            raise TooMany(sentence, limit=self.limit, retry_after=RETRY_SECONDS, setting=self.setting)
         self._open[address] = self._open.get(address, 0) + 1
 
-    def leave(self, address: str) -> None:
+    def release(self, address: str) -> None:
         """Count one less."""
         left = self._open[address] - 1
         if left:
@@ -179,6 +179,6 @@ class AtOnce:
         else:
             del self._open[address]
 
-    def total(self) -> int:
+    def total_open(self) -> int:
         """How many are open from all addresses."""
         return sum(self._open.values())

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 COMPRESS_UP_TO_BYTES = 256 * 1024
 
-FRESH: Mapping[str, str] = {"Cache-Control": "no-store"}
-FRESH_OF_KIND: Mapping[str, str] = {**FRESH, "Vary": "Accept"}  # a page for a browser, JSON for everyone else
-FOR_GOOD = "public, max-age=31536000, immutable"
+NO_STORE: Mapping[str, str] = {"Cache-Control": "no-store"}
+NO_STORE_BY_ACCEPT: Mapping[str, str] = {**NO_STORE, "Vary": "Accept"}  # a page for a browser, JSON for everyone else
+IMMUTABLE = "public, max-age=31536000, immutable"
 
 
 def wants_html(request: Request) -> bool:
@@ -25,10 +25,10 @@ def wants_html(request: Request) -> bool:
 def json_response(tree: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer. It is encoded before any header is sent, so that a failure can still be a 500."""
     content = msgspec.json.encode(tree)
-    return json_bytes(content, status, headers)
+    return json_bytes_response(content, status, headers)
 
 
-def json_bytes(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_bytes_response(content: bytes, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer that is encoded already.
 
     A large one is sent as it is: to compress it would keep all others waiting.
@@ -37,7 +37,7 @@ def json_bytes(content: bytes, status: int = 200, headers: Mapping[str, str] | N
     return Response(content, status, headers={**(headers or {}), **as_it_is}, media_type="application/json")
 
 
-def unchanged(request: Request, headers: Mapping[str, str]) -> Response | None:
+def not_modified(request: Request, headers: Mapping[str, str]) -> Response | None:
     """The answer to who has this already, by the ETag among its `headers`; None for who has it not."""
     return (
         Response(status_code=304, headers=headers)

@@ -24,12 +24,14 @@ from playground.settings import BadSetting, Settings
 from playground.web.http.errors import CrossOrigin
 from playground.web.http.hosts import is_loopback_name
 
-OFF = (
+EMBEDDING_OFF = (
     "Other sites may not show pages of this server in a frame. Whoever runs it can allow that: "
     "start it with `--embeddable`, or with `--public-url` where others reach it."
 )
-UNPROTECTED = "Other sites may not show pages of this server in a frame, since it runs code without isolation (tier D)."
-_REFUSED = (
+NOT_ISOLATED = (
+    "Other sites may not show pages of this server in a frame, since it runs code without isolation (tier D)."
+)
+_EMBEDDING_REFUSED = (
     "embeddable is 'yes', but this server runs code without isolation (tier D), so no other site may frame its pages; "
     "leave the option out"
 )
@@ -43,7 +45,7 @@ class Embedding:
     why: str = ""
 
     @classmethod
-    def of(cls, settings: Settings, *, unprotected: bool) -> "Embedding":
+    def from_settings(cls, settings: Settings, *, unprotected: bool) -> "Embedding":
         """What the settings say; `unprotected` servers run code without isolation and are never framed.
 
         Raises:
@@ -51,10 +53,10 @@ class Embedding:
         """
         if unprotected:
             if settings.embeddable == "yes":
-                raise BadSetting(_REFUSED)
-            return cls(False, UNPROTECTED)
+                raise BadSetting(_EMBEDDING_REFUSED)
+            return cls(False, NOT_ISOLATED)
         on = settings.embeddable == "yes" or (settings.embeddable == "auto" and _is_public(settings.public_url))
-        return cls(on, "" if on else OFF)
+        return cls(on, "" if on else EMBEDDING_OFF)
 
 
 def _is_public(url: str) -> bool:
@@ -62,10 +64,12 @@ def _is_public(url: str) -> bool:
     return bool(url) and not is_loopback_name(urlsplit(url).hostname or "")
 
 
-NONCE = "playground.nonce"  # where the response's nonce stands in the ASGI scope
+SCOPE_NONCE = "playground.nonce"  # where the response's nonce stands in the ASGI scope
 NONCE_BYTES = 16  # random, for one response
-EMBEDDABLE = "playground.embeddable"  # set in the scope by a view whose answer other sites may show: a frame, a picture
-FRAMEABLE = "playground.frameable"  # set in the scope by a view whose page our own pages may frame
+SCOPE_EMBEDDABLE = (
+    "playground.embeddable"  # set in the scope by a view whose answer other sites may show: a frame, a picture
+)
+SCOPE_FRAMEABLE = "playground.frameable"  # set in the scope by a view whose page our own pages may frame
 
 _PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; font-src 'self'; "
@@ -82,7 +86,7 @@ _HEADERS = {
 }
 
 
-class SecurityHeaders:
+class SecurityHeadersMiddleware:
     """Gives each response its nonce and its headers; outside everything else, so that error pages have them too."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -92,19 +96,19 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        nonce = scope[NONCE] = secrets.token_urlsafe(NONCE_BYTES)
+        nonce = scope[SCOPE_NONCE] = secrets.token_urlsafe(NONCE_BYTES)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
                 kind = headers.get("content-type", "")
                 embeddable = (
-                    bool(scope.get(EMBEDDABLE))
+                    bool(scope.get(SCOPE_EMBEDDABLE))
                     and message["status"] == 200
                     and kind.startswith(("text/html", "image/"))
                 )
                 if kind.startswith("text/html"):
-                    own = bool(scope.get(FRAMEABLE)) and message["status"] == 200
+                    own = bool(scope.get(SCOPE_FRAMEABLE)) and message["status"] == 200
                     ancestors = "*" if embeddable else "'self'" if own else "'none'"
                     policy = _PAGE_POLICY.format(nonce=nonce, ancestors=ancestors)
                 else:

@@ -9,7 +9,7 @@ from functools import partial
 import uvicorn
 from starlette.types import ASGIApp
 
-from playground.web.http.connections import Connections, Protocol
+from playground.web.http.connections import ConnectionLimits, LimitedHttpProtocol
 from playground.web.http.listening import BACKLOG
 
 GRACEFUL_SECONDS = 3  # for requests and streams under way when the server is told to stop
@@ -41,7 +41,7 @@ async def serve(
     app: ASGIApp,
     sock: socket.socket,
     stop: asyncio.Event,
-    connections: Connections,
+    connections: ConnectionLimits,
     *,
     on_started: Callable[[], None],
     on_stop: Callable[[], None],
@@ -49,7 +49,7 @@ async def serve(
     """Serve until `stop` is set; then end within GRACEFUL_SECONDS. What a connection may cost is in `connections`."""
     config = uvicorn.Config(
         app,
-        http=partial(Protocol, connections=connections),  # type: ignore[arg-type]  # it is called, and nothing else
+        http=partial(LimitedHttpProtocol, connections=connections),  # type: ignore[arg-type]  # it is called, and nothing else
         ws="none",
         lifespan="off",
         loop="none",

@@ -13,12 +13,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.web.http.errors import NothingHere
-from playground.web.http.responses import FOR_GOOD, unchanged
+from playground.web.http.errors import NotFound
+from playground.web.http.responses import IMMUTABLE, not_modified
 
 MANIFEST = "manifest.json"
 ENCODINGS = {"br": ".br", "gzip": ".gz"}  # as a browser names them, the best first, and how their files end
-READ_WHEN_ASKED = (".map",)  # large, and for who looks for an error only
+READ_ON_REQUEST = (".map",)  # large, and for who looks for an error only
 
 _TYPES = {
     ".js": "text/javascript",
@@ -43,7 +43,7 @@ class Asset:
 
     type: str
     etag: str
-    forms: Mapping[str, bytes | Path]
+    encoded: Mapping[str, bytes | Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +59,42 @@ class Assets:
         entries = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=dict[str, Entry])
         beside = (MANIFEST, *ENCODINGS.values())
         paths = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(beside))
-        return cls(entries, {path.relative_to(folder).as_posix(): _asset(path) for path in paths})
+        return cls(entries, {path.relative_to(folder).as_posix(): _read_asset(path) for path in paths})
 
     def url(self, name: str) -> str:
         """The address of the file that is meant by a name."""
-        return _address(self.entries[name].file)
+        return _asset_url(self.entries[name].file)
 
-    def needed(self, name: str, later: str | None = None) -> list[str]:
+    def imports_of(self, name: str, later: str | None = None) -> list[str]:
         """The addresses of what a script needs before it runs; with `later`, of what it then loads under that name."""
         entry = self.entries[name]
-        return [_address(file) for file in (entry.imports if later is None else entry.later[later])]
+        return [_asset_url(file) for file in (entry.imports if later is None else entry.later[later])]
 
-    def respond(self, request: Request, path: str) -> Response:
+    def asset_response(self, request: Request, path: str) -> Response:
         """The file, or that it is unchanged. Raises NothingHere."""
         asset = self.files.get(path)
         if asset is None:
-            raise NothingHere("There is no such file.")
-        headers = {"ETag": asset.etag, "Cache-Control": FOR_GOOD, "Vary": "Accept-Encoding"}
-        if (known := unchanged(request, headers)) is not None:
+            raise NotFound("There is no such file.")
+        headers = {"ETag": asset.etag, "Cache-Control": IMMUTABLE, "Vary": "Accept-Encoding"}
+        if (known := not_modified(request, headers)) is not None:
             return known
         accepted = {name.strip() for name in request.headers.get("accept-encoding", "").split(",")}
-        encoding = next((it for it in ENCODINGS if it in asset.forms and it in accepted), "")
+        encoding = next((it for it in ENCODINGS if it in asset.encoded and it in accepted), "")
         if encoding:
             headers["Content-Encoding"] = encoding
-        content = asset.forms[encoding]
+        content = asset.encoded[encoding]
         return Response(
             content.read_bytes() if isinstance(content, Path) else content, media_type=asset.type, headers=headers
         )
 
 
-def _address(file: str) -> str:
+def _asset_url(file: str) -> str:
     return f"/static/{file}"
 
 
-def _asset(path: Path) -> Asset:
+def _read_asset(path: Path) -> Asset:
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     found = {"": path} | {name: path.with_name(path.name + end) for name, end in ENCODINGS.items()}
     there = {name: it for name, it in found.items() if it.is_file()}
-    forms = there if path.suffix in READ_WHEN_ASKED else {name: it.read_bytes() for name, it in there.items()}
+    forms = there if path.suffix in READ_ON_REQUEST else {name: it.read_bytes() for name, it in there.items()}
     return Asset(kind, f'"{path.name}"', forms)

@@ -15,7 +15,7 @@ import msgspec
 
 from playground.engine import Engine
 from playground.examples import Example
-from playground.web.indented_json import pretty, untagged
+from playground.web.indented_json import indent_json, untag_value
 from playground.workflows.errors import WorkflowError
 
 WIDTH, HEIGHT = 272, 48
@@ -23,10 +23,10 @@ ROW = 11  # from one bar to the next under it
 BAR = 7
 GAP = 4
 STEP, LONG, CUT_STEP = 44, 96, 92  # widths of a step, of a sleep or wait, and of a step that loses its worker
-MOST_COLUMNS = 9
-MOST_ROWS = 4
-MOST_SCALE = 1.5
-UNEVEN = (1, 0.8, 0.92, 0.7)  # lengths of bars side by side
+COLUMNS_MAX = 9
+ROWS_MAX = 4
+SCALE_MAX = 1.5
+BAR_LENGTHS = (1, 0.8, 0.92, 0.7)  # lengths of bars side by side
 
 
 @dataclass(slots=True)
@@ -35,28 +35,28 @@ class ExampleCards:
 
     engine: Engine
     examples: Mapping[str, Example]
-    _whole: list[dict[str, Any]] | None = None
+    _cards: list[dict[str, Any]] | None = None
 
-    async def all(self) -> list[dict[str, Any]]:
+    async def list_cards(self) -> list[dict[str, Any]]:
         """Every example, in order.
 
         One whose outline can't be had, because no worker is free, is without marks this once.
         """
-        if self._whole is not None:
-            return self._whole
+        if self._cards is not None:
+            return self._cards
         outlines = [await self._outline(it) for it in self.examples.values()]
         cards = [
             example_json(it) | {"params": params_text(it.params), "marks": marks(outline, it.tasks)}
             for it, outline in zip(self.examples.values(), outlines, strict=True)
         ]
         if None not in outlines:
-            self._whole = cards
+            self._cards = cards
         return cards
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every picture is drawn, so that nothing will change."""
-        return self._whole is not None
+        return self._cards is not None
 
     async def _outline(self, example: Example) -> list[dict[str, Any]] | None:
         try:
@@ -74,7 +74,7 @@ def example_json(example: Example) -> dict[str, Any]:
 
 def params_text(value: Any) -> str:
     """Params as the editor shows them; nothing for none."""
-    return "" if value is None else pretty(msgspec.json.encode(untagged(value, dicts=True)))
+    return "" if value is None else indent_json(msgspec.json.encode(untag_value(value, dicts=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +97,15 @@ class _Column:
 
 def marks(outline: Sequence[Mapping[str, Any]] | None, tasks: Sequence[Mapping[str, Any]]) -> list[Mark]:
     """The marks of an example; none without an outline."""
-    columns = list(_columns(outline or ()))[:MOST_COLUMNS]
+    columns = list(_columns(outline or ()))[:COLUMNS_MAX]
     if not columns:
         return []
     kill: Mapping[str, Any] = next((task for task in tasks if task["do"] == "kill-worker"), {})
     during, between, undoing = kill.get("during"), kill.get("between"), kill.get("undoing")
-    at = next((place for place, column in enumerate(columns) if _has(column, during or between)), None)
-    widths = [_width(column, place == at) for place, column in enumerate(columns)]
+    at = next((place for place, column in enumerate(columns) if _has_step(column, during or between)), None)
+    widths = [_column_width(column, place == at) for place, column in enumerate(columns)]
     back = len(columns) - 1 if undoing else 0
-    scale = min(WIDTH / (sum(widths) + GAP * len(widths) + back * STEP), MOST_SCALE)
+    scale = min(WIDTH / (sum(widths) + GAP * len(widths) + back * STEP), SCALE_MAX)
     deepest = max(len(column.rows) for column in columns)
     fall = max(0.0, min(12.0, (37 - ROW * (deepest - 1)) / max(len(columns) - 1, 1))) if deepest < 3 else 0.0
     drawn: list[Mark] = []
@@ -115,7 +115,7 @@ def marks(outline: Sequence[Mapping[str, Any]] | None, tasks: Sequence[Mapping[s
         tops.append(top)
         width = widths[place] * scale
         for row, (kind, _) in enumerate(column.rows):
-            y, long = top + ROW * row, width * UNEVEN[row]
+            y, long = top + ROW * row, width * BAR_LENGTHS[row]
             if place == at:
                 drawn += _cut_bar(kind, x, y, width, after=long, between=bool(between))
             else:
@@ -132,8 +132,8 @@ def _columns(items: Sequence[Mapping[str, Any]]) -> Iterator[_Column]:
     for item in items:
         inner = item.get("children") or []
         if item["kind"] == "parallel":
-            rows = [(_bar(one["kind"]), one.get("name") or "") for one in inner] or [("do", "")]
-            yield _Column(tuple((rows * 3 if len(rows) == 1 else rows)[:MOST_ROWS]))
+            rows = [(_bar_kind(one["kind"]), one.get("name") or "") for one in inner] or [("do", "")]
+            yield _Column(tuple((rows * 3 if len(rows) == 1 else rows)[:ROWS_MAX]))
         elif item["kind"] == "loop":
             yield from [*_columns(inner), *_columns(inner)]
         elif item["kind"] == "branch":
@@ -142,18 +142,18 @@ def _columns(items: Sequence[Mapping[str, Any]]) -> Iterator[_Column]:
             yield _Column(((item["kind"], item.get("name") or ""),))
 
 
-def _bar(kind: str) -> str:
+def _bar_kind(kind: str) -> str:
     return kind if kind in ("sleep", "wait") else "do"
 
 
-def _has(column: _Column, name: str | None) -> bool:
+def _has_step(column: _Column, name: str | None) -> bool:
     """Whether a step of this name runs in the column; a name made at run time is known by how it begins."""
     return name is not None and any(
         name == known or ("{" in known and name.startswith(known.partition("{")[0])) for _, known in column.rows
     )
 
 
-def _width(column: _Column, cut: bool) -> int:
+def _column_width(column: _Column, cut: bool) -> int:
     does = any(kind == "do" for kind, _ in column.rows)
     return LONG if not does else CUT_STEP if cut else STEP
 

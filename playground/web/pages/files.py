@@ -8,15 +8,15 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from playground import paths
 from playground.web.context import Context
-from playground.web.http.responses import FRESH_OF_KIND, wants_html
+from playground.web.http.responses import NO_STORE_BY_ACCEPT, wants_html
 from playground.web.pages import pages
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
 ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /new\n"
-ELSEWHERE = ("https://", "http://", "#")  # a link to a file beside the document leads nowhere here: its words are left
-SCROLLED = (  # by whoever has only keys, too
+LIVE_LINKS = ("https://", "http://", "#")  # a link to a file beside the document leads nowhere here: its words are left
+SCROLLABLE = (  # by whoever has only keys, too
     ("table", '<div class="wide" role="region" aria-label="Table" tabindex="0"><table>', "</table></div>"),
     ("pre", '<pre tabindex="0">', "</pre>"),
 )
@@ -24,7 +24,7 @@ SCROLLED = (  # by whoever has only keys, too
 
 async def static(context: Context, request: Request) -> Response:
     """A style sheet, script or image."""
-    return context.assets.respond(request, request.path_params["path"])
+    return context.assets.asset_response(request, request.path_params["path"])
 
 
 async def security(context: Context, request: Request) -> Response:
@@ -33,7 +33,7 @@ async def security(context: Context, request: Request) -> Response:
     """
     text = paths.security().read_text()
     if not wants_html(request):
-        return PlainTextResponse(text, headers=FRESH_OF_KIND)
+        return PlainTextResponse(text, headers=NO_STORE_BY_ACCEPT)
 
     async def names() -> dict[str, Any]:
         return {"document": markdown_html(text)}
@@ -72,7 +72,7 @@ def markdown_html(text: str) -> Markup:
         (place for place, token in enumerate(tokens) if token.type == "heading_close" and token.tag == "h1"), -1
     )
     html: str = markdown.renderer.render(tokens[title + 1 :], markdown.options, {})
-    for tag, opened, closed in SCROLLED:
+    for tag, opened, closed in SCROLLABLE:
         html = html.replace(f"<{tag}>", opened).replace(f"</{tag}>", closed)
     return Markup(html)
 
@@ -82,7 +82,7 @@ def _without_dead_links(tokens: list["Token"]) -> list["Token"]:
     dead = False
     for token in tokens:
         if token.type == "link_open":
-            dead = not str(token.attrGet("href")).startswith(ELSEWHERE)
+            dead = not str(token.attrGet("href")).startswith(LIVE_LINKS)
         if not (dead and token.type in ("link_open", "link_close")):
             kept.append(token)
     return kept

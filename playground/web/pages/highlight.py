@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from markupsafe import Markup
 
 DEADLINE_SECONDS = 0.25  # of the thread's own processor time
-MOST_CHARACTERS = 200_000  # beyond it nothing is highlighted
+HIGHLIGHTED_CHARACTERS = 200_000  # beyond it nothing is highlighted
 CACHED_CHARACTERS = 2_000_000  # of HTML kept
 
 
@@ -31,21 +31,21 @@ class Highlighter:
         self._cache: OrderedDict[str, Markup] = OrderedDict()
         self._size = 0
 
-    def knows(self, source: str) -> bool:
+    def is_cached(self, source: str) -> bool:
         """Whether it is remembered, so that it costs nothing."""
         return source in self._cache
 
-    async def python(self, source: str) -> Markup:
+    async def highlight_python(self, source: str) -> Markup:
         """Safe HTML of the source; plain where highlighting is not possible in time."""
         known = self._cache.get(source)
         if known is not None:
             self._cache.move_to_end(source)
             return known
         shown = await asyncio.to_thread(highlight, source, self._deadline)
-        self._remember(source, shown)
+        self._put(source, shown)
         return shown
 
-    def _remember(self, source: str, shown: Markup) -> None:
+    def _put(self, source: str, shown: Markup) -> None:
         if source in self._cache or len(shown) > CACHED_CHARACTERS:
             return
         self._cache[source] = shown
@@ -56,11 +56,11 @@ class Highlighter:
 
 def highlight(source: str, deadline: float = DEADLINE_SECONDS) -> Markup:
     """Highlight within `deadline` seconds of this thread's processor time; the rest stays plain."""
-    found = pieces(source, deadline) if len(source) <= MOST_CHARACTERS else iter(())
-    return Markup("".join(_lines(with_visible_controls(source), found)))
+    found = token_runs(source, deadline) if len(source) <= HIGHLIGHTED_CHARACTERS else iter(())
+    return Markup("".join(_html_lines(with_visible_controls(source), found)))
 
 
-def pieces(source: str, deadline: float = DEADLINE_SECONDS) -> Iterator[tuple[int, int, str]]:
+def token_runs(source: str, deadline: float = DEADLINE_SECONDS) -> Iterator[tuple[int, int, str]]:
     """(start, end, class) of every run of tokens with the same class, for `deadline` seconds of this thread's processor
     time.
     """
@@ -87,10 +87,10 @@ def pieces(source: str, deadline: float = DEADLINE_SECONDS) -> Iterator[tuple[in
         yield begin, stop, name
 
 
-_LEFT = "\t\n\r"
+_WHITESPACE = "\t\n\r"
 _DIRECTIONS = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_SIGNS = (
-    {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in _LEFT}
+_VISIBLE_CONTROLS = (
+    {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in _WHITESPACE}
     | {0x7F: "\u2421"}
     | dict.fromkeys((*range(0x80, 0xA0), *_DIRECTIONS), "\ufffd")
 )
@@ -98,14 +98,14 @@ _SIGNS = (
 
 def with_visible_controls(text: str) -> str:
     """The text with a sign in the place of each such character, so that it has as many as before."""
-    return text.translate(_SIGNS)
+    return text.translate(_VISIBLE_CONTROLS)
 
 
-_ALONE = re.compile(r"\r(?!\n)")  # ends a line of Python too
+_LONE_RETURN = re.compile(r"\r(?!\n)")  # ends a line of Python too
 
 
-def _lines(source: str, pieces: Iterable[tuple[int, int, str]]) -> Iterator[str]:
-    number, at, source = 1, 0, _ALONE.sub("\n", source).removesuffix("\n")
+def _html_lines(source: str, pieces: Iterable[tuple[int, int, str]]) -> Iterator[str]:
+    number, at, source = 1, 0, _LONE_RETURN.sub("\n", source).removesuffix("\n")
     yield '<span class="line" id="L1">'
     for start, end, name in (*pieces, (len(source), len(source), "")):
         for text, kind in ((source[at:start], ""), (source[start:end], name)):

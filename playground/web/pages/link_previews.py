@@ -16,8 +16,8 @@ from playground.examples import Example
 from playground.store.rows import Snippet
 from playground.web.api import snippets
 from playground.web.context import Context
-from playground.web.http.responses import unchanged
-from playground.web.http.security import EMBEDDABLE
+from playground.web.http.responses import not_modified
+from playground.web.http.security import SCOPE_EMBEDDABLE
 from playground.web.pages.highlight import with_visible_controls
 from playground.web.pages.preview_cards import EDITION, SITE_NAME, Card, card_of
 
@@ -57,7 +57,7 @@ def preview_of_page(context: Context, request: Request, page: dict[str, Any]) ->
     elif kind == "instance":
         title = "A run of a durable workflow" if not example else f"A run of {example['title']}"
         path, picture = f"/instances/{run['id']}", f"{snippet['url']}.png"
-        description = _of_run(run)
+        description = _run_description(run)
     elif kind == "new":
         title, path, picture, description = "Code from a link", "/", "/playground.png", DESCRIPTION
     elif kind == "tenant":
@@ -69,10 +69,10 @@ def preview_of_page(context: Context, request: Request, page: dict[str, Any]) ->
         )
     else:
         title, path, picture, description = SITE_NAME, "/", "/playground.png", DESCRIPTION
-    base = context.public.of(request)
+    base = context.public_url.base_for(request)
     return {
         "title": title,
-        "description": _cut(description),
+        "description": _shorten(description),
         "path": path,
         "url": f"{base}{path}" if base else None,
         "image": f"{base}{picture}" if base else None,
@@ -83,7 +83,7 @@ def preview_of_page(context: Context, request: Request, page: dict[str, Any]) ->
     }
 
 
-def _of_run(run: dict[str, Any]) -> str:
+def _run_description(run: dict[str, Any]) -> str:
     executions = len(run["executions"])
     steps = [step["name"][:NAME_CHARACTERS] for step in run["steps"] if step["kind"] == "do"]
     named = ", ".join(steps[:STEPS_NAMED]) + (
@@ -94,26 +94,26 @@ def _of_run(run: dict[str, Any]) -> str:
     return f"{said} Steps: {named}." if steps else said
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     text = " ".join(with_visible_controls(text).split())
     return text if len(text) <= DESCRIPTION_CHARACTERS else text[: DESCRIPTION_CHARACTERS - 1].rsplit(" ", 1)[0] + "…"
 
 
 async def site_picture(context: Context, request: Request) -> Response:
     """The picture of the playground itself, for previews of links."""
-    return await _picture(context, request, "site", lambda: SITE)
+    return await _picture_response(context, request, "site", lambda: SITE)
 
 
 async def example_picture(context: Context, request: Request) -> Response:
     """The picture of an example."""
     found = context.example(request.path_params["slug"])
-    return await _picture(context, request, f"example {found!r}", lambda: card_of_example(found))
+    return await _picture_response(context, request, f"example {found!r}", lambda: card_of_example(found))
 
 
 async def snippet_picture(context: Context, request: Request) -> Response:
     """The picture of shared code."""
-    found = await snippets.find(context, request.path_params["snippet"])
-    return await _picture(context, request, f"snippet {found.id}", lambda: card_of_snippet(found))
+    found = await snippets.find_snippet(context, request.path_params["snippet"])
+    return await _picture_response(context, request, f"snippet {found.id}", lambda: card_of_snippet(found))
 
 
 def card_of_example(example: Example) -> Card:
@@ -127,15 +127,15 @@ def card_of_snippet(snippet: Snippet) -> Card:
     return card_of("Shared workflow", snippet.source, tag=snippet.id[:8])
 
 
-async def _picture(context: Context, request: Request, what: str, card: Callable[[], Card]) -> Response:
-    request.scope[EMBEDDABLE] = True  # previews and pages elsewhere may show it
+async def _picture_response(context: Context, request: Request, what: str, card: Callable[[], Card]) -> Response:
+    request.scope[SCOPE_EMBEDDABLE] = True  # previews and pages elsewhere may show it
     etag = f'"{hashlib.sha256(f"{EDITION} {what}".encode()).hexdigest()[:20]}"'
     headers = {"ETag": etag, "Cache-Control": CACHING}
-    if (known := unchanged(request, headers)) is not None:
+    if (known := not_modified(request, headers)) is not None:
         return known
-    found = context.cards.known(etag)
+    found = context.cards.cached_picture(etag)
     if found is None:
-        context.limits.cards.spend(request, context.addresses.of(request))
-        found = await context.cards.make(etag, card())
+        context.limits.cards.charge_request(request, context.addresses.client_of(request))
+        found = await context.cards.draw_picture(etag, card())
     # It is compressed already.
     return Response(found, media_type="image/png", headers=headers | {"Content-Encoding": "identity"})

@@ -20,7 +20,7 @@ All pages:
     embedding    on: whether other sites may frame shared code; why: what to do where they may not
 
 `page.html` (`/`, `/examples/{slug}`, `/s/{snippet}`, `/new`, `/instances/{id}`) and `embed.html` are shells, which are
-rendered once for all pages alike (kept_pages.py). What differs stands in slots, so a template must not look into it:
+rendered once for all pages alike (page_cache.py). What differs stands in slots, so a template must not look into it:
 
     page         kind, example and, as slots, title, heading (of the editor's half), short_id (of a run or snippet),
                  source, params, snippet (its url), tenant; instance: whether there is one
@@ -55,30 +55,30 @@ from playground.examples import Example
 from playground.settings import Settings, public_rows
 from playground.store.rows import InstanceRow, Snippet
 from playground.web.api import snippets
-from playground.web.api.check import body_limit, check_size
+from playground.web.api.check import check_source_size, source_body_bytes
 from playground.web.context import Context
 from playground.web.http import bodies
-from playground.web.http.authorization import spend_reading
-from playground.web.http.bodies import moment
+from playground.web.http.authorization import charge_reading
+from playground.web.http.bodies import seq_of_query
 from playground.web.http.errors import BadBody, BadQuery
-from playground.web.http.responses import FOR_GOOD, FRESH, FRESH_OF_KIND, json_response, wants_html
-from playground.web.http.security import EMBEDDABLE, FRAMEABLE, NONCE
-from playground.web.instance_view import as_objects, effect_rows, snippet_url
-from playground.web.journal_reader import partly_read
+from playground.web.http.responses import IMMUTABLE, NO_STORE, NO_STORE_BY_ACCEPT, json_response, wants_html
+from playground.web.http.security import SCOPE_EMBEDDABLE, SCOPE_FRAMEABLE, SCOPE_NONCE
+from playground.web.instance_view import decode_values, effect_rows, snippet_url
+from playground.web.journal_reader import decode_steps
 from playground.web.pages.example_cards import example_json, params_text
-from playground.web.pages.kept_pages import Code, Kept, Piece, PlainRun, Shell, html_slot, json_slot
 from playground.web.pages.link_previews import preview_of_page
+from playground.web.pages.page_cache import Code, Piece, PlainRun, Shell, SizedCache, html_slot, json_slot
 from playground.web.pages.templates import duration_text, json_script, json_script_bytes
 from playground.workflows.names import without_byte_order_mark
 
 THEMES = ("light", "dark")
 SHORT_SOURCE = 8_192  # characters of code that a page highlights for nothing
 # Of longer code that is to be highlighted: so many cost what a small page does, and count as one more read.
-SOURCE_A_READ = 1_024
+SOURCE_PER_READ = 1_024
 PLAIN_RUN = ("before", "took", "after")  # the slots that the run fills for readers without JavaScript
 LONG_ID = 24  # characters; of a longer id of a run a title shows the first
 NO_PARAMS = ("", "{}", "null")
-SAME_IN_SHELL = frozenset({"kind", "example", "limits", "version"})  # of a page's JSON
+SHELL_NAMES = frozenset({"kind", "example", "limits", "version"})  # of a page's JSON
 PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the others it reads when they are looked at
 # Of the table of limits: what the name of a setting holds, and the group that it then stands in; the first that fits.
 LIMIT_GROUPS = (
@@ -98,58 +98,60 @@ _UNITS = {
 async def start(context: Context, request: Request) -> Response:
     """The page on the first example."""
     example = next(iter(context.examples.values()))
-    shown = _of_example(example) | {"title": "Dynamic Workflows Playground"}
-    return await page(context, request, "start", shown)
+    shown = _example_names(example) | {"title": "Dynamic Workflows Playground"}
+    return await page_response(context, request, "start", shown)
 
 
 async def example(context: Context, request: Request) -> Response:
     """The page on an example."""
     found = context.example(request.path_params["slug"])
-    return await page(context, request, "example", _of_example(found))
+    return await page_response(context, request, "example", _example_names(found))
 
 
 async def snippet(context: Context, request: Request) -> Response:
     """The page on shared code."""
-    found = await snippets.find(context, request.path_params["snippet"])
-    return await page(context, request, "snippet", _of_snippet(found))
+    found = await snippets.find_snippet(context, request.path_params["snippet"])
+    return await page_response(context, request, "snippet", _snippet_names(found))
 
 
 async def instance(context: Context, request: Request) -> Response:
     """The page on a run, live or finished, now or after the event whose seq is `at`."""
     row = await context.views.find_instance(request.path_params["id"])
     code = await context.store.snippet(row.snippet)
-    at = moment(request, row)
-    await spend_reading(context, request, row, events=at or row.last_seq)
-    shown = await of_instance(context, row, code.source if code else "", at) | {"snippet": _link(row.snippet)}
+    at = seq_of_query(request, row)
+    await charge_reading(context, request, row, events=at or row.last_seq)
+    shown = await instance_names(context, row, code.source if code else "", at) | {
+        "snippet": _snippet_link(row.snippet)
+    }
     if not wants_html(request):
-        return await page(context, request, "instance", shown)
+        return await page_response(context, request, "instance", shown)
     plain_run = await _plain_run(context, row, at, shown["instance"])
-    return await page(context, request, "instance", shown, plain_run=plain_run)
+    return await page_response(context, request, "instance", shown, plain_run=plain_run)
 
 
 async def _plain_run(context: Context, row: InstanceRow, at: int | None, run: dict[str, Any]) -> PlainRun:
     """The run for readers without JavaScript. The effects are no part of its journal, so they are always read."""
     effects = await context.store.effects.of_instance(row.key)
     key = (row.key, row.last_seq, at, tuple((it.number, it.asked) for it in effects))
-    kept = context.kept_pages.runs.get(key)
+    kept = context.page_cache.runs.get(key)
     if kept is None:
         names = {
             "run": run,
             "last_seq": row.last_seq,
             "took": html_slot("took"),
             "effects": effect_rows(effects),
-            **await context.views.beside(row, at),
+            **await context.views.logs_and_divergences(row, at),
         }
         before, _, after = context.rendering.render("_run_plain.html", names).partition(html_slot("took"))
-        kept = PlainRun(Piece.to_send_once(before.encode()), Piece.to_send_once(after.encode()))
-        context.kept_pages.runs.put(key, kept)
+        kept = PlainRun(Piece.for_one_response(before.encode()), Piece.for_one_response(after.encode()))
+        context.page_cache.runs.put(key, kept)
     return kept
 
 
 async def embed(context: Context, request: Request) -> Response:
     """Shared code to be framed, by other sites where embedding is on; `theme` and `readonly` are options."""
-    found = await snippets.find(context, request.path_params["snippet"])
-    request.scope[EMBEDDABLE if context.embedding.on else FRAMEABLE] = True
+    found = await snippets.find_snippet(context, request.path_params["snippet"])
+    request.scope[SCOPE_EMBEDDABLE if context.embedding.on else SCOPE_FRAMEABLE] = True
     asked = request.query_params
     theme = asked["theme"] if asked.get("theme") in THEMES else ""
     options = {
@@ -157,13 +159,15 @@ async def embed(context: Context, request: Request) -> Response:
         "readonly": "readonly" in asked,
         "has_params": (found.params or "") not in NO_PARAMS,
     }
-    return await page(context, request, "snippet", _of_snippet(found), template="embed.html", options=options)
+    return await page_response(
+        context, request, "snippet", _snippet_names(found), template="embed.html", options=options
+    )
 
 
 async def raw(context: Context, request: Request) -> Response:
     """The source of a snippet as a Python file."""
-    found = await snippets.find(context, request.path_params["snippet"])
-    headers = {"Cache-Control": FOR_GOOD, "Content-Disposition": f'inline; filename="{found.id}.py"'}
+    found = await snippets.find_snippet(context, request.path_params["snippet"])
+    headers = {"Cache-Control": IMMUTABLE, "Content-Disposition": f'inline; filename="{found.id}.py"'}
     return Response(found.source, media_type="text/plain; charset=utf-8", headers=headers)
 
 
@@ -173,23 +177,23 @@ async def about(context: Context, request: Request) -> Response:
         return json_response(
             {
                 "limits": public_rows(context.settings),
-                "isolation": context.tier(),
+                "isolation": context.isolation_json(),
                 "output_gate": context.engine.runs_ahead,
                 "version": context.version,
                 "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
             },
-            headers=FRESH_OF_KIND,
+            headers=NO_STORE_BY_ACCEPT,
         )
-    return await shell_response(context, request, "about.html", (), lambda: of_server(context))
+    return await shell_response(context, request, "about.html", (), lambda: server_names(context))
 
 
 async def examples(context: Context, request: Request) -> Response:
     """The examples, each with its lesson."""
     if not wants_html(request):
         return json_response(
-            {"examples": [example_json(it) for it in context.examples.values()]}, headers=FRESH_OF_KIND
+            {"examples": [example_json(it) for it in context.examples.values()]}, headers=NO_STORE_BY_ACCEPT
         )
-    return await shell_response(context, request, "examples.html", (), lambda: of_server(context))
+    return await shell_response(context, request, "examples.html", (), lambda: server_names(context))
 
 
 async def new(context: Context, request: Request) -> Response:
@@ -200,11 +204,11 @@ async def new(context: Context, request: Request) -> Response:
     source, params = request.query_params.get("source"), request.query_params.get("params")
     if source is None:
         raise BadQuery("The address has no `source`; a link to new code is /new?source=…&params=….")
-    check_size(context, source)
+    check_source_size(context, source)
     if params:
-        bodies.check(params.encode(), "`params` of the address")
-        params = snippets.laid_out(params.encode(), context.settings.value_bytes)
-    return await page(
+        bodies.check_json(params.encode(), "`params` of the address")
+        params = snippets.format_params(params.encode(), context.settings.value_bytes)
+    return await page_response(
         context,
         request,
         "new",
@@ -214,19 +218,23 @@ async def new(context: Context, request: Request) -> Response:
 
 async def store_new(context: Context, request: Request) -> Response:
     """Store the code of the page's own form and go to its link: Share for a browser without scripts."""
-    form = await bodies.read_form(request, body_limit(context) + bodies.FORM_ESCAPED * context.settings.value_bytes)
+    form = await bodies.read_form(
+        request, source_body_bytes(context) + bodies.FORM_ESCAPE_FACTOR * context.settings.value_bytes
+    )
     source, params = form.get("source"), form.get("params", "").strip()
     if source is None:
         raise BadBody(
             "The form has no `source`; this call takes the page's form, with `source` and `params` (optional)."
         )
     if params:
-        bodies.check(params.encode(), "`params` of the form")
-    stored = await snippets.put(context, request, without_byte_order_mark(source), params.encode() if params else None)
-    return RedirectResponse(snippet_url(stored.id), 303, headers=FRESH)
+        bodies.check_json(params.encode(), "`params` of the form")
+    stored = await snippets.store_snippet(
+        context, request, without_byte_order_mark(source), params.encode() if params else None
+    )
+    return RedirectResponse(snippet_url(stored.id), 303, headers=NO_STORE)
 
 
-async def page(
+async def page_response(
     context: Context,
     request: Request,
     kind: str,
@@ -247,28 +255,28 @@ async def page(
     limits = {it["name"]: it["value"] for it in public_rows(context.settings)}
     told = {"kind": kind, **empty, **shown, "limits": limits, "version": context.version, "now": context.now()}
     if not wants_html(request):
-        return json_response(told, headers=FRESH_OF_KIND)
+        return json_response(told, headers=NO_STORE_BY_ACCEPT)
     example, social = told["example"], preview_of_page(context, request, told)
-    code = await _code(context, request, told["source"])
+    code = await _highlighted_code(context, request, told["source"])
     values: dict[str, bytes | Piece] = {
-        "title": _html(told["title"]),
-        "heading": _html(_heading(told)),
-        "short_id": _html((told["instance"] or told["snippet"] or {"id": ""})["id"][:8]),
+        "title": _escaped(told["title"]),
+        "heading": _escaped(_heading(told)),
+        "short_id": _escaped((told["instance"] or told["snippet"] or {"id": ""})["id"][:8]),
         "source": code.text,
         "highlighted": code.highlighted,
-        "params": _html(told["params"]),
-        "snippet": _html(told["snippet"]["url"] if told["snippet"] else ""),
-        "tenant": _html(told["tenant"] or ""),
-        **{f"social_{name}": _html(value) for name, value in social.items() if isinstance(value, str)},
-        **{f"json_{name}": json_script_bytes(told[name]) for name in told.keys() - SAME_IN_SHELL - {"source"}},
+        "params": _escaped(told["params"]),
+        "snippet": _escaped(told["snippet"]["url"] if told["snippet"] else ""),
+        "tenant": _escaped(told["tenant"] or ""),
+        **{f"social_{name}": _escaped(value) for name, value in social.items() if isinstance(value, str)},
+        **{f"json_{name}": json_script_bytes(told[name]) for name in told.keys() - SHELL_NAMES - {"source"}},
         "json_source": code.json,
     }
     if plain_run is not None:
-        values |= {"before": plain_run.before, "took": _html(_took(told)), "after": plain_run.after}
+        values |= {"before": plain_run.before, "took": _escaped(_duration_of_run(told)), "after": plain_run.after}
 
     async def names() -> dict[str, Any]:
-        data = {name: value if name in SAME_IN_SHELL else json_slot(f"json_{name}") for name, value in told.items()}
-        return await of_server(context) | {
+        data = {name: value if name in SHELL_NAMES else json_slot(f"json_{name}") for name, value in told.items()}
+        return await server_names(context) | {
             "page": {
                 "kind": kind,
                 "example": example,
@@ -297,37 +305,39 @@ def _heading(told: Mapping[str, Any]) -> str:
     return f"Run {id[:8]}" if len(id) > LONG_ID else str(told["title"])
 
 
-def _took(told: Mapping[str, Any]) -> str:
+def _duration_of_run(told: Mapping[str, Any]) -> str:
     run = told["instance"]
     return duration_text((run["ended_at"] or told["now"]) - run["started_at"]) if run["started_at"] else ""
 
 
-def _html(text: str) -> bytes:
+def _escaped(text: str) -> bytes:
     return escape(text).encode()
 
 
-async def _code(context: Context, request: Request, source: str) -> Code:
+async def _highlighted_code(context: Context, request: Request, source: str) -> Code:
     """The source, highlighted and compressed. Raises TooMany: it is long, new, and one too many for this address."""
-    known = context.kept_pages.code.get(source)
+    known = context.page_cache.code.get(source)
     if known is not None:
         return known
-    if len(source) > SHORT_SOURCE and not context.highlighter.knows(source):
-        context.limits.reads.spend(request, context.addresses.of(request), len(source) // SOURCE_A_READ)
-    highlighted = await context.highlighter.python(source)
-    code = Code(*(Piece.to_keep(it) for it in (highlighted.encode(), _html(source), json_script_bytes(source))))
-    context.kept_pages.code.put(source, code)
+    if len(source) > SHORT_SOURCE and not context.highlighter.is_cached(source):
+        context.limits.reads.charge_request(
+            request, context.addresses.client_of(request), len(source) // SOURCE_PER_READ
+        )
+    highlighted = await context.highlighter.highlight_python(source)
+    code = Code(*(Piece.for_cache(it) for it in (highlighted.encode(), _escaped(source), json_script_bytes(source))))
+    context.page_cache.code.put(source, code)
     return code
 
 
-async def of_instance(context: Context, row: InstanceRow, source: str, at: int | None) -> dict[str, Any]:
+async def instance_names(context: Context, row: InstanceRow, source: str, at: int | None) -> dict[str, Any]:
     """What the page has of an instance that runs this source, as it stands or after the event of a seq."""
-    view = await context.views.instance(row, at)
+    view = await context.views.view_json(row, at)
     text = msgspec.json.encode(view)
     if len(text) <= PAGE_VALUES_BYTES:
         shown = msgspec.json.decode(text)  # nothing in it can be past the limit
     else:
-        shown = as_objects(
-            {**view, "params": as_objects(view["params"]), "steps": partly_read(view["steps"])}, PAGE_VALUES_BYTES
+        shown = decode_values(
+            {**view, "params": decode_values(view["params"]), "steps": decode_steps(view["steps"])}, PAGE_VALUES_BYTES
         )
     same = next((it for it in context.examples.values() if it.source == source), None)
     return {
@@ -337,15 +347,15 @@ async def of_instance(context: Context, row: InstanceRow, source: str, at: int |
         "instance": shown,
         "last_seq": row.last_seq,
         # Its tasks and its ready-made event are wanted after a reload, too.
-        "example": None if same is None else _of_example(same)["example"],
+        "example": None if same is None else _example_names(same)["example"],
     }
 
 
-async def of_server(context: Context) -> dict[str, Any]:
+async def server_names(context: Context) -> dict[str, Any]:
     """What pages say of this server and its examples."""
     return {
         "limits": grouped_limits(context.settings),
-        "tier": context.tier(),
+        "tier": context.isolation_json(),
         "runs_ahead": context.engine.runs_ahead,
         "version": context.version,
         "encrypts_secrets": context.settings.encrypts_secrets,
@@ -354,7 +364,7 @@ async def of_server(context: Context) -> dict[str, Any]:
             ["Python", platform.python_version()],
             [*context.store.product],
         ],
-        "examples": await context.example_cards.all(),
+        "examples": await context.example_cards.list_cards(),
         "embedding": context.embedding,
     }
 
@@ -366,11 +376,11 @@ def grouped_limits(settings: Settings) -> list[tuple[str, list[dict[str, Any]]]]
         **{name: [] for name in ("Your address", "A request", "Tenants", "Bindings")},
     }
     for row in public_rows(settings):
-        groups[_limit_group(row["name"])].append(row | {"amount": amount(row["value"], row["unit"])})
+        groups[_limit_group(row["name"])].append(row | {"amount": with_unit(row["value"], row["unit"])})
     return [(name, rows) for name, rows in groups.items() if rows]
 
 
-def amount(value: Any, unit: str) -> str:
+def with_unit(value: Any, unit: str) -> str:
     """A number with its unit, in the largest that keeps it whole."""
     for size, name in _UNITS.get(unit, ()):
         if value >= size and value % size == 0:
@@ -392,8 +402,8 @@ def html_response(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """A page. It is never cached: its nonce is for once, and a run goes on."""
-    shown = context.rendering.render(template, names | {"nonce": request.scope[NONCE]})
-    return HTMLResponse(shown, status, headers={**FRESH_OF_KIND, **(headers or {})})
+    shown = context.rendering.render(template, names | {"nonce": request.scope[SCOPE_NONCE]})
+    return HTMLResponse(shown, status, headers={**NO_STORE_BY_ACCEPT, **(headers or {})})
 
 
 async def shell_response(
@@ -403,24 +413,26 @@ async def shell_response(
     key: tuple[Hashable, ...],
     names: Callable[[], Awaitable[dict[str, Any]]],
     values: Mapping[str, bytes | Piece] | None = None,
-    kept: Kept[Shell] | None = None,
+    kept: SizedCache[Shell] | None = None,
 ) -> Response:
     """A page made of the shell of this `key`, whose `names` are made and rendered once, with `values` in its slots."""
-    kept = context.kept_pages.shells if kept is None else kept
-    whole_key = (template, context.tier()["letter"], *key)
+    kept = context.page_cache.shells if kept is None else kept
+    whole_key = (template, context.isolation_json()["letter"], *key)
     shell = kept.get(whole_key)
     if shell is None:
         shell = Shell(context.rendering.render(template, await names() | {"nonce": html_slot("nonce")}))
-        if context.example_cards.complete:
+        if context.example_cards.is_complete:
             kept.put(whole_key, shell)
-    filled = {**(values or {}), "nonce": request.scope[NONCE].encode()}
+    filled = {**(values or {}), "nonce": request.scope[SCOPE_NONCE].encode()}
     if "gzip" in request.headers.get("accept-encoding", ""):
-        packed = {**FRESH_OF_KIND, "Vary": "Accept, Accept-Encoding", "Content-Encoding": "gzip"}
-        return HTMLResponse(shell.filled_gzip(filled), headers=packed)
-    return HTMLResponse(shell.filled(filled), headers=FRESH_OF_KIND)  # to which the middleware adds what it varies by
+        packed = {**NO_STORE_BY_ACCEPT, "Vary": "Accept, Accept-Encoding", "Content-Encoding": "gzip"}
+        return HTMLResponse(shell.fill_gzip(filled), headers=packed)
+    return HTMLResponse(
+        shell.fill(filled), headers=NO_STORE_BY_ACCEPT
+    )  # to which the middleware adds what it varies by
 
 
-def _of_example(example: Example) -> dict[str, Any]:
+def _example_names(example: Example) -> dict[str, Any]:
     told = {
         "slug": example.slug,
         "title": example.title,
@@ -431,14 +443,14 @@ def _of_example(example: Example) -> dict[str, Any]:
     return {"title": example.title, "source": example.source, "params": params_text(example.params), "example": told}
 
 
-def _of_snippet(snippet: Snippet) -> dict[str, Any]:
+def _snippet_names(snippet: Snippet) -> dict[str, Any]:
     return {
         "title": "Shared workflow",
         "source": snippet.source,
         "params": snippet.params or "",
-        "snippet": _link(snippet.id),
+        "snippet": _snippet_link(snippet.id),
     }
 
 
-def _link(id: str) -> dict[str, str]:
+def _snippet_link(id: str) -> dict[str, str]:
     return {"id": id, "url": snippet_url(id), "raw_url": snippet_url(id) + ".py"}

@@ -36,9 +36,9 @@ COLUMNS = 73
 LINE_CHARACTERS = 400  # of one line that are looked at: a line cut in the middle of a string would be coloured wrongly
 SEARCHED_CHARACTERS = 64 * 1024  # of the source, for where its workflow begins
 
-KEPT_BYTES = 8 * 1024 * 1024
+CACHED_BYTES = 8 * 1024 * 1024
 WAIT_SECONDS = 5.0
-MOST_WAITING = 20  # pictures asked for at once; who comes then is sent away at once
+WAITING_MAX = 20  # pictures asked for at once; who comes then is sent away at once
 _BUSY = "Pictures of other links are being drawn. Ask again in 5 s."
 
 _FONTS = Path(__file__).parent / "fonts"
@@ -90,7 +90,7 @@ def card_of(title: str, source: str, *, note: str = "", tag: str = "") -> Card:
     )
 
 
-def draw(card: Card) -> bytes:
+def draw_card(card: Card) -> bytes:
     """The card as PNG."""
     from PIL import Image, ImageDraw
 
@@ -135,7 +135,7 @@ def _note(pen: "ImageDraw", text: str, top: int, size: int, most: int) -> int:
 
 
 def _code(pen: "ImageDraw", card: Card, top: int) -> None:
-    from playground.web.pages.highlight import pieces
+    from playground.web.pages.highlight import token_runs
 
     font = _font("jetbrains-mono-subset.ttf", _CODE_SIZE)
     advance = font.getlength("0")
@@ -146,7 +146,7 @@ def _code(pen: "ImageDraw", card: Card, top: int) -> None:
     pen.rounded_rectangle((_MARGIN, top, SIZE[0] - _MARGIN, bottom), 14, _SURFACE, _LINE, 2)
     text = "\n".join(card.code[:room])
     colours = [_INK] * len(text)
-    for begin, end, name in pieces(text):
+    for begin, end, name in token_runs(text):
         colours[begin:end] = [_COLOURS.get(name, _INK)] * (end - begin)
     gutter = len(str(card.first_line + room)) + 1
     left = _MARGIN + 24 + gutter * advance + 10
@@ -236,25 +236,25 @@ def _font(file: str, size: int) -> "FreeTypeFont":
 
 
 @dataclass(slots=True)
-class Cards:
+class CardCache:
     """Pictures by their ETag, the least asked for forgotten first. `draw` makes one; it is called in a thread."""
 
-    draw: Callable[[Card], bytes] = draw
+    draw: Callable[[Card], bytes] = draw_card
     wait: float = WAIT_SECONDS
-    _kept: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _pictures: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
     _size: int = 0
     _waiting: int = 0
     _pen: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    def known(self, etag: str) -> bytes | None:
+    def cached_picture(self, etag: str) -> bytes | None:
         """The picture, if it is remembered."""
-        if etag in self._kept:
-            self._kept.move_to_end(etag)
-        return self._kept.get(etag)
+        if etag in self._pictures:
+            self._pictures.move_to_end(etag)
+        return self._pictures.get(etag)
 
-    async def make(self, etag: str, card: Card) -> bytes:
+    async def draw_picture(self, etag: str, card: Card) -> bytes:
         """Draw it, or wait for whoever draws. Raises Busy: the wait took too long, or many wait already."""
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= WAITING_MAX:
             raise Busy(_BUSY, retry_after=5)
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.ensure_future(self._draw(etag, card))), self.wait)
@@ -265,12 +265,12 @@ class Cards:
         self._waiting += 1
         try:
             async with self._pen:
-                found = self.known(etag)
+                found = self.cached_picture(etag)
                 if found is None:
-                    found = self._kept[etag] = await asyncio.to_thread(self.draw, card)
+                    found = self._pictures[etag] = await asyncio.to_thread(self.draw, card)
                     self._size += len(found)
-                    while self._size > KEPT_BYTES and len(self._kept) > 1:
-                        self._size -= len(self._kept.popitem(last=False)[1])
+                    while self._size > CACHED_BYTES and len(self._pictures) > 1:
+                        self._size -= len(self._pictures.popitem(last=False)[1])
                 return found
         finally:
             self._waiting -= 1

@@ -10,8 +10,8 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from playground.web.indented_json import pretty, untagged
-from playground.web.instance_view import first_error, label, left_out_errors, steps_in_order
+from playground.web.indented_json import indent_json, untag_value
+from playground.web.instance_view import first_error, omitted_errors, step_label, steps_in_order
 from playground.web.pages.assets import Assets
 from playground.workflows.compare import took_ms
 
@@ -25,7 +25,12 @@ _SCRIPT_ESCAPES = (
 )
 
 # Seconds of a unit, and of the next smaller one, which is told beside it.
-_SPANS = ((31_536_000, "y", 86_400, "d"), (86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
+_DURATION_UNITS = (
+    (31_536_000, "y", 86_400, "d"),
+    (86_400, "d", 3_600, "h"),
+    (3_600, "h", 60, "min"),
+    (60, "min", 1, "s"),
+)
 
 
 class Rendering:
@@ -40,13 +45,13 @@ class Rendering:
             lstrip_blocks=True,
         )
         self._environment.globals["asset"] = assets.url
-        self._environment.globals["files"] = assets.needed
-        self._environment.globals["modules"] = partial(_modules, assets)
+        self._environment.globals["files"] = assets.imports_of
+        self._environment.globals["modules"] = partial(_preload_links, assets)
         self._environment.globals.update(
-            steps_in_order=steps_in_order, first_error=first_error, left_out_errors=left_out_errors, took_ms=took_ms
+            steps_in_order=steps_in_order, first_error=first_error, left_out_errors=omitted_errors, took_ms=took_ms
         )
         self._environment.filters.update(
-            json_script=json_script, json_text=json_text, time=time_text, duration=duration_text, label=label
+            json_script=json_script, json_text=json_text, time=time_text, duration=duration_text, label=step_label
         )
 
     def render(self, name: str, context: dict[str, Any]) -> str:
@@ -54,9 +59,9 @@ class Rendering:
         return self._environment.get_template(name).render(context)
 
 
-def _modules(assets: Assets, name: str, later: str | None = None, *, itself: bool = False) -> Markup:
+def _preload_links(assets: Assets, name: str, later: str | None = None, *, itself: bool = False) -> Markup:
     """Asks for the files that a script needs; with `itself`, for the script too."""
-    files = assets.needed(name, later) + ([assets.url(name)] if itself else [])
+    files = assets.imports_of(name, later) + ([assets.url(name)] if itself else [])
     return Markup("\n").join(Markup('<link rel="modulepreload" href="{}">').format(file) for file in files)
 
 
@@ -77,7 +82,7 @@ def json_script_bytes(value: Any) -> bytes:
 
 def json_text(value: Any) -> str:
     """JSON for people to read, indented."""
-    return pretty(msgspec.json.encode(untagged(value)))
+    return indent_json(msgspec.json.encode(untag_value(value)))
 
 
 def time_text(at: int | None) -> str:
@@ -101,7 +106,7 @@ def duration_text(ms: float | None) -> str:
         shown = _rounded(ms / 1000, "0.01" if ms < 10_000 else "0.1")
         return f"{shown:f}".rstrip("0").rstrip(".") + " s"
     seconds = int(ms + 500) // 1_000
-    size, unit, part, lower = next(it for it in _SPANS if seconds >= it[0])
+    size, unit, part, lower = next(it for it in _DURATION_UNITS if seconds >= it[0])
     rest = seconds % size // part
     return f"{seconds // size} {unit}" + (f" {rest} {lower}" if rest else "")
 

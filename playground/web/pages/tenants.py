@@ -14,9 +14,15 @@ from starlette.responses import Response
 from playground.engine.code.tenants import WORKFLOW
 from playground.store.rows import InstanceRow
 from playground.web.context import Context
-from playground.web.http.authorization import TENANT, check_operator, is_operators_browser, spend_reading, tenant_of
-from playground.web.http.bodies import moment, whole_number
-from playground.web.http.responses import FRESH_OF_KIND, json_response, wants_html
+from playground.web.http.authorization import (
+    TENANT,
+    authorized_tenant,
+    charge_reading,
+    check_operator,
+    is_operator_browser,
+)
+from playground.web.http.bodies import integer_of_query, seq_of_query
+from playground.web.http.responses import NO_STORE_BY_ACCEPT, json_response, wants_html
 from playground.web.pages import pages
 from playground.workflows import events as ev
 from playground.workflows import names
@@ -32,17 +38,17 @@ async def tenants(context: Context, request: Request) -> Response:
     A browser that brings no token gets a page of the tenants whose keys it keeps; with `operator` in the address it is
     asked for the token.
     """
-    is_operators = "authorization" in request.headers or is_operators_browser(context, request)
+    is_operators = "authorization" in request.headers or is_operator_browser(context, request)
     if wants_html(request) and not is_operators and not {"operator", "after"} & set(request.query_params):
         none_listed = {"tenants": None, "operators_way": operators_way(context)}
         return pages.html_response(context, request, "tenants.html", none_listed)
     await check_operator(context, request)
-    limit = whole_number(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MOST)
+    limit = integer_of_query(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MOST)
     found = await context.store.tenants.all(after=request.query_params.get("after", ""), limit=limit)
-    rows = [await _row(context, tenant.name, tenant.created_at) for tenant in found]
+    rows = [await _tenant_row(context, tenant.name, tenant.created_at) for tenant in found]
     after = found[-1].name if len(found) == limit else None
     if not wants_html(request):
-        return json_response({"tenants": rows, "after": after}, headers=FRESH_OF_KIND)
+        return json_response({"tenants": rows, "after": after}, headers=NO_STORE_BY_ACCEPT)
     told = {
         "examples": context.examples.values(),
         "tenants": rows,
@@ -62,7 +68,7 @@ def operators_way(context: Context) -> str:
     return "token" if context.settings.operator_token else "none"
 
 
-async def _row(context: Context, name: str, created_at: int) -> dict[str, Any]:
+async def _tenant_row(context: Context, name: str, created_at: int) -> dict[str, Any]:
     counts = await context.store.count(tenant=name)
     newest = await context.store.tenants.version(name, "")
     return {
@@ -78,7 +84,7 @@ async def tenant(context: Context, request: Request) -> Response:
     if wants_html(request):
         told = {"tenant": names.check_name(request.path_params[TENANT], TENANT), "statuses": ev.STATUSES}
         return pages.html_response(context, request, "tenant.html", told)
-    name = await tenant_of(context, request)
+    name = await authorized_tenant(context, request)
     newest = await context.store.tenants.version(name, "")
     counts = await context.store.count(tenant=name)
     shown = {
@@ -88,7 +94,7 @@ async def tenant(context: Context, request: Request) -> Response:
         "instances": {status: counts.get(status, 0) for status in ev.STATUSES},
         "secrets": await context.tenants.secret_names(name),
     }
-    return json_response(shown, headers=FRESH_OF_KIND)
+    return json_response(shown, headers=NO_STORE_BY_ACCEPT)
 
 
 async def tenant_run(context: Context, request: Request) -> Response:
@@ -101,13 +107,13 @@ async def tenant_run(context: Context, request: Request) -> Response:
             "params": "",
             "tenant": name,
         }
-        return await pages.page(context, request, "tenant", shown)
-    name = await tenant_of(context, request)
+        return await pages.page_response(context, request, "tenant", shown)
+    name = await authorized_tenant(context, request)
     row = await context.views.find_instance(request.path_params["id"], name)
-    at = moment(request, row)
-    await spend_reading(context, request, row, events=at or row.last_seq)
-    shown = await pages.of_instance(context, row, await _source(context, row), at)
-    return await pages.page(context, request, "instance", shown | {"tenant": name})
+    at = seq_of_query(request, row)
+    await charge_reading(context, request, row, events=at or row.last_seq)
+    shown = await pages.instance_names(context, row, await _source(context, row), at)
+    return await pages.page_response(context, request, "instance", shown | {"tenant": name})
 
 
 async def _source(context: Context, row: InstanceRow) -> str:

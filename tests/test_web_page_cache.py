@@ -6,8 +6,8 @@ import re
 import pytest
 from http_support import APPROVAL, HELLO, Site, bearer
 
-from playground.web.pages import kept_pages
-from playground.web.pages.kept_pages import Kept, Piece, Shell, html_slot, json_slot
+from playground.web.pages import page_cache
+from playground.web.pages.page_cache import Piece, Shell, SizedCache, html_slot, json_slot
 
 BROWSER = {"Accept": "text/html"}
 HTML = f'<p>{"é" * 700}</p><script nonce="{html_slot("nonce")}">{{"now":"{json_slot("now")}"}}</script>'
@@ -19,7 +19,7 @@ HTML = f'<p>{"é" * 700}</p><script nonce="{html_slot("nonce")}">{{"now":"{json_
     ids=["page", "empty", "no-slots", "a-slot-alone", "two-slots"],
 )
 @pytest.mark.parametrize(
-    "nonce", [b"a-nonce", b"long" * 9_000, Piece.to_keep(b"kept" * 900)], ids=["a", "long", "kept"]
+    "nonce", [b"a-nonce", b"long" * 9_000, Piece.for_cache(b"kept" * 900)], ids=["a", "long", "kept"]
 )
 def test_both_forms_are_the_page_with_its_words(html: str, nonce: bytes | Piece) -> None:
     shell = Shell(html)
@@ -27,19 +27,19 @@ def test_both_forms_are_the_page_with_its_words(html: str, nonce: bytes | Piece)
         filled = html.replace(f'"{json_slot("now")}"', now.decode()).encode()
         filled = filled.replace(html_slot("nonce").encode(), nonce if isinstance(nonce, bytes) else nonce.plain)
         values = {"nonce": nonce, "now": now, "unused": b""}
-        assert shell.filled(values) == filled
-        assert gzip.decompress(shell.filled_gzip(values)) == filled
+        assert shell.fill(values) == filled
+        assert gzip.decompress(shell.fill_gzip(values)) == filled
 
 
 def test_what_was_asked_for_last_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     shell = Shell(HTML)
-    kept = Kept[Shell](2 * shell.size)
+    kept = SizedCache[Shell](2 * shell.size)
     kept.put("a", shell)
     kept.put("b", shell)
     assert kept.get("a") is shell
     kept.put("c", shell)
     assert [name for name in "abc" if kept.get(name)] == ["a", "c"]
-    monkeypatch.setattr(kept_pages, "ENTRY_BYTES_MOST", 10)
+    monkeypatch.setattr(page_cache, "ENTRY_BYTES_MAX", 10)
     kept.put("d", shell)
     assert kept.get("d") is None
     kept.clear()
@@ -79,7 +79,7 @@ def test_a_run_is_shown_as_it_stands_and_not_as_it_was_kept(site: Site) -> None:
     for _ in range(2):
         assert "by Ada" in shown() and "Complete" in shown()
         assert "by Ada" not in shown("?at=3") and f"3 of {last}" in re.sub(r"<[^>]+>", "", shown("?at=3"))
-    site.context.kept_pages.forget_runs()
+    site.context.page_cache.clear_runs()
     assert "by Ada" in shown()
     other = site.create(HELLO)
     site.finish(other)

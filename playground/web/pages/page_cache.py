@@ -22,23 +22,25 @@ from typing import Generic, Protocol, TypeVar
 SHELL_BYTES = 8 * 1024 * 1024  # kept of shells
 CODE_BYTES = 8 * 1024 * 1024  # kept of code
 RUN_BYTES = 2 * 1024 * 1024  # kept of runs, and as much of comparisons
-ENTRY_BYTES_MOST = 512 * 1024  # a larger shell or source is not kept
-STORED_BYTES = 160  # what fills a slot and is shorter is not compressed
+ENTRY_BYTES_MAX = 512 * 1024  # a larger shell or source is not kept
+UNCOMPRESSED_BYTES = 160  # what fills a slot and is shorter is not compressed
 
-_SECRET = secrets.token_hex(16)  # nobody can know it and write it into what is shown
-_SLOT = re.compile(rf'"{_SECRET}\.json\.(\w+)\."|{_SECRET}\.html\.(\w+)\.')
-_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # gzip, no flags, no time, unknown system (RFC 1952, section 2.3)
-_LAST = b"\x01\x00\x00\xff\xff"  # an empty stored block that says it is the last (RFC 1951, section 3.2.4)
+_SLOT_SECRET = secrets.token_hex(16)  # nobody can know it and write it into what is shown
+_SLOT = re.compile(rf'"{_SLOT_SECRET}\.json\.(\w+)\."|{_SLOT_SECRET}\.html\.(\w+)\.')
+_GZIP_HEADER = (
+    b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # gzip, no flags, no time, unknown system (RFC 1952, section 2.3)
+)
+_FINAL_BLOCK = b"\x01\x00\x00\xff\xff"  # an empty stored block that says it is the last (RFC 1951, section 3.2.4)
 
 
 def html_slot(name: str) -> str:
     """What a template is given in the place of text; the text must be escaped when it fills the slot."""
-    return f"{_SECRET}.html.{name}."
+    return f"{_SLOT_SECRET}.html.{name}."
 
 
 def json_slot(name: str) -> str:
     """What stands in JSON in the place of any value: a string, which is replaced with its quotes."""
-    return f"{_SECRET}.json.{name}."
+    return f"{_SLOT_SECRET}.json.{name}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +48,21 @@ class Piece:
     """Bytes of a page, and the same as blocks of a deflate stream that refer to nothing before them."""
 
     plain: bytes
-    packed: bytes
+    deflated: bytes
 
     @classmethod
-    def to_keep(cls, plain: bytes, level: int = 6) -> "Piece":
+    def for_cache(cls, plain: bytes, level: int = 6) -> "Piece":
         """Compressed well, since it is done once."""
-        return cls(plain, _deflated(plain, level))
+        return cls(plain, _deflate(plain, level))
 
     @classmethod
-    def to_send_once(cls, plain: bytes) -> "Piece":
+    def for_one_response(cls, plain: bytes) -> "Piece":
         """Compressed fast, or stored."""
-        return cls(plain, _stored(plain) if len(plain) < STORED_BYTES else _deflated(plain, 1))
+        return cls(plain, _stored_block(plain) if len(plain) < UNCOMPRESSED_BYTES else _deflate(plain, 1))
 
     @property
     def size(self) -> int:
-        return len(self.plain) + len(self.packed)
+        return len(self.plain) + len(self.deflated)
 
 
 class Shell:
@@ -71,26 +73,28 @@ class Shell:
         self._slots: list[str] = []
         at = 0
         for found in _SLOT.finditer(html):
-            self._pieces.append(Piece.to_keep(html[at : found.start()].encode(), 9))
+            self._pieces.append(Piece.for_cache(html[at : found.start()].encode(), 9))
             self._slots.append(found[1] or found[2])
             at = found.end()
-        self._pieces.append(Piece.to_keep(html[at:].encode(), 9))
+        self._pieces.append(Piece.for_cache(html[at:].encode(), 9))
         self.size = sum(it.size for it in self._pieces)
 
-    def filled(self, values: Mapping[str, bytes | Piece]) -> bytes:
+    def fill(self, values: Mapping[str, bytes | Piece]) -> bytes:
         """The page with these values in its slots."""
         fills = (values[name] for name in self._slots)
-        return b"".join(self._with([it if isinstance(it, bytes) else it.plain for it in fills], "plain"))
+        return b"".join(self._interleave([it if isinstance(it, bytes) else it.plain for it in fills], "plain"))
 
-    def filled_gzip(self, values: Mapping[str, bytes | Piece]) -> bytes:
+    def fill_gzip(self, values: Mapping[str, bytes | Piece]) -> bytes:
         """The same, compressed."""
         fills = [values[name] for name in self._slots]
-        pieces = [Piece.to_send_once(it) if isinstance(it, bytes) else it for it in fills]
-        plain = b"".join(self._with([it.plain for it in pieces], "plain"))
+        pieces = [Piece.for_one_response(it) if isinstance(it, bytes) else it for it in fills]
+        plain = b"".join(self._interleave([it.plain for it in pieces], "plain"))
         ends = struct.pack("<II", zlib.crc32(plain), len(plain))
-        return b"".join([_HEAD, *self._with([it.packed for it in pieces], "packed"), _LAST, ends])
+        return b"".join(
+            [_GZIP_HEADER, *self._interleave([it.deflated for it in pieces], "deflated"), _FINAL_BLOCK, ends]
+        )
 
-    def _with(self, fills: list[bytes], form: str) -> Iterator[bytes]:
+    def _interleave(self, fills: list[bytes], form: str) -> Iterator[bytes]:
         for piece, fill in zip(self._pieces, [*fills, b""], strict=True):
             yield getattr(piece, form)
             yield fill
@@ -130,10 +134,10 @@ T = TypeVar("T", bound=Sized)
 
 
 @dataclass(slots=True)
-class Kept(Generic[T]):
+class SizedCache(Generic[T]):
     """Things by what they depend on, `bytes_most` of them in all; the least asked for is forgotten first."""
 
-    bytes_most: int
+    bytes_max: int
     _entries: OrderedDict[Hashable, T] = field(default_factory=OrderedDict)
     _size: int = 0
 
@@ -145,11 +149,11 @@ class Kept(Generic[T]):
 
     def put(self, key: Hashable, entry: T) -> None:
         """Keep an entry that will not change."""
-        if key in self._entries or entry.size > ENTRY_BYTES_MOST:
+        if key in self._entries or entry.size > ENTRY_BYTES_MAX:
             return
         self._entries[key] = entry
         self._size += entry.size
-        while self._size > self.bytes_most:
+        while self._size > self.bytes_max:
             self._size -= self._entries.popitem(last=False)[1].size
 
     def clear(self) -> None:
@@ -159,24 +163,24 @@ class Kept(Generic[T]):
 
 
 @dataclass(slots=True)
-class KeptPages:
+class PageCache:
     """What is kept. Runs and comparisons of runs stand under the seq of the last event that they show."""
 
-    shells: Kept[Shell] = field(default_factory=lambda: Kept(SHELL_BYTES))
-    code: Kept[Code] = field(default_factory=lambda: Kept(CODE_BYTES))
-    runs: Kept[PlainRun] = field(default_factory=lambda: Kept(RUN_BYTES))
-    comparisons: Kept[Shell] = field(default_factory=lambda: Kept(RUN_BYTES))
+    shells: SizedCache[Shell] = field(default_factory=lambda: SizedCache(SHELL_BYTES))
+    code: SizedCache[Code] = field(default_factory=lambda: SizedCache(CODE_BYTES))
+    runs: SizedCache[PlainRun] = field(default_factory=lambda: SizedCache(RUN_BYTES))
+    comparisons: SizedCache[Shell] = field(default_factory=lambda: SizedCache(RUN_BYTES))
 
-    def forget_runs(self) -> None:
+    def clear_runs(self) -> None:
         """Keep nothing of any run: nobody has asked for a while."""
         self.runs.clear()
         self.comparisons.clear()
 
 
-def _deflated(piece: bytes, level: int) -> bytes:
+def _deflate(piece: bytes, level: int) -> bytes:
     packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
-def _stored(word: bytes) -> bytes:
+def _stored_block(word: bytes) -> bytes:
     return b"\x00" + struct.pack("<HH", len(word), len(word) ^ 0xFFFF) + word

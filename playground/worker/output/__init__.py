@@ -1,1 +1,0 @@
-"""What tenant code prints, logs and is warned of, and its errors that nobody awaited."""
