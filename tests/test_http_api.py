@@ -5,6 +5,8 @@ import re
 
 from http_support import HELLO, Site
 
+from playground.workflows import events as ev
+
 
 def test_a_check_finds_problems_and_the_outline_without_running(site: Site) -> None:
     good = site.client.post("/api/check", json={"source": HELLO}).json()
@@ -76,3 +78,17 @@ def test_openapi_describes_every_call_of_the_contract(site: Site) -> None:
     assert {it["name"] for it in document["paths"]["/tenants"]["get"]["parameters"]} == {"operator", "after", "limit"}
     create = document["paths"]["/api/instances"]["post"]["responses"]
     assert {"201", "400", "404", "409", "413", "422", "429", "503"} <= set(create)
+
+
+def test_answers_are_those_that_the_contract_describes(site: Site) -> None:
+    """openapi.json says by hand what answers hold: a start, an instance, its events and a refusal are held to it."""
+    schemas = site.client.get("/openapi.json").json()["components"]["schemas"]
+    made = site.create(HELLO)
+    shown = site.finish(made)
+    error = site.client.get("/api/instances/nowhere").json()
+    answers = {"Created": [made], "Instance": [shown], "Event": site.journal(made), "Error": [error]}
+    assert set(schemas["Instance"]["properties"]["status"]["enum"]) == set(ev.STATUSES)
+    for name, found in answers.items():
+        for answer in found:
+            assert set(schemas[name].get("required", ())) <= answer.keys(), name
+            assert answer.keys() <= schemas[name]["properties"].keys(), name

@@ -2,6 +2,10 @@
 
 They are plain numbers that cost a commit well under a microsecond. Only the committing thread writes them, so readers
 on any thread need no lock.
+
+The Prometheus library's own counters take a lock and, with a label, a look-up: 0.6 to 2.3 us an increment where a plain
+number takes 0.06 to 0.4, and they belong to a registry, where one process may have several engines. So the library is
+used for what it does best: the format of a scrape and the figures of the process (web/http/prometheus.py).
 """
 
 from bisect import bisect_left

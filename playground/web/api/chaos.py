@@ -51,7 +51,7 @@ async def rows(context: Context, request: Request) -> Response:
     if lacks_kill_reruns(children) and children[0].status in ev.FINAL_STATUSES:
         context.chaos.follow(row)
     by_itself = outcome_digest(row) if final else None
-    without_a_kill = None if control is None else control["outcome_digest"]
+    without_a_kill = None if control is None else control["outcome"]
     good = [it for it in (by_itself, without_a_kill) if it is not None]
     steady = len(set(good)) <= 1
     expected = control["way"] if control is not None else None
@@ -75,13 +75,13 @@ def _compared_row(row: dict[str, Any], good: list[str], way: str | None, *, stea
 
     `way` is the one to go, where the run and its rerun without a kill agree on one.
     """
-    outcome = row["outcome_digest"]
+    outcome = row["outcome"]
     compared = None if outcome is None or not good else SAME if outcome in good else DIFFERS if steady else VARIES
     if compared is not None and (
         row["not_reached"] is not None or (compared == SAME and way not in (None, row["way"]))
     ):
         compared = DIVERGED
-    return {name: value for name, value in row.items() if name not in ("outcome_digest", "way")} | {"result": compared}
+    return {name: value for name, value in row.items() if name not in ("outcome", "way")} | {"result": compared}
 
 
 def _summary(told: list[dict[str, Any]]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from playground.web.context import Context
 from playground.web.http.errors import STATUS_OF
 from playground.web.http.responses import json_bytes_response
 from playground.web.http.tokens import START_TOKEN_HEADER
+from playground.workflows.events import STATUSES
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"
@@ -106,18 +107,10 @@ _RESPONSE_SCHEMAS: Mapping[str, Any] = {
         "required": ["id", "status", "output", "error", "params", "snippet", "last_seq", "steps", "executions"],
         "properties": {
             "id": {"type": "string"},
-            "status": {
-                "enum": [
-                    "queued",
-                    "running",
-                    "waiting",
-                    "waitingForPause",
-                    "paused",
-                    "complete",
-                    "errored",
-                    "terminated",
-                ]
-            },
+            "url": {"type": "string"},
+            "workflow": {"type": "string"},
+            "generation": {"type": "integer", "description": "1, and one more for each restart"},
+            "status": {"enum": list(STATUSES)},
             "output": _ANY_VALUE,
             "error": {"type": ["object", "null"]},
             "rollback": {"type": ["string", "null"]},
@@ -128,6 +121,8 @@ _RESPONSE_SCHEMAS: Mapping[str, Any] = {
             **{name: _TIME for name in ("created_at", "started_at", "ended_at", "waiting_until", "kept_until")},
             "steps": {"type": "array", "items": {"type": "object"}},
             "executions": {"type": "array", "items": {"type": "object"}},
+            "log_truncated": {"type": "integer", "description": "bytes printed and not kept"},
+            "armed": {"type": ["string", "null"], "description": "when the worker is to be killed"},
             "breaks": {
                 "type": "array",
                 "items": {"type": "object"},

@@ -18,6 +18,10 @@ Whose request it is: the client's address, taken from X-Forwarded-For only where
 settings wrote it.
 
 IPv6 clients are told apart by their /64, since one household or host owns a whole one.
+
+Starlette's TrustedHostMiddleware and uvicorn's proxy_headers do neither: the first knows no rule for loopback and for
+the address that a connection came to, and answers in plain text what a client of the API reads as JSON with a cure; the
+second replaces the peer's address, which the limits of connections need beside the client's.
 """
 
 import ipaddress
