@@ -21,6 +21,7 @@ from playground.store import open_store
 from playground.store.protocol import Committed, Store
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
+from playground.workflows.events import Event
 from playground.workflows.state import State, fold
 
 CONFIG = {"retries": {"limit": 0, "delay": 0, "backoff": "constant"}, "timeout": 60_000}
@@ -138,12 +139,27 @@ class HeldStore:
         self._store = store
         self._free = asyncio.Event()
         self._free.set()
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self.reads_held = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     def hold(self) -> None:
         self._free.clear()
+
+    def hold_reads(self) -> None:
+        """From now on reading a journal waits."""
+        self._may_read.clear()
+
+    def release_reads(self) -> None:
+        self._may_read.set()
+
+    async def events(self, *args: Any, **options: Any) -> list[Event]:
+        self.reads_held += not self._may_read.is_set()
+        await self._may_read.wait()
+        return await self._store.events(*args, **options)
 
     def release(self) -> None:
         self._free.set()

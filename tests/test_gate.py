@@ -24,7 +24,7 @@ from playground.store import open_store
 from playground.store.rows import InstanceRow
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.workflows import events as ev
-from playground.workflows.events import DO, SLEEP, Event, NewEvent, StepKey
+from playground.workflows.events import DO, SLEEP, WAIT, Event, NewEvent, StepKey
 
 A, B = (NewEvent(ev.STEP_COMPLETED, {}, StepKey(DO, name, 1)) for name in "AB")
 NAP, REST = StepKey(SLEEP, "nap", 1), StepKey(SLEEP, "rest", 1)
@@ -218,6 +218,27 @@ async def test_an_event_that_was_overtaken_comes_later_in_every_replay(tmp_path:
         again = await stage.puppets.next(row.id)
         await again.say(frame(op="finish", output="over"))
         assert (await stage.end(row)).status == "complete"
+
+
+@story
+async def test_a_worker_that_falls_idle_while_an_event_is_being_read_is_not_let_sleep_over_it(tmp_path: Path) -> None:
+    """The event is in the journal and on its way to the worker, which has just said that it waits for it."""
+    async with staged(tmp_path, tier=ISOLATED, idle_grace_ms=0) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(frame(op="wait", step=["wait", "go", 1], event_type="go", timeout=60_000))
+        await until(lambda: StepKey(WAIT, "go", 1) in execution_of(stage, row).steps)
+        await execution_of(stage, row).pipeline.drain()
+        stage.disk.hold_reads()
+        await stage.engine.send_event(await stage.engine.store.find("", row.id), "go", None)
+        await until(lambda: stage.disk.reads_held)
+        await puppet.say(frame(op="idle", seen=1, clock=0))
+        await until(lambda: execution_of(stage, row).closing or execution_of(stage, row).idle)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        stage.disk.release_reads()
+        again = await stage.puppets.next(row.id)  # at once: it was due, since its event had come
+        await again.say(frame(op="finish", output="woken"))
+        assert (await stage.end(row)).output == "woken"
 
 
 @story

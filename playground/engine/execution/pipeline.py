@@ -45,6 +45,7 @@ class _Entry:
         None  # frames that the worker had received when it sent this; None: it does not run ahead of it
     )
     if_unchanged: bool = False  # commit it only if nobody else has appended
+    others_read: int = 0  # events of others that had been read when it was added
     superseded: bool = False  # somebody has, so that it is not committed
     since: float = 0.0  # seconds, by the event loop
 
@@ -97,6 +98,7 @@ class Pipeline:
         self._durable_waiters: list[
             tuple[int, asyncio.Future[None]]
         ] = []  # by the number of entries that each waits for
+        self._others_read = 0  # events of others
         self._leave = store.listen(row.key, self._on_notification)
         self._task = self._loop.create_task(self._pump())
 
@@ -173,7 +175,7 @@ class Pipeline:
 
         `then` receives a commit without events in that case.
         """
-        self._enqueue(_Entry(events, None, then, if_unchanged=True))
+        self._enqueue(_Entry(events, None, then, if_unchanged=True, others_read=self._others_read))
         self._wake_now()
 
     async def drain(self) -> None:
@@ -286,6 +288,7 @@ class Pipeline:
             if self.seq != after:  # `follow_from` was called meanwhile
                 continue
             self.seq = events[-1].seq if events else last  # none: it has been deleted meanwhile
+            self._others_read += len(events)
             self._on_others_events(events)
 
     async def _commit_some(self) -> None:
@@ -407,6 +410,10 @@ class Pipeline:
         for entry in self._entries:
             if entry.decider is not None or len(events) >= BATCH:
                 break
+            if entry.if_unchanged and entry.others_read != self._others_read:
+                # It was decided before the events of others were read, so it may not stand behind them.
+                self._uncommitted_events -= len(entry.events)
+                entry.events, entry.if_unchanged, entry.superseded = (), False, True
             taken.append(entry)
             events.extend(entry.events)
             if entry.if_unchanged:
