@@ -1,4 +1,7 @@
-"""openapi.json: the contract, machine-readable, made from the table of routes."""
+"""openapi.json: the API's contract, made from the table of routes.
+
+The schemas of request bodies come from the Structs that decode them, those of responses from response_types.py.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,12 +11,12 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.web.api.response_types import CheckResult, Created, Error, Events, Instance
 from playground.web.calls import Call
 from playground.web.context import Context
 from playground.web.http.errors import STATUS_OF
 from playground.web.http.responses import json_bytes_response
 from playground.web.http.tokens import START_TOKEN_HEADER
-from playground.workflows.events import STATUSES
 
 OPENAPI_VERSION = "3.1.0"
 REF = "#/components/schemas/{name}"
@@ -41,105 +44,16 @@ _BEARERS = ("control_token", "tenant_key", "operator_token")
 _START = (
     "The token that the server printed at its start. Every call takes it where code runs without isolation (tier D)."
 )
-_ANY_VALUE: Mapping[str, Any] = {}
-_STEP = {
-    "description": "A step. `parent` is the step in whose callback it was called.",
-    "type": "object",
-    "required": ["kind", "name", "count"],
-    "properties": {
-        "kind": {"enum": ["do", "sleep", "wait"]},
-        "name": {"type": "string"},
-        "count": {"type": "integer"},
-        "parent": {"type": "object"},
+# The types of responses that programs read; others are only said to be objects.
+RESPONSE_TYPES: Mapping[tuple[str, str], type[msgspec.Struct]] = {
+    ("POST", "/api/check"): CheckResult,
+    ("POST", "/api/instances"): Created,
+    ("POST", "/api/instances/{id}/fork"): Created,
+    **{
+        ("GET", f"{base}/instances/{{id}}{rest}"): type_
+        for base in ("/api", "/api/tenants/{tenant}")
+        for rest, type_ in (("", Instance), ("/events", Events))
     },
-}
-_TIME = {"type": ["integer", "null"], "description": "epoch milliseconds"}
-_RESPONSE_SCHEMAS: Mapping[str, Any] = {
-    "Error": {
-        "type": "object",
-        "required": ["error"],
-        "properties": {
-            "error": {
-                "type": "object",
-                "required": ["code", "message"],
-                "properties": {
-                    "code": {"type": "string", "enum": sorted(STATUS_OF)},
-                    "message": {"type": "string"},
-                    "setting": {
-                        "type": "string",
-                        "description": "the limit that was met, as the settings and About name it",
-                    },
-                    "variable": {"type": "string", "description": "its environment variable"},
-                    "limit": {"type": "integer"},
-                    "retry_after": {"type": "integer", "description": "seconds, as in Retry-After"},
-                },
-            }
-        },
-    },
-    "Diagnostic": {
-        "type": "object",
-        "required": ["severity", "code", "message", "line", "column", "end_line", "end_column"],
-        "properties": {
-            "severity": {"enum": ["error", "warning", "info", "hint"]},
-            "code": {"type": "string"},
-            "message": {"type": "string"},
-            **{name: {"type": "integer"} for name in ("line", "column", "end_line", "end_column")},
-        },
-    },
-    "Event": {
-        "type": "object",
-        "required": ["seq", "at", "type", "execution", "data"],
-        "properties": {
-            "seq": {"type": "integer"},
-            "at": {"type": "integer"},
-            "type": {"type": "string"},
-            "execution": {"type": ["integer", "null"]},
-            "step": _STEP,
-            "data": {
-                "type": "object",
-                "description": "What the type of event tells. A `log` with `partial: true` goes on in the next one of "
-                "the same execution, stream and step.",
-            },
-        },
-    },
-    "Instance": {
-        "type": "object",
-        "required": ["id", "status", "output", "error", "params", "snippet", "last_seq", "steps", "executions"],
-        "properties": {
-            "id": {"type": "string"},
-            "url": {"type": "string"},
-            "workflow": {"type": "string"},
-            "generation": {"type": "integer", "description": "1, and one more for each restart"},
-            "status": {"enum": list(STATUSES)},
-            "output": _ANY_VALUE,
-            "error": {"type": ["object", "null"]},
-            "rollback": {"type": ["string", "null"]},
-            "params": _ANY_VALUE,
-            "snippet": {"type": "string"},
-            "code_version": {"type": "string"},
-            "last_seq": {"type": "integer"},
-            **{name: _TIME for name in ("created_at", "started_at", "ended_at", "waiting_until", "kept_until")},
-            "steps": {"type": "array", "items": {"type": "object"}},
-            "executions": {"type": "array", "items": {"type": "object"}},
-            "log_truncated": {"type": "integer", "description": "bytes printed and not kept"},
-            "armed": {"type": ["string", "null"], "description": "when the worker is to be killed"},
-            "breaks": {
-                "type": "array",
-                "items": {"type": "object"},
-                "description": "set on steps by POST …/break and not used up",
-            },
-        },
-    },
-    "Created": {
-        "type": "object",
-        "required": ["id", "status", "url", "snippet", "control_token"],
-        "properties": {name: {"type": "string"} for name in ("id", "status", "url", "snippet", "control_token")},
-    },
-}
-_RESPONSE_SCHEMA_OF: Mapping[tuple[str, str], str] = {
-    ("POST", "/api/instances"): "Created",
-    ("POST", "/api/instances/{id}/fork"): "Created",
-    ("GET", "/api/instances/{id}"): "Instance",
 }
 
 
@@ -151,7 +65,7 @@ async def document(context: Context, request: Request) -> Response:
 def openapi_document(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
     """The OpenAPI document of a table of calls."""
     bodies = [call.body for call in calls if call.body is not None]
-    _, schemas = msgspec.json.schema_components(bodies, ref_template=REF)
+    _, schemas = msgspec.json.schema_components([*bodies, Error, *RESPONSE_TYPES.values()], ref_template=REF)
     paths: dict[str, Any] = {}
     for call in calls:
         if not call.undocumented:
@@ -165,7 +79,7 @@ def openapi_document(calls: tuple[Call, ...], version: str) -> dict[str, Any]:
         },
         "paths": paths,
         "components": {
-            "schemas": {**_RESPONSE_SCHEMAS, **schemas},
+            "schemas": schemas,
             "securitySchemes": {
                 **{name: {"type": "http", "scheme": "bearer"} for name in _BEARERS},
                 "start_token": {"type": "apiKey", "in": "header", "name": START_TOKEN_HEADER, "description": _START},
@@ -186,7 +100,7 @@ def _operation(call: Call) -> dict[str, Any]:
         codes = sorted({code for code in refused if STATUS_OF[code] == status})
         responses[str(status)] = {
             "description": ", ".join(codes),
-            "content": {"application/json": {"schema": {"$ref": REF.format(name="Error")}}},
+            "content": {"application/json": {"schema": {"$ref": REF.format(name=Error.__name__)}}},
         }
     operation: dict[str, Any] = {
         "operationId": ("tenants." if call.tenant_key else "")
@@ -228,8 +142,8 @@ def _content(call: Call) -> dict[str, Any]:
         return {"content": {"text/plain": {"schema": {"type": "string"}}}}
     if call.path.endswith("/stream"):
         return {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-    name = _RESPONSE_SCHEMA_OF.get((call.method, call.path))
-    kinds = {"application/json": {"schema": {"$ref": REF.format(name=name)} if name else {"type": "object"}}}
+    type_ = RESPONSE_TYPES.get((call.method, call.path))
+    kinds = {"application/json": {"schema": {"$ref": REF.format(name=type_.__name__)} if type_ else {"type": "object"}}}
     if call.path.endswith(".py"):
         kinds = {"text/plain": {"schema": {"type": "string"}}}
     elif call.path.endswith(".png"):
