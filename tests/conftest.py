@@ -91,16 +91,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     if metafunc.module.__name__.startswith("test_semantics_"):
         metafunc.fixturenames.append("nodes")
-        ways = [(ALONE, False), (ASKED_ELSEWHERE, True)]
-        metafunc.parametrize("nodes", ways, ids=["one-node", "asked-elsewhere"], indirect=True)
+        metafunc.parametrize("nodes", [ALONE, ASKED_ELSEWHERE], ids=["one-node", "asked-elsewhere"], indirect=True)
 
 
 @pytest.fixture
 def nodes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers of every WorkflowTester of a test, and whether code runs ahead of its commits."""
-    nodes, ahead = request.param
-    monkeypatch.setattr(WorkflowTester, "nodes", nodes)
-    if ahead:
+    """The servers of every WorkflowTester of a test; in the second round code runs ahead of its commits, too."""
+    monkeypatch.setattr(WorkflowTester, "nodes", request.param)
+    if request.param == ASKED_ELSEWHERE:
         monkeypatch.setattr(LocalSandbox, "tier", AS_IF_ISOLATED)
 
 

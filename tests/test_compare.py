@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folds_support import from_json
 from http_support import Site, code_of
 from page_code_support import node
 from test_page_fold import JOURNALS
 
 from playground.workflows.compare import changed_lines, compare
-from playground.workflows.events import Event, StepKey
 from playground.workflows.state import fold
 
 BOTH = """
@@ -35,18 +35,7 @@ class TenantWorkflow(WorkflowEntrypoint):
 
 def view(events: list[dict[str, Any]], snippet: str = "s") -> dict[str, Any]:
     """An instance as the API shows it after these events."""
-    made = [
-        Event(
-            it["seq"],
-            it["at"],
-            it["type"],
-            it["execution"],
-            StepKey.from_json(it["step"]) if "step" in it else None,
-            it["data"],
-        )
-        for it in events
-    ]
-    return json.loads(json.dumps({**fold(made).as_json(), "snippet": snippet}))
+    return json.loads(json.dumps({**fold(from_json(events)).as_json(), "snippet": snippet}))
 
 
 def step(name: str, **given: Any) -> dict[str, Any]:

@@ -183,14 +183,11 @@ async def test_a_deadline_does_not_strike_what_came_in_time_and_was_not_read(tmp
         await until(lambda: execution.channel is not None and execution.channel.is_paused)
         await puppet.say(done("s", value="in time", ahead=True), frame(op="finish", output="fine"))
         step = execution.steps[StepKey(DO, "s", 1)]
-        await until(lambda: step.timer is not None and step.timer is not first_timer(step))
+        deadline = step.timer
+        await until(lambda: step.timer is not deadline)
         stage.disk.release()
         state = await stage.end(row)
         assert (state.status, state.steps[StepKey(DO, "s", 1)].status) == ("complete", "completed")
-
-
-def first_timer(step: Any, known: dict[int, Any] = {}) -> Any:  # noqa: B006 - remembers the first timer of each step
-    return known.setdefault(id(step), step.timer)
 
 
 async def over(puppet: Puppet, name: str) -> None:

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from folds_support import from_json
 from http_support import APPROVAL, Site
 
-from playground.workflows.events import Event, StepKey
+from playground.workflows.events import Event
 from playground.workflows.state import fold
 
 HTML = {"Accept": "text/html"}
@@ -22,17 +23,7 @@ def finished(site: Site) -> dict[str, Any]:
 
 
 def journal(site: Site, made: dict[str, Any]) -> list[Event]:
-    return [
-        Event(
-            it["seq"],
-            it["at"],
-            it["type"],
-            it["execution"],
-            StepKey.from_json(it["step"]) if "step" in it else None,
-            it["data"],
-        )
-        for it in site.journal(made)
-    ]
+    return from_json(site.journal(made))
 
 
 def test_each_moment_is_the_fold_up_to_it_whatever_the_order_they_are_asked_in(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from folds_support import from_json
 from page_code_support import node
 
 from playground.workflows import events as ev
-from playground.workflows.events import Event, StepKey
 from playground.workflows.state import FOLDED_TYPES, State
 
 JOURNALS = {
@@ -33,9 +33,8 @@ return given.map((events) => {
 def views(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The server's view after each event, as JSON."""
     state, seen = State(), []
-    for event in events:
-        key = StepKey.from_json(event["step"]) if "step" in event else None
-        state.apply(Event(event["seq"], event["at"], event["type"], event["execution"], key, event["data"]))
+    for event in from_json(events):
+        state.apply(event)
         seen.append(json.loads(json.dumps(state.as_json())))
     return seen
 

@@ -123,6 +123,15 @@ def test_node_may_run_the_code_of_the_page(watch: quick_support.Watch) -> None:
     assert page_code_support.node("return given + 1;", 1) == 2
 
 
+def test_semantics_are_quick_on_the_first_round_of_servers_only() -> None:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "quick", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "tests/test_semantics_create.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    rounds = re.findall(r"\[(one-node|asked-elsewhere)", done.stdout)
+    assert len(rounds) > 10 and set(rounds) == {"one-node"}
+
+
 SUITE = """
 import importlib
 import pytest

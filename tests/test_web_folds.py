@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from folds_support import from_json
 from store_support import (
     AT,
     completed,
@@ -25,7 +26,7 @@ from store_support import (
 from playground.web.fold_cache import CachedFold, FoldCache
 from playground.web.journal_reader import VALUES_BYTES, decode_steps
 from playground.workflows import events as ev
-from playground.workflows.events import Event, NewEvent, StepKey
+from playground.workflows.events import Event, NewEvent
 from playground.workflows.state import fold
 
 JOURNALS = {
@@ -36,18 +37,7 @@ NAPS = 1_200  # more than are read at once
 
 def events(name: str) -> list[Event]:
     """A recorded journal."""
-    found = JOURNALS[name]
-    return [
-        Event(
-            it["seq"],
-            it["at"],
-            it["type"],
-            it["execution"],
-            StepKey.from_json(it["step"]) if "step" in it else None,
-            it["data"],
-        )
-        for it in found
-    ]
+    return from_json(JOURNALS[name])
 
 
 def whole(journal: list[Event]) -> Any:
