@@ -5,7 +5,7 @@ Log lines are stored up to a budget of bytes and of lines; beyond it only the dr
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from playground.engine import queues
 from playground.engine.limits import EVENT_BYTES, StoredPerDay
@@ -61,6 +61,14 @@ class LogBudget:
         return [NewEvent(ev.LOG_TRUNCATED, {"dropped": self.dropped})]
 
 
+class Ahead(NamedTuple):
+    """How far a worker may be ahead of the disk."""
+
+    entries: int
+    bytes: int
+    ms: int
+
+
 class Budget:
     """What one execution has used.
 
@@ -69,7 +77,7 @@ class Budget:
     Args:
         limit: gives a limit of an instance.
         stored: counts bytes by address.
-        ahead: how far the worker may be ahead of the disk, in entries, bytes and milliseconds.
+        ahead: how far the worker may be ahead of the disk.
         row: the instance.
     """
 
@@ -80,7 +88,7 @@ class Budget:
         self,
         limit: Callable[[InstanceRow, str], Any],
         stored: StoredPerDay,
-        ahead: tuple[int, int, int],
+        ahead: Ahead,
         row: InstanceRow,
     ) -> None:
         self._limit, self._stored, self._ahead = limit, stored, ahead
@@ -117,7 +125,8 @@ class Budget:
 
         `backlog` entries wait for their commit, the first of them for `waiting_ms`.
         """
-        return backlog > self._ahead[0] or self._received_bytes > self._ahead[1] or waiting_ms > self._ahead[2]
+        ahead = self._ahead
+        return backlog > ahead.entries or self._received_bytes > ahead.bytes or waiting_ms > ahead.ms
 
     def on_committed(self) -> None:
         """Everything that was received is committed."""

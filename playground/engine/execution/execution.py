@@ -19,7 +19,7 @@ from typing import Any
 from playground.engine import messages, operations
 from playground.engine.execution import open_steps, pipeline
 from playground.engine.execution.attempts import Acknowledgements, Attempts
-from playground.engine.execution.budget import Budget
+from playground.engine.execution.budget import Ahead, Budget
 from playground.engine.execution.context import Services
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Breaks, Chaos
@@ -44,7 +44,6 @@ from playground.workflows.events import Event, NewEvent, StepKey
 # Events that end an execution, whoever commits them.
 EXECUTION_ENDS = frozenset({ev.EXECUTION_ENDED, ev.WORKFLOW_PAUSED, ev.WORKFLOW_RESTARTED, *ev.FINAL_TYPES})
 
-
 LAST_FRAMES = (frames.Finish, frames.Crash)  # after which nothing of a worker is handled
 
 
@@ -56,7 +55,7 @@ class Execution:
     def __init__(self, services: Services, row: InstanceRow, on_idle: Callable[[], None]) -> None:
         self.services, self.row, self.on_idle = services, row, on_idle
         settings = services.settings
-        ahead = (settings.ahead_entries, settings.ahead_bytes, settings.ahead_ms)
+        ahead = Ahead(settings.ahead_entries, settings.ahead_bytes, settings.ahead_ms)
         self.budget = Budget(services.limit, services.stored, ahead, row)
         self.steps: dict[StepKey, OpenStep] = {}
         self.attempts = Attempts(self)
@@ -81,10 +80,8 @@ class Execution:
             gate=self.gate,
         )
         self.pipeline.stamp = self._with_workflow_clock
-        self._clock = (
-            0,
-            services.clock.now(),
-        )  # the workflow's clock in microseconds, and our milliseconds at that time
+        # The workflow's clock in microseconds, and our milliseconds at that time.
+        self._clock = (0, services.clock.now())
         self.channel: FrameChannel | None = None
         self.worker: Worker | None = None
         self.closing = self.pausing = self.diverged = False
@@ -383,18 +380,18 @@ class Execution:
             if self.closing:
                 return
             self.budget.count_received(size)
-            if isinstance(frame, LAST_FRAMES) and self._is_over_its_day():
+            if isinstance(frame, LAST_FRAMES) and self._charge_storage():
                 return  # a worker that runs ahead may send all of a run in one batch
             handle_frame(self, frame, size)
         self.attempts.arm_deadlines()
         if not self.closing:
-            self._is_over_its_day()
+            self._charge_storage()
         if self.channel is not None and self.budget.is_ahead(self.pipeline.backlog, self.pipeline.waiting_ms):
             self.channel.pause()
             self.spawn(self._read_on_when_committed())
 
-    def _is_over_its_day(self) -> bool:
-        """Charge what goes into the journal; whether that ended the instance, since its address stored too much."""
+    def _charge_storage(self) -> bool:
+        """Charge what goes into the journal. True: it is more than its address may store, which ends the instance."""
         refusal = self.budget.charge(self.row)
         if refusal is not None:
             self.break_limit(refusal, "stored_per_day")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from playground.engine.execution.gate import OutputGate, SentEnd
+from playground.engine.execution.gate import OutputGate
 from playground.store.protocol import Committed, Decider, DeciderWithNeeds, Store, needs_of
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
@@ -41,9 +41,8 @@ class _Entry:
     then: OnCommitted | None
     on_refused: OnRefused | None = None
     ack: bytes | None = None
-    received: int | None = (
-        None  # frames that the worker had received when it sent this; None: it does not run ahead of it
-    )
+    # Frames that the worker had received when it sent this; None: it does not run ahead of it.
+    received: int | None = None
     if_unchanged: bool = False  # commit it only if nobody else has appended
     others_read: int = 0  # events of others that had been read when it was added
     superseded: bool = False  # somebody has, so that it is not committed
@@ -72,12 +71,8 @@ class Pipeline:
         gate: OutputGate,
     ) -> None:
         self._store, self._key, self._execution, self._now = store, row.key, row.execution, now
-        self._acknowledge, self._on_others_events, self._on_failure, self._gate = (
-            acknowledge,
-            on_others_events,
-            on_failure,
-            gate,
-        )
+        self._acknowledge, self._on_others_events, self._on_failure = acknowledge, on_others_events, on_failure
+        self._gate = gate
         self._entries: list[_Entry] = []
         self._loop = asyncio.get_running_loop()
         self._wake_signal: asyncio.Future[None] | None = None
@@ -95,9 +90,8 @@ class Pipeline:
         self.seq = self._known_length = row.last_seq
         self._uncommitted_events = 0  # in `_entries`
         self._enqueued = self._committed = 0  # entries, since the start
-        self._durable_waiters: list[
-            tuple[int, asyncio.Future[None]]
-        ] = []  # by the number of entries that each waits for
+        # By the number of entries that each waits for.
+        self._durable_waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._others_read = 0  # events of others
         self._leave = store.listen(row.key, self._on_notification)
         self._task = self._loop.create_task(self._pump())
@@ -310,23 +304,20 @@ class Pipeline:
                 return
             self._remove_first(first)
         else:
-            taken, own = self._take_batch()
+            taken = self._take_batch()
             acks = [entry.ack for entry in taken if entry.ack is not None]
             on_commit = partial(self._acknowledge_on_commit, b"".join(acks), len(acks), acknowledged) if acks else None
             known = self.seq if taken[-1].if_unchanged or self._gate.allowed else None
-            seen: list[SentEnd] = []
-            events = own
-            if self._gate.allowed:
-                events, seen = self._gate.arrange([(entry.events, entry.received) for entry in taken])
+            events, received_ends = self._gate.arrange([(entry.events, entry.received) for entry in taken])
             committed = await self._store.append(
                 self._key, events, execution=self._execution, at=self._now(), on_commit=on_commit, last_seq=known
             )
             if known is not None and known != committed.row.last_seq - len(committed.events):
                 await self._retry_after_others(taken, committed.row.last_seq)
                 return
-            self._uncommitted_events -= len(own)
+            self._uncommitted_events -= sum(len(entry.events) for entry in taken)
             assert self._stopped or self._uncommitted_events >= 0, "an event is committed once"
-            self._gate.forget(seen)
+            self._gate.forget(received_ends)
         await self._on_durable(taken, committed, b"" if acknowledged else b"".join(acks), len(acks))
 
     def _remove_first(self, first: _Entry) -> None:
@@ -404,23 +395,23 @@ class Pipeline:
                 entry.on_refused(error)
         self._on_failure(error)
 
-    def _take_batch(self) -> tuple[list[_Entry], list[NewEvent]]:
+    def _take_batch(self) -> list[_Entry]:
         taken: list[_Entry] = []
-        events: list[NewEvent] = []
+        events = 0
         for entry in self._entries:
-            if entry.decider is not None or len(events) >= BATCH:
+            if entry.decider is not None or events >= BATCH:
                 break
             if entry.if_unchanged and entry.others_read != self._others_read:
                 # It was decided before the events of others were read, so it may not stand behind them.
                 self._uncommitted_events -= len(entry.events)
                 entry.events, entry.if_unchanged, entry.superseded = (), False, True
             taken.append(entry)
-            events.extend(entry.events)
+            events += len(entry.events)
             if entry.if_unchanged:
                 break
         del self._entries[: len(taken)]
         self._log_bytes = 0
-        return taken, events
+        return taken
 
 
 def spawn(tasks: set[asyncio.Task[Any]], coroutine: Any) -> asyncio.Task[Any]:
