@@ -368,12 +368,12 @@ class Attempts:
             was_quick, self._quick[do.line] = self._quick.get(do.line), took < QUICK_SECONDS
             # One that is over its time, and perhaps let nobody say so, is for the trusted side to judge.
             if self.runs_ahead and do.timeout is None and took * 1000 < do.config.timeout:
-                clock = self._send_end(do, {"op": "done", "value": do.output, "ahead": True}, final=False)
+                clock = self._send_end(do, {"op": "done", "value": do.output, "ahead": True}, final=False, took=took)
                 if not was_quick:  # code that ends its process after each step must get on all the same
                     self._channel.flush()
                 self._deliver_outcome(do, {"status": COMPLETED, "value": do.output}, {"clock": clock})
                 return True
-            self._send_end(do, {"op": "done", "value": do.output}, final=True)
+            self._send_end(do, {"op": "done", "value": do.output}, final=True, took=took)
             do.unacknowledged = do.key in self._open  # else it was abandoned, and would not be cancelled
             self._channel.unacknowledged += do.unacknowledged
             return True
@@ -392,14 +392,14 @@ class Attempts:
             frame["error"]["line"] = do.line
         self._send_end(do, frame, final=do.is_last_attempt or not frame["retryable"], took=took)
 
-    def _send_end(self, do: Do, frame: dict[str, Any], *, final: bool, took: float | None = None) -> int:
-        """Send the end of an attempt. A `final` one ends its step, and holds the workflow's clock until acknowledged.
+    def _send_end(self, do: Do, frame: dict[str, Any], *, final: bool, took: float) -> int:
+        """Send the end of an attempt, which `took` so many seconds. A `final` one ends its step, and holds the
+        workflow's clock until acknowledged.
 
         Returns its time on the workflow's clock, in microseconds.
         """
         assert do.running, "the end of an attempt is sent once"
         do.running = False
-        took = _monotonic_time() - do.attempt_started if took is None else took
         waited_for = final and parent_of(do.key) is None and do.key in self._open
         frame["took"] = max(0, round(took * MICROSECONDS))
         clock = frame["clock"] = self._replay.hold_clock(do.key) if waited_for else self._replay.clock()

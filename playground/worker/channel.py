@@ -119,8 +119,7 @@ class Channel:
     def post_lazily(self, frame: dict[str, Any]) -> None:
         """As `put`, and flush once FLUSH_BYTES are queued or FLUSH_SECONDS have passed since the last flush."""
         self.put(frame)
-        if self._outgoing_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed >= FLUSH_SECONDS:
-            self.flush()
+        self.flush_old()
 
     def flush_old(self, seconds: float = FLUSH_SECONDS) -> None:
         """Flush if FLUSH_BYTES are queued or the last flush is `seconds` ago.
