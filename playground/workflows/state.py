@@ -99,9 +99,7 @@ class Step:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
         }
-        for name in ("until", "event_type", "config", "error"):
-            if getattr(self, name) is not None:
-                shown[name] = getattr(self, name)
+        shown |= _present(self, "until", "event_type", "config", "error")
         if self.has_output:
             shown["output"] = self.output
         if self.virtual:
@@ -133,6 +131,11 @@ class Execution:
     reason: str | None = None
 
 
+def _present(value: "Step | Attempt", *names: str) -> dict[str, Any]:
+    """The fields of these names that have a value."""
+    return {name: found for name in names if (found := getattr(value, name)) is not None}
+
+
 def _attempt_json(attempt: Attempt) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "attempt": attempt.attempt,
@@ -140,9 +143,7 @@ def _attempt_json(attempt: Attempt) -> dict[str, Any]:
         "started_at": attempt.started_at,
         "ended_at": attempt.ended_at,
     }
-    for name in ("error", "retry_delay_ms", "took_us", "injected"):
-        if getattr(attempt, name) is not None:
-            shown[name] = getattr(attempt, name)
+    shown |= _present(attempt, "error", "retry_delay_ms", "took_us", "injected")
     if attempt.virtual:
         shown["virtual"] = True
     return shown
