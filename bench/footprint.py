@@ -110,14 +110,18 @@ def processor(pid: int) -> float:
     """Seconds of processor time that a server, its fork server and its workers have used; those that were waited for
     are counted by who waited.
     """
-    ticks = 0
-    for one in processes(pid):
-        try:
-            fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += sum(int(fields[place]) for place in (11, 12, 13, 14))
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return sum(sum(times(one)) for one in processes(pid))
+
+
+def times(pid: int) -> tuple[float, ...]:
+    """Seconds of processor time of one process: its own for itself and in the kernel, then those of the children that
+    it has waited for; all 0 once it is gone.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return (0.0,) * 4
+    return tuple(int(field) / os.sysconf("SC_CLK_TCK") for field in fields[11:15])
 
 
 def state(pid: int) -> str:

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -30,7 +30,7 @@ from urllib.parse import quote
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.footprint import processes, processor, proportional_mb
+from bench.footprint import processes, processor, proportional_mb, times
 
 HELLO = """
 from workers import WorkflowEntrypoint
@@ -267,8 +267,7 @@ def steps() -> None:
 
 def used_by(pid: int) -> float:
     """Seconds of processor time that one process has used itself."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return sum(times(pid)[:2])
 
 
 class Spent:
@@ -297,8 +296,7 @@ class Spent:
         while not self._over.wait(0.005):
             for pid in processes(self._pid):
                 if pid != self._pid:
-                    with suppress(OSError, IndexError):
-                        self._seen[pid] = used_by(pid)
+                    self._seen[pid] = max(self._seen.get(pid, 0.0), used_by(pid))
 
 
 def operations() -> None:
