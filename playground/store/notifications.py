@@ -75,6 +75,11 @@ class Notifications:
             for due_listener in self._due_listeners:
                 due_listener(changes.due)
 
+    def last_seq(self, key: int) -> int:
+        """The last seq of a watched journal, as far as it is known; 0 where nobody watches it."""
+        watch = self._watches.get(key)
+        return 0 if watch is None else watch.last
+
     def listen(self, key: int, listener: Listener) -> Callable[[], None]:
         """See `Store.listen`."""
         watch = self._add_subscriber(key)
