@@ -44,6 +44,9 @@ def _row(
     return dataclasses.field(default=default, metadata=rules)
 
 
+_CORES = os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Every limit and switch of a server.
@@ -269,6 +272,16 @@ class Settings:
         public=True,
         least=2,
     )
+    warm_workers: int = _row(
+        16,
+        "workers of tenants' deployed code that may wait for another run of the same tenant and code; 0 for none",
+        limit=False,
+    )
+    warm_seconds: int = _row(30, "how long one of them waits", unit="seconds", least=1, limit=False)
+    warm_executions: int = _row(100, "runs after which one of them is ended", least=1, limit=False)
+    warm_growth_bytes: int = _row(
+        32 * 1024 * 1024, "memory by which one of them may grow", unit="bytes", least=1, limit=False
+    )
     parked_workers: int = _row(4, "isolated workers that are started in advance", least=1, limit=False)
 
     @property
@@ -279,7 +292,7 @@ class Settings:
     @property
     def slots(self) -> int:
         """How many instances may have a worker at once."""
-        return self.workers or max(4, 2 * (os.cpu_count() or 1))
+        return self.workers or max(4, 2 * _CORES)
 
 
 class BadSetting(ValueError):

@@ -28,6 +28,7 @@ from sandbox_support import children, resident
 from server_support import Server
 
 FOLDER = Path(__file__).parent.parent / "attacks"
+COMPLETE = "complete"
 DEADLINE = 150.0  # seconds for one instance to end, on a machine that is busy with all the others
 QUICK = (
     *("--attempt-cpu-seconds", "1", "--attempt-wall-seconds", "5", "--worker-losses", "2", "--workers", "8"),
@@ -149,10 +150,22 @@ def attacks() -> list[Attack]:
     return [Attack(path) for path in sorted(FOLDER.glob("*.py"))]
 
 
-class Field:
-    """A running server that attacks and innocents are sent to. Close it when done."""
+OPERATOR = "the operator's"
 
-    def __init__(self, folder: Path, *options: str, **server: Any) -> None:
+
+class Field:
+    """A running server that attacks and innocents are sent to. Close it when done.
+
+    `warm`: they are deployed by tenants, each its own, with warm workers; an attack is made twice, if it can be, so
+    that the second time it has the worker of the first.
+    """
+
+    def __init__(self, folder: Path, *options: str, warm: bool = False, **server: Any) -> None:
+        self.warm = warm
+        self._tenants: dict[str, str] = {}  # keys by name
+        if warm:
+            options = (*options, "--operator-token", OPERATOR, "--requests-per-tenant", "100000")
+            options = (*options, "--tenant-attempt-wall-seconds", "5")
         limits = [word for name in UNLIMITED for word in (f"--{name}", "100000")]
         self.server = Server(folder, *QUICK, *limits, *options, **server).start()
         self.client = httpx2.Client(
@@ -188,15 +201,48 @@ class Field:
                     if time.monotonic() > deadline:
                         return self.client.get(f"/api{made['url']}").json()
 
+    def run_of_tenant(self, tenant: str, source: str, params: Any = None) -> tuple[int, Any]:
+        """As `run`, as code that a tenant deploys to run in warm workers."""
+        if tenant not in self._tenants:
+            operator = {"Authorization": f"Bearer {OPERATOR}"}
+            made = self.client.post(f"/api/tenants/{tenant}/keys", json={}, headers=operator)
+            self._tenants[tenant] = made.json()["key"]
+        with_key = {"Authorization": f"Bearer {self._tenants[tenant]}"}
+        site = f"/api/tenants/{tenant}"
+        answer = self.client.put(f"{site}/workflow", json={"source": source, "warm": True}, headers=with_key)
+        if answer.status_code not in (200, 201):
+            return answer.status_code, answer.json()
+        answer = self.client.post(f"{site}/instances", json={"params": params}, headers=with_key)
+        if answer.status_code != 201:
+            return answer.status_code, answer.json()
+        path = f"{site}/instances/{answer.json()['id']}"
+        with self.client.stream("GET", f"{path}/stream", headers=with_key) as stream:
+            for message in messages(stream):
+                if message.get("event") == "end":
+                    break
+        return 201, self.client.get(path, headers=with_key).json()
+
     def innocent(self, name: str) -> Any:
         """What a plain one-step workflow gives."""
-        status, shown = self.run(HELLO, {"name": name})
+        params = {"name": name}
+        status, shown = self.run_of_tenant("innocent", HELLO, params) if self.warm else self.run(HELLO, params)
         return shown["output"] if status == 201 else shown
+
+    def _make(self, attack: Attack) -> tuple[int, Any]:
+        if not self.warm:
+            return self.run(attack.source)
+        tenant = "by-" + attack.name.replace("_", "-")
+        status, shown = self.run_of_tenant(tenant, attack.source)
+        return (
+            self.run_of_tenant(tenant, attack.source)
+            if (status, shown.get("status")) == (201, COMPLETE)
+            else (status, shown)
+        )
 
     def attack(self, attack: Attack) -> Outcome:
         """Make one, and run an innocent right after."""
         began = time.monotonic()
-        status, shown = self.run(attack.source)
+        status, shown = self._make(attack)
         seconds = time.monotonic() - began
         innocent = self.innocent(attack.name)
         healthy = self.health()["status"] == "ok"

@@ -50,6 +50,8 @@ def done(name: str = "s", count: int = 1, value: Any = None, **more: Any) -> byt
 class Puppet:
     """One worker; see `playground.sandbox.handle.Worker`. The test holds the other end."""
 
+    executions = 0
+
     def __init__(self, label: str) -> None:
         self.label = label
         self.sock, self.far = socket.socketpair()
@@ -106,6 +108,8 @@ class Puppets:
     """The sandbox that the engine takes them from; `next()` gives the test the one just taken for an instance, its
     start frame heard.
     """
+
+    keeps_workers = False
 
     def __init__(self, tier: Tier = TIER) -> None:
         self.tier = tier

@@ -166,8 +166,8 @@ RULES = {
     "global-state": Rule(
         INFO,
         "`{name}` begins anew in every execution: each is a new process that loads the module again, and no other"
-        ' run sees it. What must last is in a step\'s result or in `self.env.KV`; `ctx["attempt"]` counts the '
-        "attempts of a step.",
+        " run sees it. Deployed with `warm`, though, a run may find what an earlier one left here. What must last is"
+        ' in a step\'s result or in `self.env.KV`; `ctx["attempt"]` counts the attempts of a step.',
     ),
     # analysis/rules/ordering.py
     "set-order": Rule(

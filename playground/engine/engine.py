@@ -24,6 +24,7 @@ from playground.engine.metrics import EngineMetrics
 from playground.engine.nodes import MACHINE, Heartbeat
 from playground.engine.queues import LimitsOfTenants, TenantLimits
 from playground.engine.scheduler import Scheduler
+from playground.engine.workers import Workers
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store.encoding import encode_input
@@ -106,6 +107,7 @@ class Engine:
             services.settings.check_seconds_per_minute,
             services.clock.now,
             services.turns,
+            keep=services.workers.keep_checked,
         )
         self.fork_slots = asyncio.Semaphore(FORKS)  # per node on purpose: it bounds this process's memory
         self._background: set[asyncio.Task[Any]] = set()
@@ -138,7 +140,8 @@ class Engine:
         shared = SharedCounts(store.usage, clock.now)
         stored = StoredPerDay(settings.stored_per_day, shared)
         counts, limits = EngineMetrics(log), LimitsOfTenants(settings)
-        services = Services(store, sandbox, clock, settings, log, sources, stored, counts, limits, shared)
+        workers = Workers(sandbox, settings)
+        services = Services(store, sandbox, clock, settings, log, sources, stored, counts, limits, shared, workers)
         engine = cls(services, ids, node, heartbeat)
         await engine._scheduler.start()
         try:
@@ -147,6 +150,7 @@ class Engine:
             for task in engine._background:
                 task.cancel()
             await engine._scheduler.stop()
+            workers.close()
             await shared.close()
 
     def run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -227,13 +231,16 @@ class Engine:
         """
         self.shared.abandon()
         await self._scheduler.abandon()
+        self._services.workers.close()
 
-    async def check(self, source: str, owner: str = "", class_name: str = CLASS_NAME) -> Check:
+    async def check(self, source: str, owner: str = "", class_name: str = CLASS_NAME, *, to_run: bool = False) -> Check:
         """Problems and outline of a source, found in the sandbox without running it; owners take turns.
+
+        `to_run`: the owner is about to create an instance of it.
 
         Raises TooLarge, CheckedTooMuch, Busy.
         """
-        return await self._checker.check(source, owner, class_name)
+        return await self._checker.check(source, owner, class_name, to_run=to_run)
 
     async def create(self, new: CreateInstance) -> InstanceRow:
         """Create one instance.

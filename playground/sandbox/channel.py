@@ -186,6 +186,14 @@ class FrameChannel:
         self._reading = self._writing = False
         self._unsent.clear()
 
+    def release(self) -> bool:
+        """As `close`; whether both ends are at a frame's end with nothing on its way, so that the socket can be used
+        again.
+        """
+        clean = not (self._closed or self._unsent or self._partial or self._offset < len(self._data))
+        self.close()
+        return clean
+
     def _on_readable(self) -> None:
         try:
             data = self._sock.recv(READ_BYTES)

@@ -168,6 +168,7 @@ class Log(Struct, frozen=True, tag="log", tag_field="op"):
 
 class Finish(Struct, frozen=True, tag="finish", tag_field="op"):
     output: Any = None
+    ready: bool = False  # it can play another execution
 
 
 class Crash(Struct, frozen=True, tag="crash", tag_field="op"):
@@ -224,6 +225,7 @@ class _LargeDone(Struct, frozen=True, tag="done", tag_field="op"):
 
 class _LargeFinish(Struct, frozen=True, tag="finish", tag_field="op"):
     output: msgspec.Raw = msgspec.Raw(b"null")
+    ready: bool = False
 
 
 _SmallFrame = (
@@ -275,7 +277,7 @@ def _decode_large(data: bytes) -> WorkerFrame:
     if _MAYBE_OUT_OF_RANGE.search(data):
         _decoder.decode(data)
     if isinstance(frame, _LargeFinish):
-        return Finish(_one_line(frame.output))
+        return Finish(_one_line(frame.output), frame.ready)
     return Done(frame.step, frame.attempt, _one_line(frame.value), frame.rollback, frame.clock, frame.took, frame.ahead)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from playground.sandbox.layers.cgroup import MemoryGroup
 from playground.workflows import errors
@@ -23,6 +24,7 @@ ZYGOTE = "zygote"  # killed with its fork server
 # The kernel counts whole ticks against the limit, so on a busy machine it kills before the processor time that it
 # reports has reached the limit.
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")  # of processor time
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _CPU_SHARE = 0.5  # of the limit, from which the cause is CPU when we sent no signal
 _CPU_SHARE_KILLED = 0.95  # when we did
 
@@ -38,8 +40,15 @@ class Exit:
     max_rss_bytes: int = 0
 
 
+class Usage(NamedTuple):
+    """What a process has used. `resident_bytes` counts shared pages too."""
+
+    processor_seconds: float
+    resident_bytes: int
+
+
 class Worker:
-    """One locked child process, used once and then discarded.
+    """One locked child process, used once and then discarded, unless it is kept (kept.py).
 
     `sock` is the trusted end of its only channel (a nonblocking stream), `label` names it for people, `exited` resolves
     when the process has exited.
@@ -58,6 +67,9 @@ class Worker:
         self.label = label
         self.exited = exited
         self.is_orphan = False  # its fork server has died, so it is being killed
+        self.is_outdated = False  # its fork server has been replaced, and waits for the end of its workers
+        self.executions = 0  # that it has played, with the check of a source
+        self.first_resident_bytes: int | None = None  # after the first of them
         self._pidfd: int | None = None
         self._pid: int | None = None  # in this process's pid namespace
         self._killed = self._closed = False
@@ -67,6 +79,10 @@ class Worker:
     def alive(self) -> bool:
         """Whether it can still be used; asks the kernel."""
         return not (self.is_orphan or self._closed) and self._is_running()
+
+    def is_reusable(self) -> bool:
+        """Whether it may be used once more."""
+        return not self.is_outdated and self.alive()
 
     def _is_running(self) -> bool:
         if self.exited.done():
@@ -79,6 +95,11 @@ class Worker:
 
     def processor_seconds(self) -> float | None:
         """Processor time used so far; None when it has exited or the kernel does not tell."""
+        usage = self.usage()
+        return None if usage is None else usage.processor_seconds
+
+    def usage(self) -> Usage | None:
+        """What it has used so far (proc(5)); None when it has exited or the kernel does not tell."""
         try:
             if self._pid is None and self._pidfd is not None:
                 found = re.search(
@@ -88,7 +109,7 @@ class Worker:
             if not self._pid or self.exited.done():
                 return None
             fields = Path(f"/proc/{self._pid}/stat").read_bytes().rpartition(b")")[2].split()
-            return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+            return Usage((int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND, int(fields[21]) * _PAGE_BYTES)
         except (OSError, IndexError):
             return None
 

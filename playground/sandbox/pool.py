@@ -42,6 +42,8 @@ BACKOFF_SECONDS = (0.0, 0.05, 0.2, 1.0, 5.0)  # between failing starts of a fork
 class Sandbox:
     """A pool of locked workers. `tier` is how well they are isolated."""
 
+    keeps_workers = True  # a worker of it may be used again (kept.py)
+
     def __init__(
         self, launch: Launch, tier: Tier, *, parked: int, group: MemoryGroup | None, options: LaunchOptions, log: Log
     ) -> None:
@@ -334,6 +336,8 @@ class Sandbox:
             raise
 
     def _recycle(self, server: ForkServer) -> None:
+        for worker in server.workers.values():
+            worker.is_outdated = True
         task = asyncio.create_task(_close_when_unused(server), name=f"fork server {server.name} is recycled")
         self._recycling[task] = server
         task.add_done_callback(self._recycling.pop)

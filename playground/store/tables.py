@@ -117,7 +117,7 @@ class Version:
     """An immutable version of a tenant's code.
 
     `id` is the hash of source and class name, and of the number too where older code is deployed again; `number`
-    counts from 1 per tenant.
+    counts from 1 per tenant. `warm`: a worker may serve several instances of it.
     """
 
     number: int
@@ -125,6 +125,7 @@ class Version:
     source: str
     class_name: str
     created_at: int
+    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,7 @@ class TenantStore(Protocol):
         """Revoke a key for good; whether it exists. A key that is revoked already keeps its time."""
 
     async def deploy(
-        self, tenant: str, source: str, class_name: str, *, at: int, most: int
+        self, tenant: str, source: str, class_name: str, *, at: int, most: int, warm: bool = False
     ) -> tuple[Version, bool] | None:
         """Make code the tenant's newest version, unless it is that already. Returns it, and whether it is new.
 

@@ -221,6 +221,8 @@ class LocalProcess(Process):
 class LocalWorker:
     """One worker: see `playground.sandbox.handle.Worker`."""
 
+    executions = 0  # it is never used again
+
     def __init__(self, label: str, process: LocalProcess, clock: VirtualClock, changed: Callable[[], None]) -> None:
         self.label = label
         self.sock, theirs = socket.socketpair()
@@ -319,6 +321,7 @@ class LocalSandbox:
     """Replaces `playground.sandbox.pool.Sandbox` in tests of your own workflows."""
 
     tier = TIER
+    keeps_workers = False
 
     def __init__(self, clock: VirtualClock, mocks: Mocks, workflow: type | None, changed: Callable[[], None]) -> None:
         self._clock, self._mocks, self._workflow, self._changed = clock, mocks, workflow, changed

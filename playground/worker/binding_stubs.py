@@ -10,7 +10,7 @@ from typing import Any
 from playground.worker import failures
 from playground.worker.channel import Channel
 from playground.worker.context import Environment, Record, step_of_caller
-from playground.worker.entrypoint import NotSerialisableError
+from playground.worker.entrypoint import NotSerialisableError, WorkflowFatalError
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
 
@@ -116,6 +116,11 @@ class Bindings:
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._last_call = 0
         self._outside_steps: set[int] = set()  # calls made by the workflow's own code
+        self._closed = False
+
+    def close(self) -> None:
+        """The run is over: what its module has kept of `self.env` cannot be called in another."""
+        self._closed = True
 
     def workflow_is_waiting(self) -> bool:
         """Whether the workflow's own code, outside of steps, waits for a response."""
@@ -144,6 +149,11 @@ class Bindings:
             future.set_result(frame["value"])
 
     async def _call(self, binding: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._closed:
+            raise WorkflowFatalError(
+                f"env.{binding} is of a run that has ended: this worker is warm, and the module has kept it. Use "
+                "`self.env` of the run."
+            )
         self._last_call += 1
         call = self._last_call
         frame = {

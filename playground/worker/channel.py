@@ -13,6 +13,8 @@ FLUSH_SECONDS = 0.05  # or up to this age
 AHEAD_SECONDS = 0.002  # the same for results where the code runs ahead of their commits
 
 
+FIRST = ("start", "check", "probe")  # frames with which a worker is told what it is for
+
 # One encoder for all frames; json.dumps makes one per call.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().raw_decode  # json.loads detects the encoding first, which is known here
@@ -66,10 +68,24 @@ class Channel:
         return True
 
     def receive_first(self) -> Any:
-        """Block until the first frame is received. Raises ChannelClosed at the end of the stream."""
-        size = int.from_bytes(self._read_exactly(HEADER_BYTES), "big")
-        self.received += 1
-        return self.decode(self._read_exactly(size))
+        """Block until a frame is received that says what this worker is for, and count received frames from it.
+
+        A worker that runs once more drops what was still on its way to its last run. Raises ChannelClosed at the end
+        of the stream.
+        """
+        while True:
+            size = int.from_bytes(self._read_exactly(HEADER_BYTES), "big")
+            frame = self.decode(self._read_exactly(size))
+            if frame["op"] in FIRST:
+                self.received = 1
+                return frame
+
+    def reset(self) -> None:
+        """Forget the run that is over: what it counted, and what it has not sent."""
+        self.unacknowledged = 0
+        self.acknowledged = None
+        self._outgoing.clear()
+        self._outgoing_bytes = 0
 
     def decode(self, data: bytes) -> Any:
         """The JSON value of a frame."""
@@ -141,7 +157,8 @@ class Channel:
         self._flushed = time.monotonic()
 
     def _read_exactly(self, size: int) -> bytes:
-        data = bytearray()
+        data = self._incoming[:size]
+        del self._incoming[:size]
         while len(data) < size:
             chunk = self.socket.recv(min(READ_BYTES, size - len(data)))
             if not chunk:

@@ -68,8 +68,15 @@ class LogStream(io.TextIOBase):
 
     encoding = "utf-8"
 
-    def __init__(self, name: str, channel: Channel, replay: Replay, begun: OpenLines) -> None:
-        self._name, self._channel, self._replay, self._open_lines = name, channel, replay, begun
+    _replay: Replay  # set by `follow`, before anything is printed
+    _open_lines: OpenLines
+
+    def __init__(self, name: str, channel: Channel) -> None:
+        self._name, self._channel = name, channel
+
+    def follow(self, replay: Replay, begun: OpenLines) -> None:
+        """Send what another run in this worker prints."""
+        self._replay, self._open_lines = replay, begun
 
     def writable(self) -> bool:
         return True

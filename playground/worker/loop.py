@@ -7,7 +7,7 @@ runs. The workflow's own code has a clock of its own (replay.py); callbacks of s
 import asyncio
 import contextvars
 import selectors
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from playground.worker.channel import AHEAD_SECONDS, FLUSH_SECONDS, Channel
@@ -96,6 +96,10 @@ class IdleSelector(selectors.PollSelector):
             self._channel.flush_old(FLUSH_SECONDS if self._channel.acknowledged is None else AHEAD_SECONDS)
         return self.wait(timeout)
 
+    def forget_reports(self) -> None:
+        """Another run begins, which counts frames from 1 and reports idleness anew."""
+        self._idle_reported = -1
+
     def wait(self, timeout: float | None) -> Any:
         """Wait for input, for at most `timeout` seconds."""
         return super().select(timeout)
@@ -104,7 +108,9 @@ class IdleSelector(selectors.PollSelector):
 class Loop(asyncio.SelectorEventLoop):
     """The event loop of one worker and its channel."""
 
-    _ready: Collection[Any]  # asyncio's own
+    _ready: Any  # asyncio's own: callbacks, and timers below
+    _scheduled: list[asyncio.TimerHandle]
+    _timer_cancelled_count: int
     _clock_resolution: float
 
     def __init__(self, channel: Channel, selector: IdleSelector | None = None) -> None:
@@ -128,6 +134,18 @@ class Loop(asyncio.SelectorEventLoop):
     def machine_time(self) -> float:
         """Seconds of the machine's clock."""
         return super().time()
+
+    def reset(self) -> None:
+        """Drop the timers and callbacks of a run that is over. The loop itself stays, which locks and queues of the
+        tenant's module may belong to.
+        """
+        for timer in self._scheduled:
+            timer.cancel()
+        self._scheduled.clear()
+        self._timer_cancelled_count = 0
+        self._ready.clear()
+        self._tasks_made = 0
+        self._idle_selector.forget_reports()
 
     @property
     def resolution(self) -> float:

@@ -1,5 +1,9 @@
 """One execution: load the source, call `run(event, step)`, and send how it ended. Everything here runs confined.
 
+A worker plays one execution and is ended. A warm one (`keep` in the start frame, engine/execution/start.py) plays
+further ones of the same tenant and code when it has nothing left of the last: its module and what that has changed in
+the process stay, everything else is new.
+
 `Process` is what an execution does to its process (output, warnings, exit). A worker owns the process it runs in;
 `playground.testing` overrides `Process` to run an execution in a thread.
 """
@@ -74,31 +78,58 @@ class MissingWorkflowClass(WorkflowFatalError):
 
 
 class Execution:
-    """One execution in a worker. It is made in the fork server, before the start frame; `run` plays it to its end."""
+    """One execution in a worker. It is made in the fork server, before the start frame; `run` plays it to its end, and
+    `prepare_another` makes it anew for a further one.
+    """
 
     steps: Steps
     _start: Mapping[str, Any]
     _started: float  # seconds of the machine's clock
+    _history: History
+    _replay: Replay
+    _bindings: Bindings
+    _rollbacks: dict[Key, asyncio.Task[Any]]
+    _timed_out: dict[Key, str]  # messages of the rollback handlers that have timed out
 
     def __init__(self, loop: Loop, process: Process) -> None:
         self.loop, self.process = loop, process
         current_step.set(MACHINERY)  # what starts here is the worker's own code
         self._channel = channel = loop.channel
-        self._history = History()
-        self._replay = Replay(loop, channel, self._history)
-        channel.unsent_lines = begun = logs.OpenLines(channel)
-        self._streams = {name: logs.LogStream(name, channel, self._replay, begun) for name in logs.STREAMS}
+        self._streams = {name: logs.LogStream(name, channel) for name in logs.STREAMS}
+        self._module: types.ModuleType | None = None
+        self._begin()
         process.prepare(loop, self._streams)
-        self._bindings = Bindings(channel)
-        self._replay.waits_for_binding = self._bindings.workflow_is_waiting
         self.loop.read_frames(self._handle_frame, self._exit, self._exit_out_of_memory)
         self.loop.set_exception_handler(self._report_loop_error)
         self._main: asyncio.Task[Any] | None = None
-        self._rollbacks: dict[Key, asyncio.Task[Any]] = {}
-        self._timed_out: dict[Key, str] = {}  # messages of the rollback handlers that have timed out
 
-    def run(self, start: Mapping[str, Any]) -> None:
-        """Run the workflow of the start frame until the trusted side ends the worker."""
+    def _begin(self) -> None:
+        """Make everything that belongs to one execution."""
+        channel = self._channel
+        self._history = History()
+        self._replay = Replay(self.loop, channel, self._history)
+        channel.unsent_lines = begun = logs.OpenLines(channel)
+        for stream in self._streams.values():
+            stream.follow(self._replay, begun)
+        self._bindings = Bindings(channel)
+        self._replay.waits_for_binding = self._bindings.workflow_is_waiting
+        self._rollbacks = {}
+        self._timed_out = {}
+        self._may_run_another = False
+
+    def prepare_another(self) -> None:
+        """The run is over and has left nothing that runs: prepare for one more of the same code."""
+        self.steps.close()
+        self._bindings.close()
+        self.loop.reset()
+        self._channel.reset()
+        self._begin()
+
+    def run(self, start: Mapping[str, Any]) -> bool:
+        """Run the workflow of the start frame until the trusted side ends the worker.
+
+        True: it has ended, the worker was asked to wait for another, and can.
+        """
         self._start = start
         self._started = self.loop.machine_time()
         current_step.set(MACHINERY)
@@ -111,10 +142,11 @@ class Execution:
         self.steps.attempts.breaks.replace_breaks(start.get("breaks", ()))
         if "gate" in start:
             self.steps.attempts.runs_ahead, self._channel.acknowledged = start["gate"], self._channel.received
-        self.process.redirect_output(self._streams)
+        if self._module is None:
+            self.process.redirect_output(self._streams)
         self._replay.start(ended, start.get("clock", 0), only_replays=start["mode"] != "run")
         self._main = self.loop.create_task(self._run_workflow(), context=context_of(None))
-        while not self.process.has_exited:
+        while not (self.process.has_exited or self._may_run_another):
             try:
                 self.loop.run_forever()
             except MemoryError:
@@ -124,6 +156,7 @@ class Execution:
                     continue
                 self._main.cancel()
                 self._crash(escaped)
+        return self._may_run_another
 
     async def _run_workflow(self) -> None:
         start = self._start
@@ -145,12 +178,22 @@ class Execution:
                 self._crash(error)
         else:
             if not rolling_back:
-                self._send_last({"op": "finish", "output": tree})
+                self._finish(tree)
         if rolling_back:
             self._send_last({"op": "collected"})
 
+    def _finish(self, output: Any) -> None:
+        frame = {"op": "finish", "output": output}
+        # A task that goes on would run during the next execution.
+        if self._start.get("keep") and len(asyncio.all_tasks(self.loop)) == 1:
+            frame["ready"] = self._may_run_another = True
+            self.loop.stop()
+        self._send_last(frame)
+
     def _make_workflow(self) -> Any:
-        module = self.steps.module = self.process.load_module(self._start["source"])
+        if self._module is None:
+            self._module = self.process.load_module(self._start["source"])
+        module = self.steps.module = self._module
         name = self._start["class_name"]
         found = getattr(module, name, None)
         if found is None and name == CLASS_NAME:

@@ -35,7 +35,7 @@ class Steps:
         self.attempts = Attempts(context, self._wait_while_paused)
         self._do_count = 0
         self._resumed: asyncio.Event | None = None
-        self._only_replays = self._refuses_steps = False
+        self._only_replays = self._refuses_steps = self._is_over = False
         self._suspended: set[Key] = set()  # sleeps and waits that this execution has announced
         self.unanswered: list[Key] = []  # steps that a replay without new steps reached and has no outcome of
         self.module: Any = None
@@ -144,6 +144,10 @@ class Steps:
         """From now on calling a step is an error: rollback handlers run."""
         self._refuses_steps = True
 
+    def close(self) -> None:
+        """The run is over: what its module has kept of `step` cannot be called in another."""
+        self._is_over = True
+
     # `do` steps.
 
     def start(
@@ -249,6 +253,11 @@ class Steps:
             self._channel.post({"op": "cancel", "step": key, "clock": self._replay.observed_clock()})
 
     def _next_key(self, kind: str, name: str) -> Key:
+        if self._is_over:
+            raise WorkflowFatalError(
+                f'Step "{name}" is called on the `step` of a run that has ended: this worker is warm, and the module '
+                "has kept it. Use the `step` that `run` is given."
+            )
         parent = step_of_caller()
         if parent is not None and _depth(parent) >= MAX_STEP_DEPTH:
             raise WorkflowFatalError(

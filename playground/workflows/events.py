@@ -30,7 +30,7 @@ WORKFLOW_COMPLETED = "workflow_completed"  # `run` has returned: output
 WORKFLOW_ERRORED = "workflow_errored"  # it ended with an error: error
 WORKFLOW_TERMINATED = "workflow_terminated"  # a person or a program ended it
 EXECUTION_STARTED = "execution_started"  # a worker starts to run the code: execution, worker, replayed (steps),
-# code_version
+# code_version, warm? (the worker has run this code before)
 EXECUTION_ENDED = "execution_ended"  # the worker has ended: reason; in a chaos run: injected (the number of the commit
 # before which the worker was killed), step?
 STEP_COPIED = "step_copied"  # a fork took over a finished step: status, line, attempts, took_ms, ended (its position in

@@ -1,4 +1,6 @@
-"""Checks of a source without running it: in a parked child used once, since hostile source can crash the parser itself.
+"""Checks of a source without running it: in a parked child, since hostile source can crash the parser itself.
+
+The child is used once, or kept for a moment to run the same source for the same owner (engine/workers.py).
 
 Limits: a check takes at most `SECONDS`, `AT_ONCE` run together and `OF_ONE` of one owner (a client address or a
 tenant), and an owner has so many seconds in a minute. Owners that wait take turns, one each, however many checks one
@@ -21,7 +23,7 @@ import msgspec
 from playground.engine.limits import SlidingWindow
 from playground.sandbox import frames
 from playground.sandbox.channel import FairReading, FrameChannel
-from playground.sandbox.pool import Sandbox, SandboxDown
+from playground.sandbox.pool import Sandbox, SandboxDown, Worker
 from playground.workflows.errors import Busy, TooLarge, WorkflowError
 from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
@@ -152,11 +154,20 @@ class Checker:
         seconds_most: time that the checks of one owner may take in a minute.
         now: returns epoch milliseconds.
         reading: whose turn it is among the channels of workers.
+        keep: takes over the child that has checked a source of an owner who will run it: owner, source, class name,
+            worker. None: every child is closed.
     """
 
     def __init__(
-        self, sandbox: Sandbox, source_bytes: int, seconds_most: int, now: Callable[[], int], reading: FairReading
+        self,
+        sandbox: Sandbox,
+        source_bytes: int,
+        seconds_most: int,
+        now: Callable[[], int],
+        reading: FairReading,
+        keep: Callable[[str, str, str, Worker], None] | None = None,
     ) -> None:
+        self._keep = keep
         self._sandbox, self._source_bytes, self._reading = sandbox, source_bytes, reading
         self._seconds_most, self._now = seconds_most, now
         # Per node on purpose, turns and time: a check takes this node's workers and processor, and changes nothing.
@@ -164,12 +175,14 @@ class Checker:
         self._turns = FairSemaphore(AT_ONCE, OF_ONE, WAITING_MOST)
         self._took = SlidingWindow(MINUTE_SECONDS, 1000, now)  # milliseconds by owner
 
-    async def check(self, source: str, owner: str = OWN, class_name: str = CLASS_NAME) -> Check:
+    async def check(
+        self, source: str, owner: str = OWN, class_name: str = CLASS_NAME, *, to_run: bool = False
+    ) -> Check:
         """Check a source for an owner: the queue of a client address, or `tenant:` and a name.
 
         A result that is known costs nothing.
 
-        `class_name` is the class that is to run.
+        `class_name` is the class that is to run. `to_run`: the owner runs it as soon as it is found to be all right.
 
         Raises:
             TooLarge: it is over its limit.
@@ -192,7 +205,7 @@ class Checker:
                     known = self._cache.get(digest)  # it may have been the same source that was waited for
                     if known is None:
                         self._check_time(owner)
-                        known = await self._check_timed(source, owner, class_name)
+                        known = await self._check_timed(source, owner, class_name, to_run=to_run)
             except TooManyWait:
                 raise CheckedTooMuch(_TOO_MANY, retry_after=RETRY_AFTER_SECONDS) from None
             if known is UNREADABLE:
@@ -210,17 +223,17 @@ class Checker:
             _TOO_LONG.format(most=self._seconds_most, wait=wait), retry_after=wait, setting="check_seconds_per_minute"
         )
 
-    async def _check_timed(self, source: str, owner: str, class_name: str) -> Check:
+    async def _check_timed(self, source: str, owner: str, class_name: str, *, to_run: bool) -> Check:
         began = self._now()
         try:
-            return await self._check_in_child(source, class_name)
+            return await self._check_in_child(source, owner, class_name, keep=to_run and self._keep is not None)
         finally:
             if owner != OWN:
                 self._took.add(owner, self._now() - began)
 
-    async def _check_in_child(self, source: str, class_name: str) -> Check:
+    async def _check_in_child(self, source: str, owner: str, class_name: str, *, keep: bool) -> Check:
         try:
-            worker = await self._sandbox.take_worker()
+            worker: Worker | None = await self._sandbox.take_worker()
         except SandboxDown as down:
             raise Busy(
                 f"The source can't be looked at now. {down} Try again in {RETRY_AFTER_SECONDS} s.",
@@ -238,18 +251,24 @@ class Checker:
             if not result.done():
                 result.set_result(UNREADABLE)
 
+        assert worker is not None
         channel = FrameChannel(worker.sock, on_frames, on_closed, self._reading)
         try:
-            channel.send(
-                {"op": "check", "source": source.encode("utf-8", "replace").decode(), "class_name": class_name}
-            )
+            text = source.encode("utf-8", "replace").decode()
+            channel.send({"op": "check", "source": text, "class_name": class_name, "keep": keep})
             async with asyncio.timeout(SECONDS):
-                return await result
+                checked = await result
+            if keep and checked.ok and channel.release():
+                assert self._keep is not None
+                self._keep(owner, source, class_name, worker)
+                worker = None
+            return checked
         except TimeoutError:
             return UNREADABLE
         finally:
             channel.close()
-            worker.close()
+            if worker is not None:
+                worker.close()
 
 
 class _ResultCache:

@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from playground.engine.bindings.workflows import Workflow
@@ -68,7 +69,7 @@ class Dispatcher:
         code = await loading if inspect.isawaitable(loading) else loading
         if isinstance(code, Code) and WORKFLOWS not in code.env:
             wrapped = Workflow(self._engine, row.tenant, self.name, check_metadata(values.decode(row.metadata)))
-            code = Code(code.source, code.class_name, {WORKFLOWS: wrapped, **code.env}, code.limits, code.version)
+            code = replace(code, env={WORKFLOWS: wrapped, **code.env})
         return code
 
     async def _in_thread(self, metadata: dict[str, Any]) -> Any:

@@ -36,6 +36,8 @@ class Code:
         env: what the code finds in `self.env`: a `Binding`, or a plain storable value, by name.
         limits: settings that are other for this code, of those in `LIMITS`; the units are the settings'.
         version: what the journal calls this code; by default the hash of its source.
+        warm: a worker that has completed a run may serve further runs of this tenant and code (engine/workers.py),
+            which then see what the module has kept in its variables.
 
     Raises:
         ValueError, TypeError, NotSerialisable: an input can't be used; the message names it.
@@ -46,6 +48,7 @@ class Code:
     env: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
     version: str = ""
+    warm: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, str):

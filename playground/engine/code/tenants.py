@@ -95,12 +95,16 @@ class Tenants:
         }
         settings = self._engine.settings
         limits = {"attempt_wall_seconds": settings.tenant_attempt_wall_seconds}
-        return Code(version.source, version.class_name, env, limits, version.id)
+        return Code(version.source, version.class_name, env, limits, version.id, version.warm)
 
     # Code.
 
-    async def deploy(self, tenant: str, source: str, class_name: str = CLASS_NAME) -> tuple[Version, bool]:
+    async def deploy(
+        self, tenant: str, source: str, class_name: str = CLASS_NAME, *, warm: bool = False
+    ) -> tuple[Version, bool]:
         """Make code, which has been checked, the newest version. Gives it, and whether it is new.
+
+        `warm`: see `Code`.
 
         Raises:
             InvalidName: the tenant's or the class's name can't be used.
@@ -109,7 +113,8 @@ class Tenants:
         names.check_name(tenant, "tenant")
         check_class_name(class_name)
         most = self._engine.settings.versions_per_tenant
-        deployed = await self._store.deploy(tenant, source, class_name, at=self._engine.clock.now(), most=most)
+        now = self._engine.clock.now()
+        deployed = await self._store.deploy(tenant, source, class_name, at=now, most=most, warm=warm)
         if deployed is None:
             raise VersionsFull(
                 f"Tenant {tenant} has {most:,} versions, which is the most, and unfinished runs need them all. End "

@@ -18,6 +18,7 @@ from playground.engine.execution.pipeline import Pipeline
 from playground.engine.limits import SharedCounts, StoredPerDay, UncommittedWrites
 from playground.engine.metrics import EngineMetrics
 from playground.engine.queues import LimitsOfTenants
+from playground.engine.workers import Workers
 from playground.sandbox.channel import FairReading, FrameChannel
 from playground.sandbox.pool import Sandbox, Worker
 from playground.settings import Settings
@@ -30,7 +31,9 @@ Log = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What an execution needs from outside: store, sandbox, clock, settings, log, counters and the source of code."""
+    """What an execution needs from outside: store, sandbox, clock, settings, log, counters, workers and the source of
+    code.
+    """
 
     store: Store
     sandbox: Sandbox
@@ -42,6 +45,7 @@ class Services:
     counts: EngineMetrics
     tenant_limits: LimitsOfTenants
     shared: SharedCounts
+    workers: Workers
     turns: FairReading = field(default_factory=FairReading)
     uncommitted: UncommittedWrites = field(default_factory=UncommittedWrites)
 

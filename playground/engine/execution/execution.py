@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from playground.engine import messages, operations
+from playground.engine.code.sources import Code
 from playground.engine.execution import open_steps, pipeline
 from playground.engine.execution.attempts import Acknowledgements, Attempts
 from playground.engine.execution.budget import Ahead, Budget
@@ -84,7 +85,9 @@ class Execution:
         self._clock = (0, services.clock.now())
         self.channel: FrameChannel | None = None
         self.worker: Worker | None = None
-        self.closing = self.pausing = self.diverged = False
+        self.closing = self.pausing = self.diverged = self._finished = False
+        self.warm_code: Code | None = None  # what the worker runs, where it may run more of it
+        self.worker_is_ready = False  # it says that it can
         self.armed_kill: str | None = None
         self.calls = 0
         self._ended: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
@@ -145,6 +148,7 @@ class Execution:
         try:
             await self.start.begin()
             last_commit = await self._ended
+            self._keep_warm_worker()
         finally:
             self._close_worker_and_timers()
         if last_commit is not None:
@@ -158,13 +162,26 @@ class Execution:
         if self._unwritten is not None:
             raise self._unwritten
 
+    def _keep_warm_worker(self) -> None:
+        """Where the execution has completed, let its worker wait for another one of the same code."""
+        worker, channel, code = self.worker, self.channel, self.warm_code
+        if not (self._finished and self.worker_is_ready) or code is None or worker is None or channel is None:
+            return
+        if channel.release():
+            self.worker = None
+            self.services.workers.keep_warm(self.row, code, worker)
+
+    def _on_finished(self, committed: Committed) -> None:
+        self._finished = True
+        self.end(None)
+
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended normally: commit these events, then release the worker."""
         self.closing = True
         self.worker_exit.reason = next(
             (event.data["reason"] for event in events if event.type == ev.EXECUTION_ENDED), ev.COMPLETED
         )
-        self.pipeline.add(*self.budget.logs.truncation_events(), *events, then=lambda committed: self.end(None))
+        self.pipeline.add(*self.budget.logs.truncation_events(), *events, then=self._on_finished)
 
     def break_limit(self, what: str, setting: str = "") -> None:
         """The worker broke a limit: the instance ends with an error that names it and what ran.

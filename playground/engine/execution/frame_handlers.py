@@ -44,6 +44,7 @@ class Handling(ExecutionContext, Protocol):
     idle_timeout: IdleTimeout
     rollback: Rollback
     waits: Waits
+    worker_is_ready: bool
 
 
 def handle_frame(execution: Handling, frame: frames.WorkerFrame, size: int) -> None:
@@ -186,6 +187,7 @@ def _finish(execution: Handling, frame: frames.Finish, size: int) -> None:
         if execution.chaos.kill_if_due(None):
             return
         ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
+        execution.worker_is_ready = frame.ready
         execution.finish(
             *execution.attempts.close_open_steps(), ended, NewEvent(ev.WORKFLOW_COMPLETED, {"output": frame.output})
         )

@@ -165,6 +165,7 @@ class Starting(ExecutionContext, Protocol):
     idle_timeout: IdleTimeout
     cpu_watchdog: CpuWatchdog
     rollback: Rollback
+    warm_code: Code | None
 
     def on_frames(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
         """The worker has sent frames, each with its bytes."""
@@ -181,12 +182,12 @@ class Start:
         execution = self._execution
         services, row = execution.services, execution.row
         try:
-            if row.metadata is None:
-                await self._prepare(load_code(services, row))
+            if row.metadata is None and not services.workers.has_checked:
+                await self._prepare(load_code(services, row), None)
             else:  # a dispatcher may take its time: no worker is taken meanwhile
                 code = await self._load_or_end()
                 if code is not None:
-                    await self._prepare(_loaded_code(code))
+                    await self._prepare(_loaded_code(code), code)
         except LoadFailed as failed:
             await self._end_not_loaded(failed)
         except Exception as failed:
@@ -196,11 +197,11 @@ class Start:
             await execution.pipeline.close()
             raise (NoDispatcher if waits else NotStarted) from failed
 
-    async def _prepare(self, loading: Coroutine[Any, Any, Code]) -> None:
-        """Fetch a worker, the history and the code, and start the worker."""
+    async def _prepare(self, loading: Coroutine[Any, Any, Code], known: Code | None) -> None:
+        """Fetch a worker, the history and the code, which may be known already, and start the worker."""
         execution = self._execution
         services, row = execution.services, execution.row
-        execution.worker, snapshot, code = await worker_history_and_code(services, row, loading)
+        execution.worker, snapshot, code = await worker_history_and_code(services, row, loading, known)
         while True:
             await execution.pipeline.drain()  # an operation that came first may end or pause it: then no code runs
             if snapshot.row.execution != row.execution or snapshot.row.owner is None:
@@ -209,6 +210,9 @@ class Start:
                 return
             if snapshot.row.snippet != row.snippet:  # changed since it was claimed
                 code, row = await load_code(services, snapshot.row), snapshot.row
+                if execution.worker.executions:  # it has run other code
+                    execution.worker.close()
+                    execution.worker = await services.workers.take(row, code)
             elif execution.pipeline.seq > snapshot.row.last_seq:  # others have appended since it was read
                 snapshot = await services.store.load(row.key)
             else:
@@ -260,6 +264,8 @@ class Start:
             "replayed": sum(step.is_over for step in snapshot.steps.values()),
             "code_version": code.version,
         }
+        if row.tenant and worker.executions:
+            data["warm"] = True
         started = NewEvent(ev.EXECUTION_STARTED, data)
         execution.pipeline.add(*begun, started, then=lambda committed: execution.idle_timeout.check_idle())
         execution.channel = FrameChannel(
@@ -269,13 +275,15 @@ class Start:
         frame = first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.as_frame())
         if execution.gate.allowed:
             frame["gate"] = execution.gate.is_open
+        if mode == RUN and execution.services.workers.may_be_warm(row, code):
+            frame["keep"], execution.warm_code = True, code
         execution.advance_workflow_clock(frame["clock"])
         execution.channel.send_encoded(frames.encode(frame), 1, first=True)
         if rolling_back:
             execution.rollback.resume(row.error)
         execution.idle_timeout.on_progress()
         execution.idle_timeout.check_stalled()
-        execution.cpu_watchdog.on_activity()
+        execution.cpu_watchdog.begin()
 
 
 async def load_history(services: Services, row: InstanceRow) -> History:
@@ -286,13 +294,13 @@ async def load_history(services: Services, row: InstanceRow) -> History:
 
 
 async def worker_history_and_code(
-    services: Services, row: InstanceRow, loading: Coroutine[Any, Any, Code]
+    services: Services, row: InstanceRow, loading: Coroutine[Any, Any, Code], known: Code | None
 ) -> tuple[Worker, History, Code]:
-    """Fetch a worker, the history and the code that is `loading`, all at once.
+    """Fetch a worker, the history and the code that is `loading`, all at once. `known` is the code if it is known.
 
     Raises what any of them raises; the worker is closed then.
     """
-    taking = asyncio.ensure_future(services.sandbox.take_worker())
+    taking = asyncio.ensure_future(services.workers.take(row, known))
     try:
         snapshot, code = await asyncio.gather(load_history(services, row), loading)
         return await taking, snapshot, code

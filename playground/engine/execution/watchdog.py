@@ -42,7 +42,7 @@ class CpuWatchdog:
         self._timer: asyncio.TimerHandle | None = None
         self._known = True
         self._attempts_ended = self._seen = 0
-        self._from = 0.0
+        self._from: float | None = 0.0  # seconds; None: what is read first
 
     def on_attempt_ended(self) -> None:
         """An attempt has ended, so the next one has its own time."""
@@ -58,13 +58,20 @@ class CpuWatchdog:
         if used is None:
             self._known = False
             return
-        if self._attempts_ended != self._seen:
+        if self._from is None or self._attempts_ended != self._seen:
             self._seen, self._from = self._attempts_ended, used
         most = execution.services.settings.attempt_cpu_seconds
         if used - self._from > most:
             execution.break_limit(f"processor time: the worker used more than {most} s")
         elif not execution.idle:
             self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self.check)
+
+    def begin(self) -> None:
+        """The execution begins. What a worker has used before, in a check or for another execution, does not count."""
+        worker = self._execution.worker
+        if worker is not None and worker.executions:
+            self._from = None
+        self.on_activity()
 
     def on_activity(self) -> None:
         """The worker is active again."""

@@ -31,6 +31,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("8.sql"),
     _script_migration("9.sql"),
     _script_migration("10.sql"),
+    _script_migration("11.sql"),
 )
 
 

@@ -58,14 +58,13 @@ class Tables:
         """The rows of a query."""
         return await self._readers.run(lambda db: db.execute(SQL[query], values).fetchall())
 
-    def rows_on_loop(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """The rows of a query by key that returns few, read on the event loop."""
-        return self._readers.run_on_loop(lambda db: db.execute(SQL[query], values).fetchall())
+    async def few_rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a query by key that returns few."""
+        return await self._readers.run_few(lambda db: db.execute(SQL[query], values).fetchall())
 
     async def first_row(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
-        """The first row of a query, or None."""
-        found = await self.rows(query, values)
-        return found[0] if found else None
+        """The first row of a query by key, or None."""
+        return await self._readers.run_few(lambda db: db.execute(SQL[query], values).fetchone())
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in a transaction; returns its result once the commit is durable."""
@@ -144,9 +143,9 @@ class SqliteTenants:
         return await self._tables.write(lambda db: revoke_key(db, tenant, number, at))
 
     async def deploy(
-        self, tenant: str, source: str, class_name: str, *, at: int, most: int
+        self, tenant: str, source: str, class_name: str, *, at: int, most: int, warm: bool = False
     ) -> tuple[Version, bool] | None:
-        return await self._tables.write_with_rows(partial(_deploy, tenant, source, class_name, at, most))
+        return await self._tables.write_with_rows(partial(_deploy, tenant, source, class_name, at, most, warm))
 
     async def delete_version(self, tenant: str, id: str) -> str:
         return await self._tables.write_with_rows(partial(_delete_version, tenant, id))
@@ -162,11 +161,11 @@ class SqliteTenants:
     async def version(self, tenant: str, id: str) -> Version | None:
         query, values = ("version_of_id", (tenant, id)) if id else ("newest_version", (tenant,))
         found = await self._tables.first_row(query, values)
-        return None if found is None else Version(*found)
+        return None if found is None else _version(found)
 
     async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
         rows = await self._tables.rows("versions_before", (tenant, LAST_NUMBER if before is None else before, limit))
-        return [Version(*row) for row in rows]
+        return [_version(row) for row in rows]
 
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
         await self._tables.write(lambda db: db.execute(SQL["set_trigger"], (hash, tenant)))
@@ -181,7 +180,7 @@ class SqliteTenants:
         return await self._tables.write(lambda db: db.execute(SQL["set_secret"], row).rowcount > 0)
 
     async def secrets(self, tenant: str) -> dict[str, str]:
-        keyring, found = self._tables.keyring, await self._tables.rows("secrets", (tenant,))
+        keyring, found = self._tables.keyring, await self._tables.few_rows("secrets", (tenant,))
         return {
             name: json.loads(keyring.decrypt(value, *_secret_place(tenant, name))) if encrypted else value
             for name, value, encrypted in found
@@ -206,7 +205,7 @@ class SqliteUsage:
         await self._tables.write(lambda db: db.execute(SQL["probe"]))
 
     async def amounts(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
-        return self._tables.rows_on_loop("usage", (limit, key, since))
+        return await self._tables.few_rows("usage", (limit, key, since))
 
 
 def _secret_place(tenant: str, name: str) -> tuple[str, str, str]:
@@ -267,11 +266,11 @@ def _record_effect(effect: NewEffect, at: int, most: int, db: sqlite3.Connection
 
 
 def _deploy(
-    tenant: str, source: str, class_name: str, at: int, most: int, db: sqlite3.Connection
+    tenant: str, source: str, class_name: str, at: int, most: int, warm: bool, db: sqlite3.Connection
 ) -> tuple[Version, bool] | None:
     newest = db.execute(SQL["newest_version"], (tenant,)).fetchone()
-    if newest is not None and newest[2:4] == (source, class_name):
-        return Version(*newest), False
+    if newest is not None and (*newest[2:4], newest[5]) == (source, class_name, warm):
+        return _version(newest), False
     if not _delete_old_versions(tenant, most, db):
         return None
     number = 1 if newest is None else newest[0] + 1
@@ -279,8 +278,13 @@ def _deploy(
     if db.execute(SQL["version_of_id"], (tenant, id)).fetchone() is not None:  # its runs keep the old version
         id = version_id(source, f"{class_name} {number}")
     db.execute(SQL["insert_tenant"], (tenant, at))
-    db.execute(SQL["insert_version"], (tenant, number, id, source, class_name, at))
-    return Version(number, id, source, class_name, at), True
+    db.execute(SQL["insert_version"], (tenant, number, id, source, class_name, at, warm))
+    return Version(number, id, source, class_name, at, warm), True
+
+
+def _version(row: Sequence[Any]) -> Version:
+    number, id, source, class_name, created_at, warm = row
+    return Version(number, id, source, class_name, created_at, bool(warm))
 
 
 def _delete_old_versions(tenant: str, most: int, db: sqlite3.Connection) -> bool:

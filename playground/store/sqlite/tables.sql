@@ -56,16 +56,16 @@ VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM tenant_key WHERE tenant = 
 UPDATE tenant_key SET revoked_at = coalesce(revoked_at, ?) WHERE tenant = ? AND number = ?
 
 -- name: newest_version
-SELECT number, id, source, class_name, created_at FROM tenant_version WHERE tenant = ? ORDER BY number DESC LIMIT 1
+SELECT number, id, source, class_name, created_at, warm FROM tenant_version WHERE tenant = ? ORDER BY number DESC LIMIT 1
 
 -- name: version_of_id
-SELECT number, id, source, class_name, created_at FROM tenant_version WHERE tenant = ? AND id = ? ORDER BY number DESC LIMIT 1
+SELECT number, id, source, class_name, created_at, warm FROM tenant_version WHERE tenant = ? AND id = ? ORDER BY number DESC LIMIT 1
 
 -- name: versions_before
-SELECT number, id, '', class_name, created_at FROM tenant_version WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?
+SELECT number, id, '', class_name, created_at, warm FROM tenant_version WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?
 
 -- name: insert_version
-INSERT INTO tenant_version (tenant, number, id, source, class_name, created_at) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO tenant_version (tenant, number, id, source, class_name, created_at, warm) VALUES (?, ?, ?, ?, ?, ?, ?)
 
 -- name: count_versions
 SELECT count(*) FROM tenant_version WHERE tenant = ?

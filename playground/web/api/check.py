@@ -31,10 +31,12 @@ async def check(context: Context, request: Request) -> Response:
     return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
 
 
-async def check_source(context: Context, source: str, owner: str, class_name: str = CLASS_NAME) -> Check:
+async def check_source(
+    context: Context, source: str, owner: str, class_name: str = CLASS_NAME, *, to_run: bool = False
+) -> Check:
     """Let source pass that can become an instance; gives what else was found in it.
 
-    `owner`, `class_name`: see `Checker.check`.
+    `owner`, `class_name`, `to_run`: see `Checker.check`.
 
     Raises:
         CheckedTooMuch: the owner has had its time of the minute.
@@ -42,7 +44,7 @@ async def check_source(context: Context, source: str, owner: str, class_name: st
         SourceRefused: it has errors; `diagnostics` lists them with line and column.
     """
     check_source_size(context, source)
-    checked = await context.engine.check(source, owner, class_name)
+    checked = await context.engine.check(source, owner, class_name, to_run=to_run)
     errors: list[dict[str, Any]] = [it for it in checked.diagnostics if it["severity"] == SEVERITY_ERROR]
     if errors:
         first = errors[0]

@@ -50,7 +50,7 @@ async def create(context: Context, request: Request) -> Response:
     context.limits.checks.charge_request(request, address)
     source, params, snippet_params = await _source_and_params(context, body)
     queue = queues.of_address(address)
-    await check_source(context, source, queue)
+    await check_source(context, source, queue, to_run=True)
     await check_daily_storage(context, queue)
     await context.limits.starts.charge_request(request, address)
     context.engine.stored.add(

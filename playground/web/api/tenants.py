@@ -36,6 +36,7 @@ VERSIONS_MAX = 200  # in one answer
 class DeployBody(bodies.SourceBody, forbid_unknown_fields=True):
     source: str
     class_name: str = CLASS_NAME
+    warm: bool = False
 
 
 class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,7 +70,7 @@ async def deploy(context: Context, request: Request) -> Response:
     check_class_name(body.class_name)
     context.limits.checks.charge(queues.of_tenant(tenant))
     checked = await check_source(context, body.source, queues.of_tenant(tenant), body.class_name)
-    version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name)
+    version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name, warm=body.warm)
     if fresh:
         context.log(
             "tenant.deployed",
@@ -171,6 +172,7 @@ def _version_json(version: Version) -> dict[str, Any]:
         "version": version.id,
         "number": version.number,
         "class_name": version.class_name,
+        "warm": version.warm,
         "created_at": version.created_at,
     }
 
