@@ -45,6 +45,7 @@ from playground.web.http.hosts import AllowedHosts, AllowedHostsMiddleware, Clie
 from playground.web.http.listening import is_loopback
 from playground.web.http.prometheus import MetricsRegistry, RequestMetrics, RequestMetricsMiddleware
 from playground.web.http.responses import json_response, wants_html
+from playground.web.http.routing import PrefixRouter
 from playground.web.http.security import Embedding, SecurityHeadersMiddleware, check_origin
 from playground.web.http.tokens import StartToken
 from playground.web.instance_view import InstanceViews
@@ -132,7 +133,6 @@ def create_app(
     if hosts.names is None and not settings.allowed_hosts:
         log("any_host")
     app = Starlette(
-        routes=[Route(call.path, _endpoint(context, call), methods=[call.method]) for call in CALLS],
         middleware=[
             Middleware(RequestMetricsMiddleware, requests=context.request_metrics),
             Middleware(SecurityHeadersMiddleware),
@@ -142,7 +142,7 @@ def create_app(
         ],
         exception_handlers={WorkflowError: refused, HTTPException: unrouted},
     )
-    app.router.redirect_slashes = False
+    app.router = PrefixRouter([Route(call.path, _endpoint(context, call), methods=[call.method]) for call in CALLS])
     app.state.context = context
     return app
 

@@ -81,26 +81,21 @@ class Readers:
 
         That takes 9 us; through a thread 46 us, and several hundred after an idle time or while another thread has the
         interpreter. A disk that has to be waited for shows itself in one slow read, after which threads read.
+
+        Raises:
+            StoreError: as `run`.
         """
         began = perf_counter()
         if began < self._loop_not_before:
             return await self.run(read)
         try:
-            return self.run_on_loop(read)
+            if self._closed:
+                raise StoreError(CLOSED)
+            return self._run(read)
         finally:
             took = perf_counter() - began
             if took > LOOP_SECONDS:
                 self._loop_not_before = began + took * LOOP_REST_FACTOR
-
-    def run_on_loop(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """As `run`, on the event loop, which it blocks.
-
-        Raises:
-            StoreError: as `run`.
-        """
-        if self._closed:
-            raise StoreError(CLOSED)
-        return self._run(read)
 
     async def shrink(self) -> None:
         """Close unused connections: each caches pages and statements, and keeps hundreds of small Python objects."""
