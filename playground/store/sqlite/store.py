@@ -29,6 +29,7 @@ from playground.store.rows import Child, InstanceRow, NewInstance, Snippet
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims
 from playground.store.sqlite import rows as columns
+from playground.store.sqlite.alike import parts_of, rows_of
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
@@ -152,11 +153,12 @@ class SqliteStore:
     ) -> tuple[list[InstanceRow], list[Refusal]]:
         snippets = (new.snippet for new in instances if not isinstance(new.snippet, str))
         maybe_new = {snippet.id: snippet for snippet in snippets if self._snippets.get(snippet.id) is None}
-        create = partial(self._transaction.create, instances, maybe_new, at, queued_most, instead_of, needs)
-        rows, refused, stored = await self._writer.submit(create)
+        parts = parts_of(instances, at)
+        create = partial(self._transaction.create, parts, maybe_new, at, queued_most, instead_of, needs)
+        created, refused, stored = await self._writer.submit(create)
         for snippet in stored:
             self._snippets.put(snippet)
-        return rows, refused
+        return rows_of(created), refused
 
     async def append(
         self,
