@@ -2,7 +2,6 @@
 
     ./run python bench/speed.py                   everything (about a minute)
     ./run python bench/speed.py steps replay      only some: first-message steps operations page memory start replay
-                                                  hibernating
     ./run python bench/speed.py steps --peers PYTHON    beside DBOS too, which that Python has (`pip install dbos`)
 
 A peer does the same work with nothing around it: one sqlite3 connection that commits the same rows, one small Starlette
@@ -30,7 +29,7 @@ from urllib.parse import quote
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.footprint import processes, processor, proportional_mb, times
+from bench.footprint import processes, proportional_mb, times
 
 HELLO = """
 from workers import WorkflowEntrypoint
@@ -136,10 +135,11 @@ def call(base: str, path: str, body: object = None, method: str | None = None, t
 
 
 @contextmanager
-def server(**settings: object):
-    """A real server on a fresh database; gives its address and process."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "playground", "--port", "0", "--database", f"sqlite:///{folder}/bench.db"]
+def server(folder: Path | None = None, **settings: object):
+    """A real server on a fresh database, or on the one of this folder; gives its address and process."""
+    with tempfile.TemporaryDirectory() as fresh:
+        database = f"sqlite:///{folder or fresh}/bench.db"
+        command = [sys.executable, "-m", "playground", "--port", "0", "--database", database]
         generous = {**dict.fromkeys(UNLIMITED, 100_000), **settings}
         environment = {**os.environ, **{f"PLAYGROUND_{name.upper()}": str(value) for name, value in generous.items()}}
         process = subprocess.Popen(
@@ -425,10 +425,16 @@ def start() -> None:
 
 
 def replay() -> None:
-    with server(idle_grace_ms=100) as (base, _):
+    for count, budget in ((1_000, 25), (25_000, 500)):
+        show(f"{count:,} steps replayed: wake to first new line", woken(count), "ms", budget, "budget")
+
+
+def woken(count: int) -> float:
+    """Milliseconds from an event to a run that sleeps until its code, replayed over so many steps, prints."""
+    with server(idle_grace_ms=100, reads_per_minute=1_000_000) as (base, _):
         taken = []
-        for _ in range(3):
-            made = call(base, "/api/instances", {"source": REPLAY})
+        for _ in range(TIMES):
+            made = call(base, "/api/instances", {"source": REPLAY.replace("1000", str(count))})
             path = f"/api/instances/{made['id']}"
             while not any(e.get("ended_at") for e in call(base, path)["executions"]):
                 time.sleep(0.05)
@@ -436,32 +442,10 @@ def replay() -> None:
             while (seen := call(base, path))["status"] != "complete":
                 time.sleep(0.02)
             events = call(base, f"{path}/events?after={seen['last_seq'] - 12}&limit=20")["events"]
-            woken = next(event["at"] for event in events if event["type"] == "event_received")
+            sent = next(event["at"] for event in events if event["type"] == "event_received")
             line = next(event["at"] for event in events if event["type"] == "log")
-            taken.append(line - woken)
-        show("1,000 steps replayed: wake to first new line", statistics.median(taken), "ms", 60, "budget")
-
-
-def hibernating() -> None:
-    with server(idle_grace_ms=0, workers=8) as (base, process):
-        run_to_end(base, HELLO)
-        before = proportional_mb(processes(process.pid))
-        for _ in range(10_000):
-            call(base, "/api/instances", {"source": ASLEEP})
-        while call(base, "/healthz")["instances"].get("waiting", 0) < 10_000:
-            time.sleep(0.5)
-        time.sleep(3)
-        used = processor(process.pid)
-        time.sleep(10)
-        share = (processor(process.pid) - used) / 10 * 100
-        show(
-            "10,000 hibernating instances: memory over idle",
-            proportional_mb(processes(process.pid)) - before,
-            "MB",
-            40,
-            "budget",
-        )
-        show("10,000 hibernating instances: processor", share, "% of a core", 1, "budget")
+            taken.append(line - sent)
+        return statistics.median(taken)
 
 
 def show(what: str, ours: float, unit: str, theirs: float, peer: str, digits: int = 1) -> None:
@@ -478,7 +462,6 @@ BENCHES = {
     "memory": memory,
     "start": start,
     "replay": replay,
-    "hibernating": hibernating,
 }
 
 if __name__ == "__main__":

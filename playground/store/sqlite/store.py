@@ -363,7 +363,7 @@ class SqliteStore:
                 raise InstanceNotFound(f"there is no instance number {key}")
             row = columns.instance_row(found)
             steps = [
-                decrypt_result(self._keyring, key, columns.step_row(step))
+                decrypt_result(self._keyring, key, columns.packed_step_row(step))
                 for step in db.execute(self._sql["steps"], (key, row.generation))
             ]
             inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]
