@@ -5,6 +5,7 @@ Every row is a command-line option (`--log-bytes`) and an environment variable (
 
 import dataclasses
 import difflib
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -279,7 +280,10 @@ class Settings:
     @property
     def slots(self) -> int:
         """How many instances may have a worker at once."""
-        return self.workers or max(4, 2 * (os.cpu_count() or 1))
+        return self.workers or max(4, 2 * (_cores() or 1))
+
+
+_cores = functools.cache(os.cpu_count)  # asked several times a run, and the kernel takes 10 us to answer
 
 
 class BadSetting(ValueError):

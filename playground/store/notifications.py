@@ -29,10 +29,11 @@ class CommitChanges(NamedTuple):
 
 
 class _JournalWatch:
-    __slots__ = ("deleted", "last", "listeners", "subscribers", "waiting")
+    __slots__ = ("deleted", "last", "listeners", "since", "subscribers", "waiting")
 
     def __init__(self) -> None:
         self.last = 0
+        self.since: int | None = None  # the last seq when the first subscriber came
         self.deleted = False
         self.subscribers = 0
         self.listeners: tuple[Listener, ...] = ()
@@ -104,6 +105,8 @@ class Notifications:
             # Registered before reading: a commit is either in what is read, or notified.
             last_seq = await self._last_seq(key)
             watch.last = max(watch.last, last_seq)
+            if watch.since is None:
+                watch.since = watch.last
 
             async def wait(seq: int) -> int:
                 while True:
@@ -118,6 +121,13 @@ class Notifications:
             yield wait
         finally:
             self._remove_subscriber(key, watch)
+
+    def committed_while_watched(self, key: int, after: int) -> int:
+        """How many events of a journal come after a seq, where all of them were committed while it had a subscriber;
+        else 0.
+        """
+        watch = self._watches.get(key)
+        return 0 if watch is None or watch.since is None or after < watch.since else watch.last - after
 
     def _add_subscriber(self, key: int) -> _JournalWatch:
         watch = self._watches.setdefault(key, _JournalWatch())

@@ -73,7 +73,7 @@ class Readers:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, read)
 
     def run_on_loop(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """As `run`, on the event loop, which it blocks: for a few rows by their key.
+        """As `run`, on the event loop, which it blocks: for one row, or a few, found by an index.
 
         That takes 9 us; through a thread 46 us, and several hundred after an idle time.
 
