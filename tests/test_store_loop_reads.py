@@ -1,4 +1,4 @@
-"""What SQLite reads on the event loop instead of a thread: rows by key, and events that were committed just now."""
+"""What SQLite reads on the event loop instead of a thread: rows by key, and what a watched journal has just got."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from store_support import AT, create, printed, running
 
 from playground.store import open_store
 from playground.store.sqlite.connections import READERS
-from playground.store.sqlite.store import LOOP_BYTES, LOOP_EVENTS, SqliteStore
+from playground.store.sqlite.store import FEW_EVENTS, FEW_EVENTS_BYTES, SqliteStore
 from playground.workflows.errors import InstanceNotFound
 
 
@@ -73,35 +73,30 @@ def test_a_subscriber_reads_what_came_since_while_every_reading_thread_is_busy(t
     on_a_store(tmp_path, story)
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [["x"] * (LOOP_EVENTS + 1), ["x" * LOOP_BYTES, "y"], ["x" * (LOOP_BYTES // 2)] * 3],
-    ids=["too many", "one too large", "too large together"],
-)
-def test_much_is_read_by_a_thread_and_is_all_there(tmp_path, lines):
+def test_many_events_are_read_by_a_thread_and_are_all_there(tmp_path):
     async def story(store):
         row = await running(store)
         async with store.subscribe(row.key):
-            await store.append(row.key, [printed(text) for text in lines], execution=1, at=AT)
+            lines = [printed(str(number)) for number in range(FEW_EVENTS + 1)]
+            await store.append(row.key, lines, execution=1, at=AT)
             async with busy_threads(store):
                 reading = asyncio.ensure_future(store.events_json(row.key, after=row.last_seq, limit=500))
                 await asyncio.sleep(0), await asyncio.sleep(0)  # its first turn is where it would read on the loop
                 assert not reading.done(), "it waits for a thread"
-            assert [seq for seq, _, _ in await reading] == [row.last_seq + n + 1 for n in range(len(lines))]
+            assert [seq for seq, _, _ in await reading] == [row.last_seq + n + 1 for n in range(FEW_EVENTS + 1)]
 
     on_a_store(tmp_path, story)
 
 
-def test_what_is_older_than_the_subscription_is_read_by_a_thread(tmp_path):
+def test_large_events_are_read_a_few_at_a_time(tmp_path):
     async def story(store):
         row = await running(store)
-        await store.append(row.key, [printed("old")], execution=1, at=AT)
         async with store.subscribe(row.key):
-            await store.append(row.key, [printed("new")], execution=1, at=AT)
+            lines = [printed("x" * FEW_EVENTS_BYTES), printed("y")]
+            await store.append(row.key, lines, execution=1, at=AT)
             async with busy_threads(store):
-                reading = asyncio.ensure_future(store.events_json(row.key, after=row.last_seq, limit=500))
-                await asyncio.sleep(0), await asyncio.sleep(0)  # its first turn is where it would read on the loop
-                assert not reading.done(), "it waits for a thread"
-            assert len(await reading) == 2
+                first = await store.events_json(row.key, after=row.last_seq, limit=500)
+                then = await store.events_json(row.key, after=row.last_seq + 1, limit=500)
+            assert [seq - row.last_seq for seq, _, _ in (*first, *then)] == [1, 2] and len(first) == 1
 
     on_a_store(tmp_path, story)

@@ -29,11 +29,10 @@ class CommitChanges(NamedTuple):
 
 
 class _JournalWatch:
-    __slots__ = ("deleted", "last", "listeners", "since", "subscribers", "waiting")
+    __slots__ = ("deleted", "last", "listeners", "subscribers", "waiting")
 
     def __init__(self) -> None:
         self.last = 0
-        self.since: int | None = None  # the last seq when the first subscriber came
         self.deleted = False
         self.subscribers = 0
         self.listeners: tuple[Listener, ...] = ()
@@ -76,6 +75,11 @@ class Notifications:
             for due_listener in self._due_listeners:
                 due_listener(changes.due)
 
+    def last_seq(self, key: int) -> int:
+        """The last seq of a watched journal, as far as it is known; 0 where nobody watches it."""
+        watch = self._watches.get(key)
+        return 0 if watch is None else watch.last
+
     def listen(self, key: int, listener: Listener) -> Callable[[], None]:
         """See `Store.listen`."""
         watch = self._add_subscriber(key)
@@ -105,8 +109,6 @@ class Notifications:
             # Registered before reading: a commit is either in what is read, or notified.
             last_seq = await self._last_seq(key)
             watch.last = max(watch.last, last_seq)
-            if watch.since is None:
-                watch.since = watch.last
 
             async def wait(seq: int) -> int:
                 while True:
@@ -121,13 +123,6 @@ class Notifications:
             yield wait
         finally:
             self._remove_subscriber(key, watch)
-
-    def committed_while_watched(self, key: int, after: int) -> int:
-        """How many events of a journal come after a seq, where all of them were committed while it had a subscriber;
-        else 0.
-        """
-        watch = self._watches.get(key)
-        return 0 if watch is None or watch.since is None or after < watch.since else watch.last - after
 
     def _add_subscriber(self, key: int) -> _JournalWatch:
         watch = self._watches.setdefault(key, _JournalWatch())

@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import perf_counter
 from typing import TypeVar
 
 from playground.store.errors import StoreError
@@ -45,6 +46,8 @@ def shrink(db: sqlite3.Connection) -> None:
 
 
 READERS = 2  # threads
+LOOP_SECONDS = 0.01  # after a longer read on the event loop ...
+LOOP_REST_FACTOR = 100  # ... the threads read for so many times as long
 
 T = TypeVar("T")
 
@@ -60,6 +63,7 @@ class Readers:
         self._connect = connect
         self._free: list[sqlite3.Connection] = []
         self._closed = False
+        self._loop_not_before = 0.0  # when the event loop may read again
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
     async def run(self, read: Callable[[sqlite3.Connection], T]) -> T:
@@ -72,10 +76,24 @@ class Readers:
             raise StoreError(CLOSED)
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._run, read)
 
-    def run_on_loop(self, read: Callable[[sqlite3.Connection], T]) -> T:
-        """As `run`, on the event loop, which it blocks: for one row, or a few, found by an index.
+    async def run_few(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """As `run`, for a few rows by their key: on the event loop while that is quick.
 
-        That takes 9 us; through a thread 46 us, and several hundred after an idle time.
+        That takes 9 us; through a thread 46 us, and several hundred after an idle time or while another thread has the
+        interpreter. A disk that has to be waited for shows itself in one slow read, after which threads read.
+        """
+        began = perf_counter()
+        if began < self._loop_not_before:
+            return await self.run(read)
+        try:
+            return self.run_on_loop(read)
+        finally:
+            took = perf_counter() - began
+            if took > LOOP_SECONDS:
+                self._loop_not_before = began + took * LOOP_REST_FACTOR
+
+    def run_on_loop(self, read: Callable[[sqlite3.Connection], T]) -> T:
+        """As `run`, on the event loop, which it blocks.
 
         Raises:
             StoreError: as `run`.

@@ -48,10 +48,10 @@ WAL_BYTES = 4_400_000
 VACUUM_BYTES_MAX = 256 * 1024 * 1024  # a larger file takes seconds to vacuum
 # events_json() stops after this, so that a reader of large values has few in memory.
 STREAM_BATCH_BYTES = 4 * 1024 * 1024
-# Events that were committed just now, and are still in the machine's memory, are read on the event loop when they are
-# no more than these: a stream of a short run reads them three times, and a thread takes five times as long.
-LOOP_EVENTS = 64
-LOOP_BYTES = 64 * 1024
+# What a watched journal has grown by is read on the event loop where it is at most this.
+FEW_EVENTS = 32
+FEW_EVENTS_BYTES = 64 * 1024
+FEW_PARSED = 4  # the same for events whose values are parsed
 PREPARED_STATEMENTS = 256  # per connection
 NEWEST = 2**63 - 1
 SLOW_SECONDS = 1.0  # commits that take this long are logged
@@ -200,9 +200,11 @@ class SqliteStore:
         await self._writer.submit(partial(claims.unclaim, self._transaction, key, execution))
 
     async def next_due(self, after: int | None = None) -> int | None:
-        query, values = ("next_due", ()) if after is None else ("next_due_after", (after,))
-        due: int | None = self._readers.run_on_loop(lambda db: db.execute(self._sql[query], values).fetchone()[0])
-        return due
+        if after is not None:
+            return await self._readers.run_few(
+                lambda db: db.execute(self._sql["next_due_after"], (after,)).fetchone()[0]
+            )
+        return await self._readers.run_few(lambda db: db.execute(self._sql["next_due"]).fetchone()[0])
 
     async def oldest_due(self) -> int | None:
         return await self._readers.run(lambda db: db.execute(self._sql["oldest_due"], (LANES_MAX,)).fetchone()[0])
@@ -219,8 +221,7 @@ class SqliteStore:
         return await self._readers.run(partial(self._load, key))
 
     async def find(self, tenant: str, id: str) -> InstanceRow:
-        query = self._sql["instance_by_id"]
-        found = self._readers.run_on_loop(lambda db: db.execute(query, (tenant, id)).fetchone())
+        found = await self._readers.run_few(lambda db: db.execute(self._sql["instance_by_id"], (tenant, id)).fetchone())
         if found is None:
             raise await self._not_found_error(tenant, id)
         return columns.instance_row(found)
@@ -233,14 +234,19 @@ class SqliteStore:
         return InstanceExpired(id, workflow, status, ended_at)
 
     async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
-        found = await self._readers.run(
+        run = self._readers.run_few if limit <= FEW_PARSED else self._readers.run
+        found = await run(
             lambda db: [columns.event(row) for row in db.execute(self._sql["events_after"], (key, after, limit))]
         )
         assert not found or found[-1].seq - found[0].seq == len(found) - 1, "seq has no gap"
         return found
 
     async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
-        def read(most_bytes: int, db: sqlite3.Connection) -> list[tuple[int, str, bytes]] | None:
+        ahead = self._notifications.last_seq(key) - after
+        few = 0 < ahead <= FEW_EVENTS  # of a journal that nobody watches, nothing is known
+        most_bytes = FEW_EVENTS_BYTES if few else STREAM_BATCH_BYTES
+
+        def read(db: sqlite3.Connection) -> list[tuple[int, str, bytes]]:
             db.text_factory = bytes
             try:
                 found, size = [], 0
@@ -251,14 +257,11 @@ class SqliteStore:
                     if size >= most_bytes:
                         break
                 assert not found or found[-1][0] - found[0][0] == len(found) - 1, "seq has no gap"
-                return found if size < most_bytes or most_bytes == STREAM_BATCH_BYTES else None
+                return found
             finally:
                 db.text_factory = str
 
-        found = None
-        if 0 < self._notifications.committed_while_watched(key, after) <= min(limit, LOOP_EVENTS):
-            found = self._readers.run_on_loop(partial(read, LOOP_BYTES))
-        return found or await self._readers.run(partial(read, STREAM_BATCH_BYTES)) or []
+        return await (self._readers.run_few(read) if few else self._readers.run(read))
 
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
         return self._notifications.watch(key)
@@ -331,7 +334,7 @@ class SqliteStore:
     async def snippet(self, id: str) -> Snippet | None:
         known = self._snippets.get(id)
         if known is None:
-            found = await self._readers.run(lambda db: db.execute(self._sql["snippet"], (id,)).fetchone())
+            found = await self._readers.run_few(lambda db: db.execute(self._sql["snippet"], (id,)).fetchone())
             if found is not None:
                 known = Snippet(*found)
                 self._snippets.put(known)
@@ -357,7 +360,7 @@ class SqliteStore:
         return await self._readers.run(lambda db: [columns.instance_row(row) for row in db.execute(statement, values)])
 
     async def _last_seq(self, key: int) -> int:
-        found = self._readers.run_on_loop(lambda db: db.execute(self._sql["last_seq"], (key,)).fetchone())
+        found = await self._readers.run_few(lambda db: db.execute(self._sql["last_seq"], (key,)).fetchone())
         if found is None:
             raise InstanceNotFound(f"there is no instance number {key}")
         last: int = found[0]

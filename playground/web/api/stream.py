@@ -35,7 +35,8 @@ RETRY_MS = 1_000
 RETRY_AT_RESTART_MS = 500
 PING_SECONDS = 15
 BATCH_EVENTS = 500  # in one message
-PACE_SECONDS = 0.02  # a burst is gathered into a message per this time; one that comes alone goes out at once
+PACE_SECONDS = 0.02  # a burst is gathered into a message per this time; what comes alone goes out at once, ...
+AT_ONCE = 8  # ... and so do so many messages, which is what a run of a few steps takes
 GRACE_SECONDS = 1.0  # to say goodbye when the server stops
 DELETED = "deleted"  # said in `end` of an instance that is gone
 # What the format takes as it is, but many a client for an end of a line (Python's splitlines, and so httpx): a tenant
@@ -92,16 +93,16 @@ class Streams:
                     if rows:
                         after, over = rows[-1][0], rows[-1][1] in ev.FINAL_TYPES
                         ready += _journal_message(rows)
+                    status = await self._status(row) if over or not rows else row.status
+                    if status == DELETED or (over and status in ev.FINAL_STATUSES and len(rows) < BATCH_EVENTS):
+                        yield ready + _message("end", {"status": status, "last_seq": after})
+                        return
                     if ready:
                         yield ready
                         ready = b""
                         pace.count_message()
                     if len(rows) == BATCH_EVENTS:
                         continue
-                    status = await self._status(row) if over or not rows else row.status
-                    if status == DELETED or (over and status in ev.FINAL_STATUSES):
-                        yield _message("end", {"status": status, "last_seq": after})
-                        return
                     if not await self._wait_for_events(grown, after, stopping, pace):
                         yield _message("restart", {}, retry=RETRY_AT_RESTART_MS)
                         return
@@ -133,8 +134,8 @@ class Streams:
 
 
 class _LeakyBucket:
-    """Lets two messages out at once and then one per PACE_SECONDS: a burst becomes fewer, larger ones (the leaky bucket
-    of ITU-T I.371).
+    """Lets AT_ONCE messages out at once and then one per PACE_SECONDS: a burst becomes fewer, larger ones (the leaky
+    bucket of ITU-T I.371).
     """
 
     def __init__(self) -> None:
@@ -146,7 +147,7 @@ class _LeakyBucket:
 
     def delay(self) -> float:
         """Seconds to wait before the next."""
-        return max(0.0, self._due - PACE_SECONDS - asyncio.get_running_loop().time())
+        return max(0.0, self._due - (AT_ONCE - 1) * PACE_SECONDS - asyncio.get_running_loop().time())
 
 
 class _StreamResponse(EventSourceResponse):
