@@ -2,7 +2,6 @@
 
     ./run python bench/speed.py                   everything (about a minute)
     ./run python bench/speed.py steps replay      only some: first-message steps operations page memory start replay
-                                                  hibernating
     ./run python bench/speed.py steps --peers PYTHON    beside DBOS too, which that Python has (`pip install dbos`)
 
 A peer does the same work with nothing around it: one sqlite3 connection that commits the same rows, one small Starlette
@@ -22,6 +21,7 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -30,7 +30,7 @@ from urllib.parse import quote
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.footprint import processes, processor, proportional_mb, times
+from bench.footprint import processes, proportional_mb, times
 
 HELLO = """
 from workers import WorkflowEntrypoint
@@ -73,7 +73,8 @@ from workers import WorkflowEntrypoint
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         for number in range(2000):
-            await step.wait_for_event(f"wait {number}", "go", timeout="1 hour")
+            found = await step.wait_for_event(f"wait {number}", "go", timeout="1 hour")
+            print("got", found["payload"]["n"])
 """
 DBOS = """
 import sys, time
@@ -136,14 +137,21 @@ def call(base: str, path: str, body: object = None, method: str | None = None, t
 
 
 @contextmanager
-def server(**settings: object):
-    """A real server on a fresh database; gives its address and process."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "playground", "--port", "0", "--database", f"sqlite:///{folder}/bench.db"]
+def server(
+    folder: Path | None = None, module: str = "playground", environment: Mapping[str, str] = {}, **settings: object
+):
+    """A real server on a fresh database, or on the one of this folder; gives its address and process."""
+    with tempfile.TemporaryDirectory() as fresh:
+        database = f"sqlite:///{folder or fresh}/bench.db"
+        command = [sys.executable, "-m", module, "--port", "0", "--database", database]
         generous = {**dict.fromkeys(UNLIMITED, 100_000), **settings}
-        environment = {**os.environ, **{f"PLAYGROUND_{name.upper()}": str(value) for name, value in generous.items()}}
+        given = {f"PLAYGROUND_{name.upper()}": str(value) for name, value in generous.items()}
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **given, **environment},
         )
         try:
             for line in process.stdout:
@@ -156,10 +164,10 @@ def server(**settings: object):
             process.wait(10)
 
 
-def until_first_message(base: str) -> float:
+def until_first_message(base: str, source: str = HELLO) -> float:
     """Seconds from POST to the first journal message on the stream."""
     began = time.perf_counter()
-    made = call(base, "/api/instances", {"source": HELLO})
+    made = call(base, "/api/instances", {"source": source})
     with urllib.request.urlopen(f"{base}/api/instances/{made['id']}/stream", timeout=30) as stream:
         for line in stream:
             if line.startswith(b"event: journal"):
@@ -175,17 +183,13 @@ def first_message() -> None:
             bare = f"http://127.0.0.1:{port}"
             for address in (base, bare):
                 retry(lambda address=address: until_first_message(address))
-            ours, theirs = [], []
-            for _ in range(60):
-                ours.append(until_first_message(base))
-                theirs.append(until_first_message(bare))
-            show(
-                "POST to first journal message",
-                statistics.median(ours) * 1000,
-                "ms",
-                statistics.median(theirs) * 1000,
-                "bare Starlette",
-            )
+            ours, fresh, theirs = [], [], []
+            for number in range(200):
+                ours.append(until_first_message(base) * 1000)
+                fresh.append(until_first_message(base, f"{HELLO}# {number}\n") * 1000)
+                theirs.append(until_first_message(bare) * 1000)
+            show_spread("POST to first journal message", ours, theirs, "bare Starlette")
+            show_spread("POST of new code to first journal message", fresh, theirs, "bare Starlette")
     finally:
         peer.kill()
         peer.wait()
@@ -314,28 +318,38 @@ def operations() -> None:
             bare = f"http://127.0.0.1:{port}"
             retry(lambda: call(bare, "/api/instances", {}))
             theirs = posted(bare, "/api/instances", {})
-            show(
-                "an event to a waiting worker, answered",
-                posted(base, f"{path}/events/go", token),
-                "ms",
-                theirs,
-                "bare Starlette",
-            )
+            show_spread("an event to a waiting worker, answered", posted(base, f"{path}/events/go", token), theirs)
+            went_on = going_on(base, path, token)
+            show_spread("the same, until the code's next line is on the stream", went_on, theirs)
             call(base, f"{path}/pause", {}, "POST", made["control_token"])
-            show(
-                "an event to a paused run, answered",
-                posted(base, f"{path}/events/go", token),
-                "ms",
-                theirs,
-                "bare Starlette",
-            )
+            show_spread("an event to a paused run, answered", posted(base, f"{path}/events/go", token), theirs)
     finally:
         peer.kill()
         peer.wait()
 
 
-def posted(base: str, path: str, headers: dict[str, str]) -> float:
-    """Milliseconds from a request to its answer, the median of many by one connection."""
+def going_on(base: str, path: str, headers: dict[str, str]) -> list[float]:
+    """Milliseconds from each event's request until what the code prints after it is read from the stream.
+
+    They come a tenth of a second apart, as those of people do: a stream gathers what comes faster into one message.
+    """
+    connection, taken = http.client.HTTPConnection(base.removeprefix("http://")), []
+    last = call(base, path)["last_seq"]
+    with urllib.request.urlopen(f"{base}{path}/stream?after={last}", timeout=60) as stream:
+        for number in range(100):
+            time.sleep(0.1)
+            began = time.perf_counter()
+            body = json.dumps({"n": f"mark {number}."})
+            connection.request("POST", f"{path}/events/go", body, {**headers, "Content-Type": "application/json"})
+            while f"got mark {number}.".encode() not in stream.readline():
+                pass
+            taken.append((time.perf_counter() - began) * 1000)
+            connection.getresponse().read()
+    return taken
+
+
+def posted(base: str, path: str, headers: dict[str, str]) -> list[float]:
+    """Milliseconds from each request to its answer, of many by one connection."""
     connection, taken = http.client.HTTPConnection(base.removeprefix("http://")), []
     for number in range(600):
         began = time.perf_counter()
@@ -345,7 +359,7 @@ def posted(base: str, path: str, headers: dict[str, str]) -> float:
         taken.append((time.perf_counter() - began) * 1000)
         if answer.status >= 300:
             raise SystemExit(f"{path} was answered with {answer.status}")
-    return statistics.median(taken[100:])
+    return taken[100:]
 
 
 def page() -> None:
@@ -425,10 +439,16 @@ def start() -> None:
 
 
 def replay() -> None:
-    with server(idle_grace_ms=100) as (base, _):
+    for count, budget in ((1_000, 25), (25_000, 500)):
+        show(f"{count:,} steps replayed: wake to first new line", woken(count), "ms", budget, "budget")
+
+
+def woken(count: int) -> float:
+    """Milliseconds from an event to a run that sleeps until its code, replayed over so many steps, prints."""
+    with server(idle_grace_ms=100, reads_per_minute=1_000_000) as (base, _):
         taken = []
-        for _ in range(3):
-            made = call(base, "/api/instances", {"source": REPLAY})
+        for _ in range(TIMES):
+            made = call(base, "/api/instances", {"source": REPLAY.replace("1000", str(count))})
             path = f"/api/instances/{made['id']}"
             while not any(e.get("ended_at") for e in call(base, path)["executions"]):
                 time.sleep(0.05)
@@ -436,38 +456,23 @@ def replay() -> None:
             while (seen := call(base, path))["status"] != "complete":
                 time.sleep(0.02)
             events = call(base, f"{path}/events?after={seen['last_seq'] - 12}&limit=20")["events"]
-            woken = next(event["at"] for event in events if event["type"] == "event_received")
+            sent = next(event["at"] for event in events if event["type"] == "event_received")
             line = next(event["at"] for event in events if event["type"] == "log")
-            taken.append(line - woken)
-        show("1,000 steps replayed: wake to first new line", statistics.median(taken), "ms", 60, "budget")
-
-
-def hibernating() -> None:
-    with server(idle_grace_ms=0, workers=8) as (base, process):
-        run_to_end(base, HELLO)
-        before = proportional_mb(processes(process.pid))
-        for _ in range(10_000):
-            call(base, "/api/instances", {"source": ASLEEP})
-        while call(base, "/healthz")["instances"].get("waiting", 0) < 10_000:
-            time.sleep(0.5)
-        time.sleep(3)
-        used = processor(process.pid)
-        time.sleep(10)
-        share = (processor(process.pid) - used) / 10 * 100
-        show(
-            "10,000 hibernating instances: memory over idle",
-            proportional_mb(processes(process.pid)) - before,
-            "MB",
-            40,
-            "budget",
-        )
-        show("10,000 hibernating instances: processor", share, "% of a core", 1, "budget")
+            taken.append(line - sent)
+        return statistics.median(taken)
 
 
 def show(what: str, ours: float, unit: str, theirs: float, peer: str, digits: int = 1) -> None:
     print(
         f"{what:50} {ours:10,.{digits}f} {unit:12} {peer}: {theirs:,.{digits}f} (ratio {ours / theirs:.2f})", flush=True
     )
+
+
+def show_spread(what: str, ours: list[float], theirs: list[float], peer: str = "bare Starlette") -> None:
+    """The medians with their ratio, and the worst of a hundred."""
+    show(what, statistics.median(ours), "ms", statistics.median(theirs), peer)
+    worst, bare = (sorted(each)[len(each) * 99 // 100] for each in (ours, theirs))
+    print(f"    p99 {worst:.1f} ms, {peer} {bare:.1f} ms", flush=True)
 
 
 BENCHES = {
@@ -478,7 +483,6 @@ BENCHES = {
     "memory": memory,
     "start": start,
     "replay": replay,
-    "hibernating": hibernating,
 }
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def _row(
     return dataclasses.field(default=default, metadata=rules)
 
 
-_CORES = os.cpu_count() or 1
+_CORES = os.cpu_count() or 1  # asked several times a run, and the kernel takes 10 us to answer
 
 
 @dataclass(frozen=True, slots=True)

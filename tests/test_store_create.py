@@ -2,7 +2,9 @@
 
 import asyncio
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 from store_support import (
     AT,
     CONFIG,
@@ -19,7 +21,7 @@ from playground.store.errors import ChildrenUnfinished, QueueFull
 from playground.store.snippets import make_snippet
 from playground.store.tables import scope_of
 from playground.workflows import events as ev
-from playground.workflows.errors import InstanceNotFound
+from playground.workflows.errors import InstanceNotFound, NotSerialisable
 from playground.workflows.events import NewEvent
 
 
@@ -51,6 +53,92 @@ async def test_a_taken_id_is_left_out_and_the_first_is_untouched(store):
         (3, "b", "instance.already_exists"),
     ]
     assert await store.find("", "a") == first
+
+
+MANY = 150  # instances that are alike are written many to a statement (store/sqlite/alike.py)
+
+
+def alike(count=MANY, first=0, **given):
+    given = {"tenant": "acme", "metadata": {"plan": "pro"}, "limits": {"x": 1}, "trigger": "binding"} | given
+    values = [None, {"n": 1}, "ä", msgspec.Raw(b'"%b"' % (b"x" * 300)), [1, None], 'a "quoted" null', 7, False]
+    return [
+        new(f"i{number}", params=values[number % len(values)], nonce=f"n{number}", **given)
+        for number in range(first, first + count)
+    ]
+
+
+async def seen(store, row):
+    """All that is kept of an instance, but for its key."""
+    assert await store.find(row.tenant, row.id) == row
+    loaded = await store.load(row.key)
+    assert loaded.row == row and not loaded.steps
+    return replace(row, key=0), await store.events(row.key, after=0, limit=10)
+
+
+@with_store
+async def test_instances_that_are_alike_are_as_they_are_alone(store):
+    rows, refused = await store.create(alike(), at=AT)
+    assert not refused and [row.id for row in rows] == [f"i{n}" for n in range(MANY)]
+    alone = [(await store.create([one], at=AT))[0][0] for one in alike(tenant="other")]
+    for row, other in zip(rows, alone, strict=True):
+        mine, theirs = await seen(store, row), await seen(store, other)
+        assert mine == (replace(theirs[0], tenant="acme"), theirs[1])
+    assert await store.count(tenant="acme") == await store.count(tenant="other") == {"queued": MANY}
+    assert [row.id for row in await claim(store, MANY)][:2] == ["i0", "i1"], "they are due, oldest first"
+
+
+@with_store
+async def test_ids_that_are_taken_are_left_out_of_many_that_are_alike(store):
+    await store.create(alike(1, first=40), at=AT)
+    batch = [*alike(60), *alike(1, first=3), *alike(60, first=60)]
+    rows, refused = await store.create(batch, at=AT + 1)
+    assert [(entry.index, entry.id) for entry in refused] == [(40, "i40"), (60, "i3")]
+    assert [row.id for row in rows] == [f"i{n}" for n in range(120) if n != 40]
+    for row in rows:
+        await seen(store, row)
+    assert await store.count(tenant="acme") == {"queued": 120}
+    again = await asyncio.gather(*(store.create(alike(20, first=200), at=AT) for _ in range(3)))
+    assert sorted(len(rows) for rows, _ in again) == [0, 0, 20], "of creates in one commit one gets the ids"
+
+
+@with_store
+async def test_a_batch_of_different_instances_keeps_its_order(store):
+    code = make_snippet("print(1)", "{}", AT)
+    [parent] = await create(store, "parent")
+    batch = [
+        new("a"),
+        *alike(20),
+        new("child", parent=parent.key, trigger={"kind": "fork"}),
+        *alike(20, first=20, workflow="other", snippet=code),
+        new("b", events=[NewEvent(ev.KV_PUT, {"key": "k", "value": 7}, do("one"))]),
+        *alike(5, first=40),
+    ]
+    rows, refused = await store.create(batch, at=AT)
+    assert not refused and [row.id for row in rows] == [one.id for one in batch]
+    assert [row.key for row in rows] == list(range(rows[0].key, rows[0].key + len(rows)))
+    for row, one in zip(rows, batch, strict=True):
+        assert await store.find(row.tenant, row.id) == row
+        assert (row.workflow, row.snippet, row.params, row.nonce) == (
+            one.workflow,
+            one.snippet_id,
+            one.params,
+            one.nonce,
+        )
+    await store.shrink()
+    assert await store.snippet(code.id) == code
+    assert [row.id for row in await store.children(parent.key, "fork")] == ["child"]
+
+
+@with_store
+async def test_many_that_are_alike_are_refused_as_one(store):
+    for bad in ({"params": "\udc80"}, {"limits": {"x": object()}}):
+        wrong = [*alike(30), *alike(30, first=30, **bad)] if "limits" in bad else [*alike(59), new("i59", **bad)]
+        with pytest.raises(NotSerialisable):
+            await store.create(wrong, at=AT)
+    with pytest.raises(QueueFull):
+        await store.create([*alike(30), *alike(30, tenant="full")], at=AT, queued_most={"full": 0})
+    assert await store.count() == {}
+    assert len((await store.create(alike(), at=AT))[0]) == MANY
 
 
 @with_store
@@ -199,13 +287,13 @@ async def test_instances_that_take_the_place_of_others_wait_until_those_have_end
     [fork] = await create(store, "fork", parent=parent.key, trigger={"kind": "fork"})
     [old] = await create(store, "old", parent=parent.key, trigger=trigger)
 
-    def replace(id):
+    def put_in_place(id):
         return store.create([new(id, parent=parent.key, trigger=trigger)], at=AT, instead_of=(parent.key, "chaos"))
 
     with pytest.raises(ChildrenUnfinished):
-        await replace("too-early")
+        await put_in_place("too-early")
     await store.decide(old.key, lambda _: [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
-    answers = await asyncio.gather(*(replace(f"i{n}") for n in range(5)), return_exceptions=True)
+    answers = await asyncio.gather(*(put_in_place(f"i{n}") for n in range(5)), return_exceptions=True)
     assert [type(it) for it in answers] == [tuple, *[ChildrenUnfinished] * 4]
     assert [row.id for row in await store.children(parent.key, "chaos")] == ["i0"]
     assert [row.id for row in await store.children(parent.key, "fork")] == [fork.id]

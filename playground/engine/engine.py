@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from playground.engine import operations
 from playground.engine.clock import Clock
@@ -53,8 +55,7 @@ DRY_RUNS = 2  # dry runs at once
 FORKS = 2  # prepared at once: each holds all results of an instance
 
 
-@dataclass(frozen=True, slots=True)
-class CreateInstance:
+class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     """What create() takes.
 
     `params` is any storable value; `queue` is the queue that it waits in for a worker (default: its tenant's).
@@ -75,7 +76,7 @@ class CreateInstance:
     metadata: Any = None
     limits: dict[str, Any] | None = None
     trigger: str | Mapping[str, Any] = "api"
-    snippet_params: str | None = field(default=None)
+    snippet_params: str | None = None
     version: str = ""
     events: Sequence[NewEvent] = ()
     parent: int | None = None
@@ -84,7 +85,7 @@ class CreateInstance:
 
     def __post_init__(self) -> None:
         if self.source is not None:
-            object.__setattr__(self, "source", without_byte_order_mark(self.source))
+            msgspec.structs.force_setattr(self, "source", without_byte_order_mark(self.source))
 
 
 class Engine:
@@ -278,51 +279,50 @@ class Engine:
         if not 1 <= len(batch) <= BATCH_MOST:
             raise InvalidBatch(f"A batch takes 1 to {BATCH_MOST} instances, not {len(batch)}.")
         store, now = self.store, self.clock.now()
-        prepared = []
-        for index, new in enumerate(batch):
+        ids = iter(self._ids.instance_ids(sum(new.id is None for new in batch)))
+        rows: list[NewInstance] = []
+        for index, (new, nonce) in enumerate(zip(batch, self._ids.nonces(len(batch)), strict=True)):
             try:
-                prepared.append(await self._prepare(new))
+                id = names.check_instance_id(next(ids) if new.id is None else new.id)
+                params = await encode_input(new.params, "params", self.settings.value_bytes)
+                if rows and _are_alike(batch[index - 1], new):
+                    rows.append(replace(rows[-1], id=id, params=params, nonce=nonce))
+                else:
+                    rows.append(await self._prepare(new, id, params, nonce, now))
             except WorkflowError as error:
                 raise (batch_entry_error(index, error) if len(batch) > 1 else error) from None
         self._check_disk()
-        rows = []
-        for new, id, params, broken in prepared:
-            code = new.version if new.source is None else make_snippet(new.source, new.snippet_params, now)
-            rows.append(
-                NewInstance(
-                    tenant=new.tenant,
-                    id=id,
-                    workflow=new.workflow,
-                    snippet=code,
-                    params=params,
-                    queue=new.queue or new.tenant,
-                    control_hash=new.control_hash,
-                    class_name=new.class_name,
-                    metadata=values.encode(new.metadata),
-                    limits=new.limits,
-                    trigger=new.trigger,
-                    events=[*new.events, *broken],
-                    parent=new.parent,
-                    injected=new.injected,
-                    nonce=self._ids.nonce(),
-                    id_chosen=new.id is not None,
-                )
-            )
         most = {tenant: self._queued_most(tenant) for tenant in {new.tenant for new in batch}}
         try:
             return await store.create(rows, at=now, queued_most=most, instead_of=instead_of, needs=needs)
         except QueueFull as full:
             raise _busy(full) from None
 
-    async def _prepare(self, new: CreateInstance) -> tuple[CreateInstance, str, Any, list[NewEvent]]:
+    async def _prepare(self, new: CreateInstance, id: str, params: Any, nonce: str, at: int) -> NewInstance:
+        """Check what is left of a new instance, and put it in the form in which it is stored."""
         names.check_name(new.workflow, "workflow")
         if new.tenant:
             names.check_name(new.tenant, "tenant")
-        id = names.check_instance_id(self._ids.instance_id() if new.id is None else new.id)
-        params = await encode_input(new.params, "params", self.settings.value_bytes)
         if new.source is not None and len(new.source.encode("utf-8", "replace")) > self.settings.source_bytes:
             await self.check(new.source)
-        return new, id, params, await self._breaks(new.breaks)
+        return NewInstance(
+            tenant=new.tenant,
+            id=id,
+            workflow=new.workflow,
+            snippet=new.version if new.source is None else make_snippet(new.source, new.snippet_params, at),
+            params=params,
+            queue=new.queue or new.tenant,
+            control_hash=new.control_hash,
+            class_name=new.class_name,
+            metadata=values.encode(new.metadata),
+            limits=new.limits,
+            trigger=new.trigger,
+            events=[*new.events, *await self._breaks(new.breaks)],
+            parent=new.parent,
+            injected=new.injected,
+            nonce=nonce,
+            id_chosen=new.id is not None,
+        )
 
     def _queued_most(self, tenant: str) -> int:
         return self._services.tenant_limits.queued(tenant) if tenant else self.settings.queue_length
@@ -429,4 +429,29 @@ def _busy(full: QueueFull) -> Busy:
         f"{full.queued:,} instances of this tenant are queued, and {full.most:,} is the most. Try again in a minute.",
         retry_after=60,
         setting="queued_per_tenant",
+    )
+
+
+def _are_alike(one: CreateInstance, other: CreateInstance) -> bool:
+    """Whether two entries of a batch differ in id and params only, so that what was checked of one holds for both.
+
+    Entries made of one template hold the same objects; others are checked again.
+    """
+    return (
+        one.source is other.source
+        and one.metadata is other.metadata
+        and one.trigger is other.trigger
+        and one.limits is other.limits
+        and one.injected is other.injected
+        and one.control_hash is other.control_hash
+        and one.tenant is other.tenant
+        and one.workflow is other.workflow
+        and one.queue is other.queue
+        and one.class_name is other.class_name
+        and one.version is other.version
+        and one.snippet_params is other.snippet_params
+        and one.parent is other.parent
+        and one.events is other.events
+        and one.breaks is other.breaks
+        and (one.id is None) == (other.id is None)
     )

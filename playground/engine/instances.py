@@ -5,8 +5,10 @@ The names follow Cloudflare's `Workflow` and `WorkflowInstance` bindings, in Pyt
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.store.encoding import as_objects

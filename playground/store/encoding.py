@@ -69,10 +69,13 @@ def as_objects(value: Any) -> Any:
     return decode(value) if isinstance(value, msgspec.Raw) else value
 
 
-def encoded_if_large(value: Any) -> Any:
-    """A value that is only passed on: itself when small, else its JSON text as `msgspec.Raw`."""
-    text = _encoder.encode(value)
-    return value if len(text) < RAW_JSON_BYTES else msgspec.Raw(text)
+def _encode_bounded(value: Any, what: str, bytes_max: int) -> Any:
+    """The encoded form of a value that is only passed on: a tree when small, else its JSON text as `msgspec.Raw`."""
+    tree = values.encode(value)
+    text = _encoder.encode(tree)
+    if len(text) > bytes_max:
+        raise values.too_large(what, len(text), bytes_max)
+    return tree if len(text) < RAW_JSON_BYTES else msgspec.Raw(text)
 
 
 def encode_step(step: StepKey) -> str:
@@ -134,23 +137,17 @@ async def encode_input(value: Any, what: str, bytes_max: int) -> Any:
     if isinstance(value, Encoded):
         return value.value
     try:
-        return await _encode_input(value, what, bytes_max)
+        if not isinstance(value, msgspec.Raw):
+            return _encode_bounded(value, what, bytes_max)
+        raw = bytes(value)
+        if len(raw) > THREAD_BYTES:
+            return await asyncio.to_thread(_encode_json_text, raw, what, bytes_max)
+        return _encode_json_text(raw, what, bytes_max)
     except NotSerialisable as refused:
         raise NotSerialisable(f"The {what} {'are' if what.endswith('s') else 'is'} {refused.message}") from None
     except TooLarge as refused:
         refused.name_setting("value_bytes")
         raise
-
-
-async def _encode_input(value: Any, what: str, bytes_max: int) -> Any:
-    if not isinstance(value, msgspec.Raw):
-        return encoded_if_large(values.encode_bounded(value, what, bytes_max))
-    raw = bytes(value)
-    return (
-        await asyncio.to_thread(_encode_json_text, raw, what, bytes_max)
-        if len(raw) > THREAD_BYTES
-        else _encode_json_text(raw, what, bytes_max)
-    )
 
 
 def _encode_json_text(raw: bytes, what: str, bytes_max: int) -> Any:
@@ -159,4 +156,4 @@ def _encode_json_text(raw: bytes, what: str, bytes_max: int) -> Any:
         raise values.too_large(what, len(text), bytes_max)
     if b'"$' not in text and not _LONG_INTEGER.search(text):
         return raw_if_large(text)  # no tagged values and no long integers, which are stored in another form
-    return encoded_if_large(values.encode_bounded(msgspec.json.decode(text), what, bytes_max))
+    return _encode_bounded(msgspec.json.decode(text), what, bytes_max)

@@ -36,10 +36,14 @@ class NamedSql:
     def names(self) -> list[str]:
         return list(self._statements)
 
-    def rows(self, name: str, columns: int) -> Sequence[tuple[int, str]]:
-        """The statement `name` for each size in `ROW_STEPS`, as (rows, statement), largest first.
+    def rows(
+        self, name: str, columns: int, steps: Sequence[int] = ROW_STEPS, *, numbered: bool = False
+    ) -> Sequence[tuple[int, str]]:
+        """The statement `name` for each size in `steps`, as (rows, statement), largest first.
 
         One statement of many rows releases the interpreter lock once, one statement per row would release it each time.
+        `numbered` puts the place of a row in the statement, from 0, before its placeholders.
         """
-        row = "(" + ", ".join("?" * columns) + ")"
-        return [(count, self._statements[name].replace("{rows}", ", ".join([row] * count))) for count in ROW_STEPS]
+        marks = ", ".join("?" * columns)
+        rows = [f"({place}, {marks})" if numbered else f"({marks})" for place in range(steps[0])]
+        return [(count, self._statements[name].replace("{rows}", ", ".join(rows[:count]))) for count in steps]

@@ -20,8 +20,7 @@ class Snippet:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class NewInstance:
+class NewInstance(msgspec.Struct, frozen=True, gc=False):
     """An instance to create. `params` is encoded (`workflows/values.py`); `queue` is the queue it is scheduled in.
 
     `snippet` is the code, which is stored with the instance unless it is stored already, or the id of code stored

@@ -3,7 +3,7 @@ journal.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -258,17 +258,17 @@ class LocalServer:
             if execution.row.key == key and execution.worker is not None:
                 execution.worker.kill()
 
-    def instance_id(self) -> str:
-        """The id of an instance without a chosen one: run-1, run-2 ..."""
-        self._numbers += 1
-        return f"run-{self._numbers}"
+    def instance_ids(self, count: int) -> Sequence[str]:
+        """The ids of instances without a chosen one: run-1, run-2 ..."""
+        self._numbers += count
+        return [f"run-{number}" for number in range(self._numbers - count + 1, self._numbers + 1)]
 
     def token(self) -> str:
         """See `playground.engine.ids.Ids`."""
         self._numbers += 1
         return f"token-{self._numbers}"
 
-    def nonce(self) -> str:
+    def nonces(self, count: int) -> Sequence[str]:
         """See `playground.engine.ids.Ids`. Has its own count, so that the ids of runs are consecutive."""
-        self._nonces += 1
-        return f"test-{self._nonces}"
+        self._nonces += count
+        return [f"test-{number}" for number in range(self._nonces - count + 1, self._nonces + 1)]

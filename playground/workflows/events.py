@@ -128,8 +128,11 @@ class StepKey(NamedTuple):
 
     @classmethod
     def interned(cls, kind: str, name: str, count: int, parent: "StepKey | None" = None) -> "StepKey":
-        """A key to keep in memory. It shares its texts with equal ones, since a loop may make thousands of one name."""
-        return cls(_intern(kind), _intern(name), count, parent)
+        """A key to keep in memory. It shares its texts with equal ones, since a loop may make thousands of one name.
+
+        The first of a name has a text of its own, since a loop may make thousands of names too.
+        """
+        return cls(_intern(kind), name if count == 1 else _intern(name), count, parent)
 
     def __str__(self) -> str:
         return f"{self.name}-{self.count}" if self.parent is None else f"{self.parent}/{self.name}-{self.count}"

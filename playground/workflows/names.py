@@ -39,7 +39,9 @@ def check_event_type(type: object) -> str:
 
 def is_step_name(name: object) -> bool:
     """True for a string of 1 to 256 characters without control characters."""
-    return isinstance(name, str) and 0 < len(name) <= STEP_NAME_LENGTH and not _CONTROL.search(name)
+    if not isinstance(name, str) or not 0 < len(name) <= STEP_NAME_LENGTH:
+        return False
+    return str.isprintable(name) or not _CONTROL.search(name)  # what is printable holds no control character
 
 
 def step_name_error(name: object) -> str:

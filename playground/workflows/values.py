@@ -90,7 +90,7 @@ def encode(value: Any) -> Any:
         NotSerialisable: a part of it can't be stored; the message names its path and type, as in `$.items[3]: socket`,
             and `details["cure"]` says what to store instead, where that is known.
     """
-    return _encode(value, "$", (), in_set=False)
+    return _encode(value, None, (), False)
 
 
 def decode(tree: Any) -> Any:
@@ -141,11 +141,16 @@ def too_large(what: str, size: int, most: int) -> TooLarge:
     )
 
 
-def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
+# The way to a value from the outermost one: the way to what it is in, and its key, its index, or (its place,) in a
+# set. It is made text for an error only, since that takes longer than to encode a small value.
+_Path = tuple[Any, str | int | tuple[int]] | None
+
+
+def _encode(value: Any, path: _Path, above: tuple[int, ...], in_set: bool) -> Any:
     if value is None or value is True or value is False:
         return value
     if isinstance(value, str):
-        if _SURROGATE.search(value):
+        if not str.isascii(value) and _SURROGATE.search(value):
             raise _refusal(path, "str with a lone surrogate")
         return str.__str__(value)
     if isinstance(value, int):
@@ -154,11 +159,11 @@ def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
         if not math.isfinite(value):
             raise _refusal(path, f"float {float.__repr__(value)}", _CURES["float"])
         return float.__float__(value)
-    if isinstance(value, datetime):
-        return {"$datetime": datetime.isoformat(value) + _zone_of(value)}
-    if isinstance(value, (bytes, bytearray)):
-        return {"$bytes": base64.b64encode(value).decode()}
-    if not isinstance(value, (list, tuple, dict, set, frozenset)):
+    if not isinstance(value, (dict, list, tuple, set, frozenset)):
+        if isinstance(value, datetime):
+            return {"$datetime": datetime.isoformat(value) + _zone_of(value)}
+        if isinstance(value, (bytes, bytearray)):
+            return {"$bytes": base64.b64encode(value).decode()}
         raise _refusal(path, type(value).__name__, _cure(type(value)))
     if id(value) in above:
         raise _refusal(path, f"{type(value).__name__} that contains itself")
@@ -172,32 +177,47 @@ def _encode(value: Any, path: str, above: tuple[int, ...], in_set: bool) -> Any:
             )
         return _encode_dict(value, path, inside)
     if isinstance(value, (set, frozenset)):
-        members = [_encode(member, f"{path}{{{index}}}", inside, in_set=True) for index, member in enumerate(value)]
+        members = [_encode(member, (path, (place,)), inside, True) for place, member in enumerate(value)]
         return {"$set": sorted(members, key=lambda member: json.dumps(member, sort_keys=True))}
-    return [_encode(member, f"{path}[{index}]", inside, in_set) for index, member in enumerate(value)]
+    return [_encode(member, (path, index), inside, in_set) for index, member in enumerate(value)]
 
 
-def _encode_dict(value: Mapping[Any, Any], path: str, inside: tuple[int, ...]) -> Any:
+def _encode_dict(value: Mapping[Any, Any], path: _Path, inside: tuple[int, ...]) -> Any:
     tree = {}
     for key, member in value.items():
         if not isinstance(key, str):
             raise _refusal(path, f"dict with a key of type {type(key).__name__} (keys must be str)")
         key = str.__str__(key)  # of a subclass, the plain text
-        if _SURROGATE.search(key):
+        if not key.isascii() and _SURROGATE.search(key):
             raise _refusal(path, "dict with a key that has a lone surrogate")
-        step = f".{key}" if _PLAIN_KEY.match(key) else f"[{json.dumps(key[:40])}]"
-        tree[key] = _encode(member, path + step, inside, in_set=False)
+        kind = type(member)
+        if (kind is str and member.isascii()) or (kind is int and -SAFE_INT <= member <= SAFE_INT):
+            tree[key] = member  # as _encode would give it, in half the time: most values are flat
+        else:
+            tree[key] = _encode(member, (path, key), inside, False)
     if len(tree) == 1 and next(iter(tree)).startswith("$"):
         return {"$dict": tree}
     return tree
 
 
-def _encode_int(value: int, path: str) -> Any:
+def _encode_int(value: int, path: _Path) -> Any:
     if -SAFE_INT <= value <= SAFE_INT:
         return value
     if not -_TOO_LARGE < value < _TOO_LARGE:
         raise _refusal(path, f"{_TOO_LONG} (store it as a text, such as hex(number))")
     return {"$int": str(value)}
+
+
+def _path_text(path: _Path) -> str:
+    """A path as errors name it, such as `$.items[3]`."""
+    steps = []
+    while path is not None:
+        path, step = path
+        if isinstance(step, str):
+            steps.append(f".{step}" if _PLAIN_KEY.match(step) else f"[{json.dumps(step[:40])}]")
+        else:
+            steps.append(f"{{{step[0]}}}" if isinstance(step, tuple) else f"[{step}]")
+    return "$" + "".join(reversed(steps))
 
 
 def _zone_of(value: datetime) -> str:
@@ -242,8 +262,9 @@ def _decode_int(text: str) -> int:
     return int(text)
 
 
-def _refusal(path: str, what: str, cure: str = "") -> NotSerialisable:
-    return NotSerialisable(f"not serialisable: {path}: {what}", path=path, cure=cure)
+def _refusal(path: _Path, what: str, cure: str = "") -> NotSerialisable:
+    place = _path_text(path)
+    return NotSerialisable(f"not serialisable: {place}: {what}", path=place, cure=cure)
 
 
 def _cure(kind: type) -> str:

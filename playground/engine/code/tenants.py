@@ -6,8 +6,9 @@ An instance stays on the version that was the newest when it was created, until 
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from playground.engine import operations
 from playground.engine.bindings.secrets import SHORTEST, Secrets

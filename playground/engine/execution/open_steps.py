@@ -95,7 +95,7 @@ def replay_order(steps: Iterable[StepRow], clock: int) -> tuple[list[StepRow], i
     times += [
         (row.ended_seq or row.started_seq, row.clock or 0, place)
         for place, row in enumerate(rows)
-        if row.is_over or row.status == STEP_CANCELLED
+        if row.status in _ENDED_STATUSES
     ]
     times.sort()
     now = 0

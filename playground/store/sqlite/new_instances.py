@@ -7,6 +7,7 @@ from typing import Any
 from playground.store.projection import Change
 from playground.store.rows import InstanceRow, NewInstance, Snippet
 from playground.store.sqlite import rows as columns
+from playground.store.sqlite.alike import Alike
 from playground.store.tables import scope_of
 
 KvPlace = tuple[str, int, str]  # tenant, instance or 0, key
@@ -17,6 +18,7 @@ class NewInstances:
 
     def __init__(self) -> None:
         self.rows: list[InstanceRow] = []
+        self.alike: list[tuple[Alike, int]] = []  # with the key of the first
         self.ids: set[tuple[str, str]] = set()  # (tenant, id)
         self._snippets: dict[str, Snippet] = {}
         self._steps: list[Any] = []
@@ -45,6 +47,14 @@ class NewInstances:
         new = [id for id in ids if id not in self._snippets and not is_stored(id)]
         self._snippets.update({id: snippets[id] for id in new})
         return [snippets[id] for id in new]
+
+    def __bool__(self) -> bool:
+        return bool(self.rows or self.alike)
+
+    def take_alike(self) -> list[tuple[Alike, int]]:
+        """Those that are alike, and the key of the first of each."""
+        alike, self.alike = self.alike, []
+        return alike
 
     def take_rows(self) -> tuple[list[Any], list[Any]]:
         """Values for insert_instance and insert_origin."""
@@ -76,4 +86,4 @@ class NewInstances:
 
     def clear(self) -> None:
         """Drop all."""
-        self.take_rows(), self.take_snippets(), self.take_children(), self.take_steps_and_inbox()
+        self.take_rows(), self.take_alike(), self.take_snippets(), self.take_children(), self.take_steps_and_inbox()

@@ -54,6 +54,12 @@ DELETE FROM queue_load WHERE running = 0 AND second < ?
 -- 0 for an id that stays used although its instance was deleted.
 SELECT key FROM instance WHERE tenant = ?1 AND id = ?2 UNION ALL SELECT 0 FROM used_id WHERE tenant = ?1 AND id = ?2
 
+-- name: taken_ids
+-- Which of these ids of a tenant key_of_id would find.
+SELECT asked.column1 FROM (SELECT ? AS tenant) AS t, (VALUES {rows}) AS asked
+WHERE EXISTS (SELECT 1 FROM instance WHERE instance.tenant = t.tenant AND instance.id = asked.column1)
+    OR EXISTS (SELECT 1 FROM used_id WHERE used_id.tenant = t.tenant AND used_id.id = asked.column1)
+
 -- name: used_id
 SELECT workflow, status, ended_at FROM used_id WHERE tenant = ? AND id = ?
 
@@ -88,6 +94,25 @@ VALUES {rows}
 
 -- name: insert_origin
 INSERT OR ROLLBACK INTO origin (instance, class_name, params, control_hash, metadata, limits, nonce, id_chosen) VALUES {rows}
+
+-- name: insert_alike
+-- Many instances with the values of insert_instance that they share, each with its place, id and stored_bytes (alike.py).
+INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
+    due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at,
+    injected, clock, crashes, clock_at)
+SELECT ?1 + column1, ?2, column2, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, column3, ?18, ?19, ?20, ?21, ?22, ?23, ?24,
+    ?25, ?26, ?27, ?28
+FROM (VALUES {rows})
+
+-- name: insert_alike_origins
+-- The same with the values of insert_origin, and the place, params and nonce of each.
+INSERT OR ROLLBACK INTO origin (instance, class_name, params, control_hash, metadata, limits, nonce, id_chosen)
+SELECT ?1 + column1, ?2, column2, ?4, ?5, ?6, column3, ?8 FROM (VALUES {rows})
+
+-- name: insert_alike_events
+-- Their first events, between whose halves the params stand.
+INSERT OR ROLLBACK INTO event (instance, seq, at, type, execution, step, data)
+SELECT instance, 1, ?3, ?4, NULL, NULL, ?5 || coalesce(params, 'null') || ?6 FROM origin WHERE instance BETWEEN ?1 AND ?2
 
 -- name: insert_child
 INSERT OR ROLLBACK INTO child (instance, parent, kind) VALUES (?, ?, ?)
@@ -140,8 +165,9 @@ result,
     (SELECT CAST(event.data AS BLOB) FROM event WHERE event.instance = step.instance AND event.seq = step.result_seq)
 
 -- name: steps
--- Unordered: to sort, SQLite would copy every result once more.
-SELECT {step_columns}, {result_columns} FROM step WHERE instance = ? AND generation = ?
+-- Unordered: to sort, SQLite would copy every result once more. One JSON array of the columns: of thousands of steps, to
+-- make a Python object of each column of each row would take most of the time.
+SELECT json_array({step_columns}), {result_columns} FROM step WHERE instance = ? AND generation = ?
 
 -- name: steps_without_results
 SELECT {step_columns}, NULL, NULL FROM step WHERE instance = ? AND generation = ? ORDER BY started_seq

@@ -40,11 +40,11 @@ class StatusCounts:
         for tenant, queue, status, n in counts:
             self._add_to_sums((tenant, queue, status), n)
 
-    def move(self, tenant: str, queue: str, before: str | None, after: str | None) -> None:
-        """Count a change of status; None: the instance does not exist."""
+    def move(self, tenant: str, queue: str, before: str | None, after: str | None, n: int = 1) -> None:
+        """Count a change of status of `n` instances; None: they do not exist."""
         if before == after:
             return
-        for status, change in ((before, -1), (after, 1)):
+        for status, change in ((before, -n), (after, n)):
             if status is not None:
                 group = (tenant, queue, status)
                 self._uncommitted[group] += change

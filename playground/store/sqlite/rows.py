@@ -104,6 +104,12 @@ def step_row(r: Sequence[Any]) -> StepRow:
     )  # fmt: skip
 
 
+def packed_step_row(r: Sequence[Any]) -> StepRow:
+    """From a row of `steps`."""
+    packed, own_result, data = r
+    return step_row((*decode(packed), own_result, data))
+
+
 class _ResultData(msgspec.Struct):
     """The data of an event with a result, kept as text: `event` of a `wait_completed`, `output` of the others."""
 
@@ -130,6 +136,8 @@ _STEP_SEPARATOR = "\x1f"  # between the parts of a path: no name holds a control
 
 def step_key(kind: str, path: str, count: int) -> StepKey:
     """A step from its kind, its path (see `step_path`) and its count."""
+    if _STEP_SEPARATOR not in path:
+        return StepKey.interned(kind, path, count)
     *outer, name = path.split(_STEP_SEPARATOR)
     parent = None
     for outer_name, outer_count in zip(outer[::2], outer[1::2], strict=True):

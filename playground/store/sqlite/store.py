@@ -29,6 +29,7 @@ from playground.store.rows import Child, InstanceRow, NewInstance, Snippet
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims
 from playground.store.sqlite import rows as columns
+from playground.store.sqlite.alike import parts_of, rows_of
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
@@ -156,11 +157,12 @@ class SqliteStore:
     ) -> tuple[list[InstanceRow], list[Refusal]]:
         snippets = (new.snippet for new in instances if not isinstance(new.snippet, str))
         maybe_new = {snippet.id: snippet for snippet in snippets if self._snippets.get(snippet.id) is None}
-        create = partial(self._transaction.create, instances, maybe_new, at, queued_most, instead_of, needs)
-        rows, refused, stored = await self._writer.submit(create)
+        parts = parts_of(instances, at)
+        create = partial(self._transaction.create, parts, maybe_new, at, queued_most, instead_of, needs)
+        created, refused, stored = await self._writer.submit(create)
         for snippet in stored:
             self._snippets.put(snippet)
-        return rows, refused
+        return rows_of(created), refused
 
     async def append(
         self,
@@ -241,7 +243,7 @@ class SqliteStore:
 
     async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
         ahead = self._notifications.last_seq(key) - after
-        few = 0 <= ahead <= FEW_EVENTS
+        few = 0 < ahead <= FEW_EVENTS  # of a journal that nobody watches, nothing is known
         most_bytes = FEW_EVENTS_BYTES if few else STREAM_BATCH_BYTES
 
         def read(db: sqlite3.Connection) -> list[tuple[int, str, bytes]]:
@@ -372,7 +374,7 @@ class SqliteStore:
                 raise InstanceNotFound(f"there is no instance number {key}")
             row = columns.instance_row(found)
             steps = [
-                decrypt_result(self._keyring, key, columns.step_row(step))
+                decrypt_result(self._keyring, key, columns.packed_step_row(step))
                 for step in db.execute(self._sql["steps"], (key, row.generation))
             ]
             inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]

@@ -7,7 +7,7 @@ commit that it would have shared.
 import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from itertools import count
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
 from playground.store.encoding import encode_or_none
@@ -21,6 +21,7 @@ from playground.store.projection_rules import replace
 from playground.store.protocol import ANY_NUMBER, Committed, Decider, Refusal, needs_of
 from playground.store.rows import InstanceRow, NewInstance, Snippet
 from playground.store.sqlite import rows as columns
+from playground.store.sqlite.alike import Alike, AlikeStatements, Created, Identity, Part
 from playground.store.sqlite.cache import CachedInstance, InstanceCache, StepReader
 from playground.store.sqlite.connections import shrink
 from playground.store.sqlite.new_instances import NewInstances
@@ -70,6 +71,7 @@ class SqliteTransaction:
         ]
         self._append_to_instances = [*many, (1, sql["grow_instance"])]
         self._insert_inbox = sql.rows("insert_inbox", columns.INBOX_COLUMNS)
+        self._alike = AlikeStatements(sql)
         self._cache = InstanceCache()
         self._steps = StepReader(self._run_sql, sql, keyring)
         self._touched: dict[int, CachedInstance] = {}
@@ -83,72 +85,100 @@ class SqliteTransaction:
         self._uncounted = 0  # events written since the last commit
         # Per process on purpose: the file's lock makes this the only writer of instances. Knowing a key before its row
         # is written lets steps, events and children of many new instances be written in bulk.
-        self._keys = count(db.execute(sql["last_key"]).fetchone()[0] + 1)
+        self._next_key: int = db.execute(sql["last_key"]).fetchone()[0] + 1
         self.queues = Queues(db, sql, self._execute_named)
 
     def create(
         self,
-        instances: Sequence[NewInstance],
+        parts: Sequence[Part],
         maybe_new: Mapping[str, Snippet],
         at: int,
         queued_most: Mapping[str, int] = ANY_NUMBER,
         instead_of: tuple[int, str] | None = None,
         needs: int | None = None,
-    ) -> tuple[list[InstanceRow], list[Refusal], list[Snippet]]:
+    ) -> tuple[list[Created], list[Refusal], list[Snippet]]:
         """`Store.create`. `maybe_new` is code, by id, that may not be stored yet; also returns which of it was not."""
         for snippet in maybe_new.values():
             snippet.source.encode(), (snippet.params or "").encode()  # refused now or not at all
-        self._check_queues(instances, queued_most)
+        self._check_queues(parts, queued_most)
         if needs is not None:
             self._cached_instance(needs)
-        rows: list[InstanceRow] = []
+        created: list[Created] = []
+        alike: list[tuple[Alike, int]] = []
         event_rows: list[Any] = []
         with_extras: list[tuple[NewInstance, Change]] = []
         refused = []
-        ids: set[tuple[str, str]] = set()
-        for index, new in enumerate(instances):
-            identity = (new.tenant, new.id)
-            # Checked before it is written, per process on purpose: the file's lock makes this the only writer, and a
-            # conflict in an INSERT of many rows would undo those of other calls.
-            if (
-                identity in ids
-                or identity in self._new.ids
-                or self._run_sql(self._sql["key_of_id"], identity).fetchone()
-            ):
-                refused.append(Refusal(index, new.id, InstanceAlreadyExists.code))
-                continue
-            ids.add(identity)
-            row = initial_row(new, next(self._keys), at)
-            events: Sequence[NewEvent] = (first_event(new), *new.events)
-            if self._keyring:
-                events = encrypt_secrets(self._keyring, row, events)
-            encode_or_none(new.metadata), encode_or_none(new.limits)  # refused now or not at all
-            change = project(row, events, at, {})
-            assert change.row.last_seq == len(events), "the seq of a new journal counts from 1"
-            rows.append(change.row)
-            event_rows += columns.event_values(row, events, None, at)[0]
-            if new.parent is not None or new.events:
-                with_extras.append((new, change))
+        ids: set[Identity] = set()
+        # Checked before it is written, per process on purpose: the file's lock makes this the only writer, and a
+        # conflict in an INSERT of many rows would undo those of other calls.
+        for part in parts:
+            if isinstance(part, Alike):
+                if self._are_free(part, ids):
+                    ids |= part.identities
+                    alike.append((part, self._take_keys(len(part))))
+                    created.append(alike[-1])
+                    continue
+                part = part.singles()
+            for index, new in part:
+                if self._is_taken((new.tenant, new.id), ids):
+                    refused.append(Refusal(index, new.id, InstanceAlreadyExists.code))
+                    continue
+                ids.add((new.tenant, new.id))
+                row = initial_row(new, self._take_keys(1), at)
+                events: Sequence[NewEvent] = (first_event(new), *new.events)
+                if self._keyring:
+                    events = encrypt_secrets(self._keyring, row, events)
+                encode_or_none(new.metadata), encode_or_none(new.limits)  # refused now or not at all
+                change = project(row, events, at, {})
+                assert change.row.last_seq == len(events), "the seq of a new journal counts from 1"
+                created.append(change.row)
+                event_rows += columns.event_values(row, events, None, at)[0]
+                if new.parent is not None or new.events:
+                    with_extras.append((new, change))
         if instead_of is not None:
             self._detach_children(*instead_of)  # after everything that may be refused
+        rows = [row for row in created if isinstance(row, InstanceRow)]
         self._new.rows += rows
-        for row in rows:
-            self.queues.counts.move(row.tenant, row.queue, None, row.status)
+        self._new.alike += alike
+        for row, n in (*((row, 1) for row in rows), *((part.row, len(part)) for part, _ in alike)):
+            self.queues.counts.move(row.tenant, row.queue, None, row.status, n)
         self._events += event_rows
-        if rows:
+        if created:
             self._new_due = at if self._new_due is None else min(at, self._new_due)
         for new, change in with_extras:
             self._kv.update(self._new.add(new, change))
         self._new.ids |= ids
-        run = {row.snippet for row in rows} & maybe_new.keys()
-        return rows, refused, self._new.add_snippets(run, maybe_new, self._has_snippet)
+        run = {row.snippet for row in (*rows, *(part.row for part, _ in alike))} & maybe_new.keys()
+        return created, refused, self._new.add_snippets(run, maybe_new, self._has_snippet)
+
+    def _take_keys(self, count: int) -> int:
+        """The first of so many new keys in a row."""
+        key = self._next_key
+        self._next_key += count
+        return key
+
+    def _is_taken(self, identity: Identity, ids: AbstractSet[Identity]) -> bool:
+        if identity in ids or identity in self._new.ids:
+            return True
+        return self._run_sql(self._sql["key_of_id"], identity).fetchone() is not None
+
+    def _are_free(self, part: Alike, ids: AbstractSet[Identity]) -> bool:
+        """Whether no id of theirs is taken, or repeats."""
+        if len(part.identities) < len(part) or not (
+            part.identities.isdisjoint(ids) and part.identities.isdisjoint(self._new.ids)
+        ):
+            return False
+        return self._alike.are_free(self._run_sql, part)
 
     def _has_snippet(self, id: str) -> bool:
         return self._run_sql(self._sql["has_snippet"], (id,)).fetchone() is not None
 
-    def _check_queues(self, instances: Sequence[NewInstance], queued_most: Mapping[str, int]) -> None:
+    def _check_queues(self, parts: Sequence[Part], queued_most: Mapping[str, int]) -> None:
         """Raises QueueFull."""
-        for tenant in {new.tenant for new in instances} & queued_most.keys():
+        tenants: set[str] = set()
+        for part in parts:
+            tenants |= {part.tenant} if isinstance(part, Alike) else {new.tenant for _, new in part}
+        for tenant in tenants & queued_most.keys():
             queued, most = self.queues.counts.count_of_tenant(tenant, QUEUED), queued_most[tenant]
             if queued >= most:
                 raise QueueFull(tenant, queued, most)
@@ -260,10 +290,10 @@ class SqliteTransaction:
 
     def flush(self) -> None:
         """Write the staged changes, in the open transaction."""
-        if not self._unwritten and not self._new.rows:
+        if not self._unwritten and not self._new:
             return
         self._begin_transaction()
-        if self._new.rows:
+        if self._new:
             self._write_new()
         appended: list[Any] = []
         steps, inbox = self._new.take_steps_and_inbox()
@@ -396,6 +426,10 @@ class SqliteTransaction:
         values, origins = self._new.take_rows()
         self._run_bulk(self._insert_instances, columns.INSTANCE_COLUMNS, values)
         self._run_bulk(self._insert_origins, columns.ORIGIN_COLUMNS, origins)
+        for part, key in self._new.take_alike():
+            self.queues.add_turn(part.row)
+            self._alike.insert(self._run_sql, part, key)
+            self._uncounted += len(part)
         for snippet in self._new.take_snippets():
             self._execute_named("insert_snippet", (snippet.id, snippet.source, snippet.params, snippet.created_at))
         for child in self._new.take_children():

@@ -27,6 +27,7 @@ second replaces the peer's address, which the limits of connections need beside 
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from playground.settings import BadSetting, setting_label
@@ -48,6 +49,7 @@ from playground.workflows.errors import WorkflowError
 
 NO_ADDRESS = "local"  # a client without an address, as over a Unix socket
 IPV6_PREFIX = 64
+PARSED_ADDRESSES = 256  # kept, since every request has the same two or three parsed several times
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -105,6 +107,7 @@ class ClientAddresses:
         return _group_by_prefix(found)
 
 
+@lru_cache(maxsize=PARSED_ADDRESSES)
 def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """An address, which some proxies write with brackets or with a port."""
     if text.startswith("["):
@@ -265,6 +268,7 @@ def is_own_address(name: str, request: Request) -> bool:
     return is_loopback_name(name) or (number is not None and number == _ip_number(came_to))
 
 
+@lru_cache(maxsize=PARSED_ADDRESSES)
 def _ip_number(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(name)
