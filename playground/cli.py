@@ -41,6 +41,7 @@ GROUPS = {
     ),
     "workers": (
         "worker_cpu_seconds", "worker_memory_bytes", "idle_grace_ms", "spare_slots", "parked_workers",
+        "warm_workers", "warm_seconds", "warm_executions", "warm_growth_bytes",
         "commit_each_step", "ahead_entries", "ahead_bytes", "ahead_ms",
     ),
     "storage": ("synchronous", "free_disk_bytes", "chaos_retention_hours", "used_id_days"),

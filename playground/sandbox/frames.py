@@ -288,7 +288,7 @@ def encode(frame: dict[str, Any]) -> bytes:
     return len(data).to_bytes(HEADER_BYTES, "big") + data
 
 
-def json_text(part: dict[str, Any]) -> bytes:
+def json_text(part: Any) -> bytes:
     """Encode a frame without its header, or a part of one."""
     return _encoder.encode(part)
 

@@ -8,6 +8,7 @@ of processor time.
 """
 
 import asyncio
+import gc
 import json
 import socket
 import types
@@ -126,6 +127,7 @@ def prepare(ready: PreparedWorker) -> None:
 def main(ready: PreparedWorker) -> None:
     """Handle the request that arrives on the channel, then exit the process."""
     warm_up_pages(ready.execution.loop.channel, ready.spare)
+    gc.disable()  # until the stored steps are loaded: to look through thousands of new objects would find nothing
     serve(ready.execution)
 
 

@@ -86,6 +86,11 @@ class History:
         """Count the steps nested in `parent` from 1: a new attempt of it begins."""
         self._counts.pop(parent, None)
 
+    def is_over(self, key: Key) -> bool:
+        """Whether a step's end is stored."""
+        stored = self._stored.get(key)
+        return stored is not None and stored["status"] in OVER
+
     def reach_step(self, key: Key) -> Stored | None:
         """The code has reached a step: the stored one, if there is one."""
         self._unreached.discard(key)

@@ -55,6 +55,7 @@ class Process:
         """Send prints to the streams `stdout` and `stderr`. Called once, before the tenant's code is loaded."""
         sys.stdout, sys.stderr = streams["stdout"], streams["stderr"]
         gc.freeze()
+        gc.enable()
 
     def make_steps(self, context: ExecutionContext) -> Steps:
         """The `step` object for the tenant's code."""

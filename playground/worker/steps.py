@@ -64,7 +64,7 @@ class Steps:
         if callback is not None:
             if not callable(callback):
                 raise TypeError(f"step.do takes a function as its second argument, not {type(callback).__name__}")
-            return self.start(name, decorated_steps.taking_context(callback), line=_caller_line(), **options)
+            return self.start(name, decorated_steps.taking_context(callback), line=None, **options)
 
         def decorate(function: Any) -> Decorated:
             title = name if name is not None and not callable(name) else getattr(function, "__name__", "step")
@@ -166,6 +166,8 @@ class Steps:
         if self._do_count > self._limits["step_limit"]:
             raise WorkflowFatalError(f"The limit of {self._limits['step_limit']} steps has been reached")
         key = self._next_key(DO, name)
+        if line is None and not self._history.is_over(key):  # of a step that is only replayed nobody asks for its line
+            line = _caller_line()
         do = Do(key, call, configs.resolve(config, name), None, line)
         if rollback is not None:
             if not callable(rollback):

@@ -106,18 +106,30 @@ def replay_order(steps: Iterable[StepRow], clock: int) -> tuple[list[StepRow], i
     return rows, max(now, clock)
 
 
-def start_frame_step(row: StepRow) -> dict[str, Any]:
+class StartFrameStep(msgspec.Struct, omit_defaults=True, gc=False):
     """A stored step as the worker receives it; `ended` orders those that are over."""
-    fields: dict[str, Any] = {"key": row.key, "status": row.status if row.status in _ENDED_STATUSES else "open"}
-    if row.is_over:
-        fields.update(ended=row.ended_seq or row.started_seq, clock=row.clock)
-    if row.status == STEP_COMPLETED:
-        fields["value"] = row.result
-    elif row.status == STEP_ERRORED:
-        fields["error"] = row.error
-    elif row.key.kind == DO:
-        fields["config"] = row.config
-    return fields
+
+    key: StepKey
+    status: str
+    ended: int | msgspec.UnsetType = msgspec.UNSET
+    clock: int | None | msgspec.UnsetType = msgspec.UNSET
+    value: Any = msgspec.UNSET
+    error: Any = msgspec.UNSET
+    config: Any = msgspec.UNSET
+
+
+def start_frame_step(row: StepRow) -> StartFrameStep:
+    """A stored step as the worker receives it."""
+    status = row.status
+    if status == STEP_COMPLETED:
+        return StartFrameStep(row.key, status, row.ended_seq or row.started_seq, row.clock, row.result)
+    if status == STEP_ERRORED:
+        ended = row.ended_seq or row.started_seq
+        return StartFrameStep(row.key, status, ended, row.clock, msgspec.UNSET, row.error)
+    step = StartFrameStep(row.key, status if status in _ENDED_STATUSES else "open")
+    if row.key.kind == DO:
+        step.config = row.config
+    return step
 
 
 def retry_delay(config: Mapping[str, Any], failures: int, computed: int | None) -> int:
