@@ -21,8 +21,9 @@ GROUPS = {
         "retention_days", "unsafe_no_sandbox",
     ),
     "serving": (
-        "allowed_hosts", "embeddable", "allow_weak_sandbox", "metrics", "secrets_key", "slow_commit_ms", "body_bytes",
-        "head_bytes", "head_seconds", "body_seconds", "stream_send_seconds", "queue_length",
+        "processes", "node", "drain_seconds", "allowed_hosts", "embeddable", "allow_weak_sandbox", "metrics",
+        "secrets_key", "slow_commit_ms", "body_bytes", "head_bytes", "head_seconds", "body_seconds",
+        "stream_send_seconds", "queue_length",
     ),
     "a run": (
         "source_bytes", "value_bytes", "instance_bytes", "log_bytes", "step_limit", "journal_events",
@@ -115,11 +116,14 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         settings = parse_command_line(arguments, environment)
     except BadSetting as error:
         return print_error(str(error))
+    from playground.processes import CannotShare, serve_processes
     from playground.serving import CannotServe, serve
 
     try:
+        if settings.processes > 1:
+            return serve_processes(settings)
         serve(settings)
-    except CannotServe as error:
+    except (CannotServe, CannotShare) as error:
         return print_error(str(error))
     return 0
 

@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import gc
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -22,8 +24,6 @@ from playground.web.http.hosts import ClientAddresses
 from playground.web.http.listening import CannotListen, is_loopback, listen, url_of_socket
 
 if TYPE_CHECKING:
-    import socket
-
     from starlette.applications import Starlette
 
     from playground.sandbox.pool import Sandbox, Tier
@@ -31,12 +31,41 @@ if TYPE_CHECKING:
 DISTRIBUTION = "dynamic-workflows-playground"
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a server is told by who started it; nothing, where it is the only one here.
+
+    Args:
+        name: its name among the nodes of its database; "" for one of its own making.
+        sock: the socket to accept on; None: it binds the port itself.
+        start_token: the token of the operator's link, which all nodes behind one port share; "": it makes one.
+        is_first: whether it prints where it serves.
+        on_ready: called once it serves.
+        on_orphaned: takes what to do when who started it is gone.
+    """
+
+    name: str = ""
+    sock: socket.socket | None = None
+    start_token: str = ""
+    is_first: bool = True
+    on_ready: Callable[[], None] = lambda: None
+    on_orphaned: Callable[[Callable[[], None]], None] = lambda stop: None
+
+
+ALONE = Node()
+
+
+def default_name(port: int) -> str:
+    """The name of a node that nobody has named: this machine's name, and the port."""
+    return f"{socket.gethostname()}:{port}"
+
+
 class CannotServe(Exception):
     """The server can't start until its operator has corrected something; the message is one line that says what."""
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+def serve(settings: Settings, node: Node = ALONE) -> None:
+    """Serve until SIGTERM or Ctrl-C, alone or as one of several processes behind one port.
 
     Raises:
         CannotServe: the port is in use, the database can't be opened, the isolation is too weak or a setting invalid.
@@ -49,16 +78,17 @@ def serve(settings: Settings) -> None:
     log = open_log()
     adopt_standard_logging(log)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, log))
+        runner.run(_serve(settings, node, log))
 
 
-async def _serve(settings: Settings, log: Log) -> None:
+async def _serve(settings: Settings, node: Node, log: Log) -> None:
     stop = asyncio.Event()
+    node.on_orphaned(stop.set)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     began: list[float] = []
     async with contextlib.AsyncExitStack() as opened:
-        sock, app, tier = await _open(settings, opened, log)
+        sock, app, tier = await _open(settings, node, opened, log)
         from playground.web.app import count_protocol_refusals
         from playground.web.http import server
         from playground.web.http.connections import ConnectionLimits
@@ -68,10 +98,12 @@ async def _serve(settings: Settings, log: Log) -> None:
         gc.collect()  # so that what is allocated from now on triggers the next one, not a quarter of what is frozen
 
         def started() -> None:
-            print(f"Serving on {url_of_socket(sock)}", flush=True)
-            print(f"Isolation tier {tier.letter}: {tier.sentence}", flush=True)
-            if line := app.state.context.start_token.sign_in_line(url_of_socket(sock)):
-                print(line, flush=True)  # not to the log, which others may read
+            if node.is_first:
+                print(f"Serving on {url_of_socket(sock)}", flush=True)
+                print(f"Isolation tier {tier.letter}: {tier.sentence}", flush=True)
+                if line := app.state.context.start_token.sign_in_line(url_of_socket(sock)):
+                    print(line, flush=True)  # not to the log, which others may read
+            node.on_ready()
             log(
                 "start",
                 version=program_version(),
@@ -98,7 +130,7 @@ async def _serve(settings: Settings, log: Log) -> None:
 
 
 async def _open(
-    settings: Settings, opened: contextlib.AsyncExitStack, log: Log
+    settings: Settings, node: Node, opened: contextlib.AsyncExitStack, log: Log
 ) -> "tuple[socket.socket, Starlette, Tier]":
     """Open everything that the server needs, with the cheapest possible refusals first; `opened` closes it."""
     from playground.examples import BadExample, load
@@ -106,7 +138,7 @@ async def _open(
 
     try:
         ClientAddresses.parse(settings.trusted_proxies)
-        sock = listen(settings.host, settings.port)
+        sock = node.sock or listen(settings.host, settings.port)
         opened.callback(sock.close)
         from playground.opening import open_configured_store
 
@@ -119,10 +151,23 @@ async def _open(
         from playground.web.app import create_app
 
         ids = SystemIds()
+        make_start_token = ids.token if not node.start_token else lambda: node.start_token
+        name = node.name or settings.node or default_name(sock.getsockname()[1])
         engine = await opened.enter_async_context(
-            Engine.open(settings=settings, store=store, sandbox=sandbox, clock=SystemClock(), ids=ids, log=log)
+            Engine.open(
+                settings=settings, store=store, sandbox=sandbox, clock=SystemClock(), ids=ids, log=log, node=name
+            )
         )
-        return sock, create_app(engine, settings, load(), ids=ids, log=log, version=program_version()), sandbox.tier
+        app = create_app(
+            engine,
+            settings,
+            load(),
+            ids=ids,
+            log=log,
+            version=program_version(),
+            make_start_token=make_start_token,
+        )
+        return sock, app, sandbox.tier
     except (CannotListen, StoreError, BadSetting, MissingFiles, BadExample) as error:
         raise CannotServe(str(error)) from None
 

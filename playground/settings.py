@@ -44,6 +44,7 @@ def _row(
     return dataclasses.field(default=default, metadata=rules)
 
 
+SHARED_DATABASES = ("postgresql://", "postgres://")  # of any number of nodes; others are of one process
 _CORES = os.cpu_count() or 1  # asked several times a run, and the kernel takes 10 us to answer
 
 
@@ -59,6 +60,19 @@ class Settings:
     port: int = _row(8000, "port to listen on; 0 takes a free one", most=65_535, limit=False)
     database: str = _row(
         "sqlite:///playground.db", "database of the journals: sqlite:///relative.db or sqlite:////absolute.db"
+    )
+    node: str = _row(
+        "",
+        "name of this server among those that share its database; when empty, the machine's name and the port",
+    )
+    processes: int = _row(
+        1, "processes that serve behind the one port; more than one needs a PostgreSQL database", least=1, limit=False
+    )
+    drain_seconds: int = _row(
+        10,
+        "how long running attempts may take to end when the server is stopped; no step begins meanwhile",
+        unit="seconds",
+        limit=False,
     )
     synchronous: str = _row("full", "how SQLite waits for the disk at a commit", choices=("full", "normal"))
     commit_each_step: bool = _row(

@@ -65,7 +65,7 @@ class Place:
     async def engine(self, url: str, clock: Clock | None = None, **settings: Any) -> Any:
         """An open engine."""
         self.log = Log()
-        chosen = Settings(**{"database": url, "workers": 8, "synchronous": "normal", **settings})
+        chosen = Settings(**{"database": url, "workers": 8, "synchronous": "normal", "drain_seconds": 0, **settings})
         store = await asyncio.to_thread(open_store, url, synchronous="normal")
         try:
             async with Engine.open(
@@ -84,7 +84,9 @@ class Place:
     async def nodes(self, count: int = 2, clock: Clock | None = None, **settings: Any) -> Any:
         """Open engines over one store, as nodes share a database."""
         self.log = Log()
-        chosen = Settings(**{"database": self.new_url(), "workers": 8, "synchronous": "normal", **settings})
+        chosen = Settings(
+            **{"database": self.new_url(), "workers": 8, "synchronous": "normal", "drain_seconds": 0, **settings}
+        )
         async with AsyncExitStack() as opened:
             store = await asyncio.to_thread(open_store, chosen.database, synchronous="normal")
             opened.push_async_callback(store.close)

@@ -26,6 +26,7 @@ from playground.web.http.connections import ConnectionLimits
 
 DEADLINE = 30.0  # seconds after which a test gives up waiting
 GENEROUS = {
+    "drain_seconds": 0,
     "starts_per_minute": 100_000,
     "checks_per_minute": 100_000,
     "check_seconds_per_minute": 100_000,

@@ -49,6 +49,8 @@ class Server:
             str(self.port),
             "--database",
             f"sqlite:///{folder / 'playground.db'}",
+            "--drain-seconds",
+            "0",
             *options,
         ]
         self.printed: list[str] = []

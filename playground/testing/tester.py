@@ -33,6 +33,7 @@ EVENTS_SHOWN = 12  # last events in the message when something does not happen
 
 # Changed defaults: a class's source is its whole file, and a step has only its own timeout.
 SETTINGS = {
+    "drain_seconds": 0,
     "workers": 8,
     "source_bytes": 16 * 1024 * 1024,
     "attempt_wall_seconds": 365 * 86_400,

@@ -75,9 +75,18 @@ _LONG_SEGMENT = re.compile(r"[^/]{24,}")
 
 
 def create_app(
-    engine: Engine, settings: Settings, examples: Sequence[Example], *, ids: Ids, log: Callable[..., None], version: str
+    engine: Engine,
+    settings: Settings,
+    examples: Sequence[Example],
+    *,
+    ids: Ids,
+    log: Callable[..., None],
+    version: str,
+    make_start_token: Callable[[], str] | None = None,
 ) -> Starlette:
     """The web application over an open engine.
+
+    `make_start_token` makes the token of the link that is printed at the start; by default the ids do.
 
     Raises:
         BadSetting: `trusted_proxies`, `public_url` or `allowed_hosts` can't be read, or `embeddable` can't be had.
@@ -99,7 +108,9 @@ def create_app(
         addresses=ClientAddresses.parse(settings.trusted_proxies),
         public_url=PublicUrl.parse(settings.public_url),
         embedding=Embedding.from_settings(settings, unprotected=unprotected),
-        start_token=StartToken.from_settings(settings, ids.token, loopback=loopback, unprotected=unprotected),
+        start_token=StartToken.from_settings(
+            settings, make_start_token or ids.token, loopback=loopback, unprotected=unprotected
+        ),
         cards=CardCache(),
         assets=assets,
         rendering=Rendering(paths.templates(), assets),
