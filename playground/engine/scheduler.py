@@ -116,7 +116,10 @@ class Scheduler:
         self.wake()
 
     async def stop(self) -> None:
-        """End every execution as lost, so that the next server takes it up at once."""
+        """Hand every execution over, so that another server takes it up at once.
+
+        Running attempts have `drain_seconds` to end; what is not over by then is lost with its worker.
+        """
         self._stopping = True
         self._unsubscribe()
         if self._loop_task is not None:
@@ -125,6 +128,10 @@ class Scheduler:
         for timer in (self._timer, self._expiry):
             if timer is not None:
                 timer.cancel()
+        if self.executions and (seconds := self._services.settings.drain_seconds):
+            for execution in list(self.executions.values()):
+                execution.hand_over()
+            await asyncio.wait([execution.task for execution in self.executions.values()], timeout=seconds)
         for execution in list(self.executions.values()):
             execution.shut_down()
         while self._tasks:

@@ -83,7 +83,8 @@ HIBERNATED = "hibernated"  # was stopped, since only durable waits are left
 COMPLETED = "completed"  # ended with `run`, which returned or raised
 KILLED = "killed"  # was killed by a person, or by an operation that ends the execution
 CRASHED = "crashed"  # died by itself; `crashes` counts how many died in a row without progress of the instance
-EVICTED = "evicted"  # was stopped, since its slot was needed or an attempt could not be stopped in time
+EVICTED = "evicted"  # was stopped, since its slot was needed, its server stopped or an attempt could not be stopped in
+# time
 LIMIT = "limit"  # exceeded a limit; the instance ends
 LOST = "lost"  # died with the server or the fork server
 NOT_LOADED = "not_loaded"  # never started, since the code could not be loaded; `failures` counts how often in a row

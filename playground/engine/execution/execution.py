@@ -85,7 +85,7 @@ class Execution:
         self._clock = (0, services.clock.now())
         self.channel: FrameChannel | None = None
         self.worker: Worker | None = None
-        self.closing = self.pausing = self.diverged = self._finished = False
+        self.closing = self.pausing = self.diverged = self._finished = self._handing_over = False
         self.warm_code: Code | None = None  # what the worker runs, where it may run more of it
         self.worker_is_ready = False  # it says that it can
         self.armed_kill: str | None = None
@@ -287,8 +287,19 @@ class Execution:
         if self.idle:
             self.finish(NewEvent(ev.EXECUTION_ENDED, {"reason": reason}))
 
+    def hand_over(self) -> None:
+        """The server stops: begin no further step, and give the worker up once the running attempts are over."""
+        if not self.closing and self.channel is not None:
+            self._handing_over = True
+            self.send({"op": "hold", "held": True})
+            self._hand_over_if_idle()
+
+    def _hand_over_if_idle(self) -> None:
+        if self._handing_over and not self.closing and not self.attempts.running and not self.rollback.attempt_open:
+            self.end_as_lost(ev.EVICTED)
+
     def shut_down(self) -> None:
-        """The server stops: end as lost, so that the next server continues at once."""
+        """The server stops now: end as lost, so that the next server continues at once."""
         if not self.closing:
             self.end_as_lost(ev.LOST)
 
@@ -335,6 +346,7 @@ class Execution:
         """The end of an attempt is durable: a pause may take effect now, or the worker may be idle."""
         self.idle_timeout.on_activity()
         self._pause_if_idle()
+        self._hand_over_if_idle()
         self.idle_timeout.check_idle()
 
     def apply_committed(self, committed: Committed) -> None:
