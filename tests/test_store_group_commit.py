@@ -205,7 +205,7 @@ async def test_closing_commits_what_was_handed_in_and_refuses_the_rest(store):
 @with_store
 async def test_held_rows_are_right_for_more_instances_than_are_held(store):
     """The writer holds a few thousand rows; those it let go of are read again."""
-    from playground.store.sqlite import cache
+    from playground.store import cache
 
     count = cache.CACHED_INSTANCES + 50
     await create(store, *(f"i{n}" for n in range(count)))

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
 
+from playground.store import columns
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
 from playground.store.metrics import StoreMetrics
@@ -26,13 +27,13 @@ from playground.store.protocol import (
     Refusal,
 )
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet
+from playground.store.secret_values import decrypt_result
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims
-from playground.store.sqlite import rows as columns
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
-from playground.store.sqlite.secrets_at_rest import decrypt_result, prepare_encryption
+from playground.store.sqlite.secrets_at_rest import prepare_encryption
 from playground.store.sqlite.tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Log, Writer

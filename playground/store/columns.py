@@ -1,4 +1,7 @@
-"""Conversion between rows of the SQLite schema and the rows of `store/rows.py`, by column order of `queries.sql`."""
+"""Conversion between rows of the databases' tables and the rows of `store/rows.py`, by the order of columns.
+
+Every database names its columns in this order: `instance_columns`, `step_columns` and so on in its queries.sql.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
