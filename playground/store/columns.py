@@ -155,9 +155,12 @@ def _config(text: str | None) -> Any:
     return decode_or_none(text)
 
 
-def step_values(instance: int, generation: int, row: StepRow, result: str | None) -> tuple[Any, ...]:
-    """For insert_steps; `result` is JSON text, None where an event holds it."""
-    _check_result(row, result)
+def step_values(
+    instance: int, generation: int, row: StepRow, result: str | None, *, is_new: bool = True
+) -> tuple[Any, ...]:
+    """For insert_steps; `result` is JSON text, None where an event holds it, or, unless `is_new`, the stored row."""
+    if is_new or result is not None:
+        _check_result(row, result)
     key = row.key
     return (
         instance, generation, key.kind, step_path(key), key.count, row.status, row.started_seq, row.line,

@@ -64,6 +64,8 @@ class RoundRobin:
 
     def __init__(self, lanes: Iterable[tuple[str, str, str]] = ()) -> None:
         self._queues: dict[str, dict[Workflow, None]] = {}
+        self.passed: dict[str, None] = {}  # the queues that had their turn in the last claim, the last of them last
+        self.emptied: list[tuple[str, Workflow]] = []  # the lanes that were found empty in it
         for queue, tenant, workflow in lanes:
             self.add(queue, tenant, workflow)
 
@@ -85,9 +87,12 @@ class RoundRobin:
         taken: list[int] = []
         found: dict[tuple[str, Workflow], list[int]] = {}
         lanes_passed = 0
+        self.passed, self.emptied = {}, []
         while len(taken) < limit and lanes_passed < len(self._queues):
             queue = next(iter(self._queues))
             lanes = self._queues.pop(queue)
+            self.passed.pop(queue, None)
+            self.passed[queue] = None
             key = None
             if capacity.has_capacity(queue):
                 key = self._oldest_of_queue(queue, lanes, limit - len(taken), closed, oldest, found)
@@ -114,6 +119,7 @@ class RoundRobin:
                 keys = found[queue, lane] = oldest(queue, lane, limit)[::-1]
                 if not keys:
                     del lanes[lane]
+                    self.emptied.append((queue, lane))
             if keys and (first is None or keys[-1] < first[-1]):
                 first = keys
         return first.pop() if first else None

@@ -14,6 +14,7 @@ from playground.store.encoding import encode_step
 from playground.store.encryption import PREFIX, Keyring
 from playground.store.errors import StoreError
 from playground.store.named_sql import NamedSql
+from playground.store.protocol import Log
 from playground.store.rows import StepRow
 from playground.store.secret_values import (
     ENCRYPTED_PATTERN,
@@ -22,7 +23,6 @@ from playground.store.secret_values import (
     encrypt_secret,
     reencrypted,
 )
-from playground.store.sqlite.writer import Log
 
 SQL = NamedSql(Path(__file__).with_name("queries.sql"))
 

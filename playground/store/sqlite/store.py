@@ -23,6 +23,7 @@ from playground.store.protocol import (
     Committed,
     Decider,
     History,
+    Log,
     NodeStore,
     Refusal,
 )
@@ -36,7 +37,7 @@ from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
 from playground.store.sqlite.secrets_at_rest import prepare_encryption
 from playground.store.sqlite.tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
 from playground.store.sqlite.transaction import SqliteTransaction
-from playground.store.sqlite.writer import Log, Writer
+from playground.store.sqlite.writer import Writer
 from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent
@@ -205,6 +206,10 @@ class SqliteStore:
     @property
     def product(self) -> tuple[str, str]:
         return "SQLite", sqlite3.sqlite_version
+
+    @property
+    def clock_offset_ms(self) -> int:
+        return 0
 
     @property
     def metrics(self) -> StoreMetrics:
