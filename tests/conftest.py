@@ -14,7 +14,7 @@ from dispatch_support import Place
 from http_support import Background, MakeSite, Site, running_sandbox, sites
 from hypothesis import HealthCheck, settings
 from server_support import Server
-from store_support import URLS
+from store_support import POSTGRES, SQLITE, sqlite_url
 
 from playground.sandbox.pool import Sandbox
 from playground.testing import WorkflowTester
@@ -33,6 +33,8 @@ settings.register_profile(
 settings.load_profile("steady")
 
 LAST = "test_browser_"
+RUN = "PLAYGROUND_TEST_RUN"  # the process id of the run, by which its processes find what they share
+os.environ.setdefault(RUN, str(os.getpid()))
 AS_IF_ISOLATED = replace(TIER, letter="A")  # the code of these tests is ours, and lets nothing out by itself
 FEWEST, MOST = 3, 4  # processes
 MANY = ("--starts-per-minute", "1000", "--running-per-address", "100", "--reads-per-minute", "100000")
@@ -148,10 +150,38 @@ def place(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPath
     return Place(*sandbox, tmp_path_factory.mktemp("place"))
 
 
-@pytest.fixture(params=sorted(URLS))
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=[SQLITE, POSTGRES])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database, one test run for each kind."""
-    return URLS[request.param](tmp_path)
+    if request.param == SQLITE:
+        yield sqlite_url(tmp_path)
+    else:
+        yield from postgres_database()
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    yield from postgres_database()
+
+
+def postgres_database() -> Iterator[str]:
+    import postgres_support  # late: what runs on SQLite too stays quick
+
+    try:
+        url = postgres_support.new_database()
+    except postgres_support.NoPostgres as error:
+        pytest.fail(str(error), pytrace=False)
+    yield url
+    postgres_support.give_back(url)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the run's PostgreSQL, if one was started."""
+    if os.environ[RUN] == str(os.getpid()):
+        import postgres_support
+
+        postgres_support.stop_shared_server()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """A PostgreSQL server of the test run's own, and an empty database of it for each test.
 
-One server for all processes of a run: the first that needs it starts it, in the folder that pytest gives the run, and
-the run's first process stops it at the end. It listens on a socket in that folder, not on the network, and belongs to
+One server for all processes of a run: the first that needs it starts it, in a folder that the run's first process
+names, and that process stops it at the end. It listens on a socket in that folder, not on the network, and belongs to
 an ordinary user, since PostgreSQL refuses root. Its data is not synced to the disk (`fsync=off`): that protects from a
 machine that loses power, which no test does; where the server itself is killed, `Server(..., durable=True)` syncs.
 
@@ -9,7 +9,6 @@ A database is a copy of a template that was migrated once. If the server's progr
 with apt-get (install_support.py); where that may not be, tests fail and name the package.
 """
 
-import atexit
 import fcntl
 import functools
 import os
@@ -32,11 +31,22 @@ TEMPLATE = "playground_template"
 START_SECONDS = "60"
 # Many databases that live for a second: small, and without the disk.
 FAST = {
-    "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off", "shared_buffers": "48MB",
-    "max_wal_size": "512MB", "max_connections": "200", "wal_level": "minimal", "max_wal_senders": "0",
-    "log_min_messages": "fatal", "jit": "off",
+    "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off",
+    "shared_buffers": "48MB", "max_wal_size": "512MB", "max_connections": "200", "wal_level": "minimal",
+    "max_wal_senders": "0", "log_min_messages": "fatal", "jit": "off",
 }  # fmt: skip
 DURABLE = {"shared_buffers": "64MB", "max_connections": "100", "log_min_messages": "fatal", "jit": "off"}
+
+
+EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
+        AND relnamespace = 'public'::regnamespace AND relname <> 'playground_schema'
+    LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
+END $$;
+SELECT setval('instance_key', 1, false), setval('queue_turn', 1, false);
+"""
 
 
 class NoPostgres(Exception):
@@ -99,7 +109,9 @@ class PostgresServer:
         self.run("initdb", "-D", "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
         settings = "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
         path = self.folder / "data" / "postgresql.conf"
-        path.write_text(f"{path.read_text()}\n{settings}port = {self.port}\nunix_socket_directories = '{self.folder}'\n")
+        path.write_text(
+            f"{path.read_text()}\n{settings}port = {self.port}\nunix_socket_directories = '{self.folder}'\n"
+        )
         return self
 
     def start(self) -> "PostgresServer":
@@ -153,10 +165,20 @@ class PostgresServer:
             os.kill(int(pid.read_text().split()[0]), signal.SIGQUIT)
 
 
-def root_of_run() -> Path:
-    """The folder that all processes of this test run share."""
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or str(os.getpid())
-    return Path(tempfile.gettempdir()) / f"playground-postgres-{os.getuid()}-{run}"
+FOLDER = f"playground-postgres-{os.getuid()}-"
+
+
+def root_of_run(run: str | None = None) -> Path:
+    """The folder that all processes of a test run share; the run is known by its first process (conftest.py)."""
+    return Path(tempfile.gettempdir()) / (FOLDER + (run or os.environ.get("PLAYGROUND_TEST_RUN", str(os.getpid()))))
+
+
+def _remove_orphans() -> None:
+    """Stop the servers of runs that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        run = folder.name.removeprefix(FOLDER)
+        if not Path("/proc", run).exists():
+            stop_shared_server(run)
 
 
 @functools.cache
@@ -169,35 +191,37 @@ def shared_server() -> PostgresServer:
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (root / "ready").exists():
+            _remove_orphans()
             server.create().start()
             server.sql(f"CREATE DATABASE {TEMPLATE}")
             from playground.store.postgres.opening import prepare, run_blocking
 
             run_blocking(prepare(server.url(TEMPLATE), None, lambda *_, **__: None))
             (root / "ready").touch()
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        atexit.register(stop_shared_server)
     return server
 
 
-def stop_shared_server() -> None:
-    """End the run's server, if one was started, and remove its files."""
-    root = root_of_run()
+def stop_shared_server(run: str | None = None) -> None:
+    """End a run's server, if one was started, and remove its files."""
+    root = root_of_run(run)
     if root.exists():
         if (root / "server" / "data").exists():
             PostgresServer(root / "server").kill()
         shutil.rmtree(root, ignore_errors=True)
 
 
+_free: list[str] = []
+
+
 def new_database() -> str:
-    """The URL of a migrated, empty database."""
-    return shared_server().database(TEMPLATE)
+    """The URL of a migrated, empty database: one that was given back, since making one takes ten times as long."""
+    return _free.pop() if _free else shared_server().database(TEMPLATE)
 
 
-def drop_database(url: str) -> None:
-    """Delete a database, whoever is still connected to it."""
-    name = url.partition("@/")[2].partition("?")[0]
-    shared_server().sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+def give_back(url: str) -> None:
+    """Empty a database of `new_database`, whoever is still connected to it."""
+    shared_server().sql(EMPTY, url.partition("@/")[2].partition("?")[0])
+    _free.append(url)
 
 
 @contextmanager
@@ -207,6 +231,4 @@ def database() -> Iterator[str]:
     try:
         yield url
     finally:
-        drop_database(url)
-
-
+        give_back(url)

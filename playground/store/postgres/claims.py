@@ -225,9 +225,8 @@ class Claims:
             tx.changed = True
 
     async def _drop_empty(self, tx: Transaction, lanes: Sequence[Lane]) -> None:
-        owned_queues = [
-            queue for (queue,) in await tx.rows(self._own["own_queues"], sorted({lane[0] for lane in lanes}))
-        ]
+        queues = sorted({queue for queue, _, _ in lanes})
+        owned_queues = [queue for (queue,) in await tx.rows(self._own["own_queues"], queues)]
         owned = [lane for lane in await tx.rows(self._own["own_lanes"], *_columns(lanes)) if lane[0] in owned_queues]
         if owned:
             await tx.rows(self._own["drop_lanes"], *_columns(owned))

@@ -40,9 +40,12 @@ OF_TRANSACTION = (
 STATUS_OF_TRANSACTION = "SELECT pg_xact_status($1::text::xid8)"
 PREPARED_STATEMENTS = 256
 LEAST_VERSION = 140_000
-# Every statement of ours finds its rows by an index; a plan made while a table was small must not outlive that. JIT
-# takes longer than any of them.
-OF_SESSION = "SET jit = off; SET enable_seqscan = off; SET application_name = 'playground'"
+# Every statement of ours finds its rows by an index: one plan is right for all values, and one that was made while a
+# table was small must not be another. JIT takes longer than any of them.
+OF_SESSION = (
+    "SET jit = off; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; "
+    "SET application_name = 'playground'"
+)
 
 # Administrator's or crash's shutdown, starting up, too many connections, a standby that was not promoted yet.
 _AWAY = frozenset({"57P01", "57P02", "57P03", "57P05", "53300", "25006", "25P03"})
@@ -293,13 +296,17 @@ class Connections:
         for connection in free:
             self._terminate(connection)
 
+    def stop(self) -> None:
+        """Make no more connections, and wait for no database that is away."""
+        self._closed = True
+
     async def close(self) -> None:
         """Close all connections that are not in use."""
-        self._closed = True
         free, self._free = self._free, []
         for connection in free:
             with suppress(*DatabaseFault):
                 await connection.close(timeout=1)
+        await asyncio.sleep(0)  # for the transports of those that were terminated
 
     def discard(self, connection: Connection) -> None:
         """Give back a broken connection."""

@@ -110,6 +110,7 @@ class Messenger:
         self._sending = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._poll_now = asyncio.Event()
+        self._broken = asyncio.Event()  # whether the connection that listens is, or need not listen any more
         self._told_due: int | None = None
         self._started = self._closed = False
 
@@ -130,21 +131,23 @@ class Messenger:
         if self._timer is None and not self._sending and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(SEND_AFTER_SECONDS, self._send_soon)
 
-    async def close(self) -> None:
-        """Stop; what was not sent yet is sent."""
-        self._closed = True
+    async def flush(self) -> None:
+        """Send what was not sent yet."""
         if self._timer is not None:
             self._timer.cancel()
-        listening = [task for task in self._tasks if task.get_name() != "send"]
-        for task in listening:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._outgoing:
             with suppress(StoreError):
                 await self._connections.reading(NOTIFY, list(self._messages(self._outgoing)))
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str = "") -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name or None)
+    async def close(self) -> None:
+        """Stop; nothing is cancelled that may be connecting."""
+        self._closed = True
+        self._broken.set()
+        self._poll_now.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -161,7 +164,7 @@ class Messenger:
 
     def _send_soon(self) -> None:
         self._timer, self._sending = None, True
-        self._spawn(self._send(), "send")
+        self._spawn(self._send())
 
     async def _send(self) -> None:
         try:
@@ -187,17 +190,18 @@ class Messenger:
             connection: Connection = None
             try:
                 connection = await self._connections.open_one()
-                broken = asyncio.Event()
+                broken = self._broken = asyncio.Event()
                 connection.add_termination_listener(lambda _, broken=broken: broken.set())
                 await connection.add_listener(CHANNEL, self._on_message)
                 self._poll_now.set()  # for what was sent meanwhile
-                await broken.wait()
+                if not self._closed:
+                    await broken.wait()
             except (StoreError, *DatabaseFault):
                 await asyncio.sleep(RETRY_SECONDS)
             finally:
                 if connection is not None:
                     with suppress(*DatabaseFault):
-                        connection.terminate()
+                        await connection.close(timeout=1)
 
     def _on_message(self, _connection: object, _process: int, _channel: str, text: str) -> None:
         try:
@@ -212,7 +216,7 @@ class Messenger:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._poll_now.wait(), self._poll_seconds)
             self._poll_now.clear()
-            if self._notifications.is_used:
+            if not self._closed and self._notifications.is_used:
                 with suppress(StoreError):
                     await self._poll()
 

@@ -357,6 +357,8 @@ class PostgresStore:
         if not self._closed:
             self._closed = True
             await self._writer.close()
+            await self._messenger.flush()
+            self._connections.stop()
             await self._upkeep.close()
             await self._messenger.close()
             await self._connections.close()

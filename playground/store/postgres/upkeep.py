@@ -78,6 +78,7 @@ class Upkeep:
         self._connections, self._partitions_end, self._commits = connections, partitions_end, commits
         self._tasks: set[asyncio.Task[None]] = set()
         self._making = self._started = False
+        self._closing = asyncio.Event()
 
     def start(self) -> None:
         """Add up counts from now on; calling it again does nothing."""
@@ -92,9 +93,8 @@ class Upkeep:
             self._spawn(self._make_partitions(key))
 
     async def close(self) -> None:
-        """Stop."""
-        for task in self._tasks:
-            task.cancel()
+        """Stop; nothing is cancelled that may be connecting."""
+        self._closing.set()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def add_up(self) -> None:
@@ -108,7 +108,7 @@ class Upkeep:
             tx.changed = changes > 0
             return int(changes)
 
-        while await self._connections.transaction(add) == TALLY_ROWS:
+        while await self._connections.transaction(add) == TALLY_ROWS and not self._closing.is_set():
             pass
 
     async def make_partitions(self, key: int) -> None:
@@ -135,8 +135,9 @@ class Upkeep:
 
     async def _add_up_for_ever(self) -> None:
         seen = -1
-        while True:
-            await asyncio.sleep(TALLY_SECONDS)
+        while not self._closing.is_set():
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), TALLY_SECONDS)
             if (commits := self._commits()) != seen:
                 with suppress(StoreError):
                     await self.add_up()
