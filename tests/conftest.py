@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import database_support
 import pytest
 import quick_support
 from dispatch_support import Place
@@ -32,6 +33,8 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
+# Files of tests that run on SQLite and on PostgreSQL.
+ON_BOTH_DATABASES = frozenset(os.environ.get("ON_BOTH", "").split())
 LAST = "test_browser_"
 RUN = "PLAYGROUND_TEST_RUN"  # the process id of the run, by which its processes find what they share
 os.environ.setdefault(RUN, str(os.getpid()))
@@ -91,9 +94,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what semantics.md promises on one node with each step acknowledged after its commit, and again where
     operations enter by another node than the one that plays, and code runs ahead of its commits.
     """
-    if metafunc.module.__name__.startswith("test_semantics_"):
+    name = metafunc.module.__name__
+    if name.startswith("test_semantics_"):
         metafunc.fixturenames.append("nodes")
         metafunc.parametrize("nodes", [ALONE, ASKED_ELSEWHERE], ids=["one-node", "asked-elsewhere"], indirect=True)
+    if name in ON_BOTH_DATABASES:
+        metafunc.fixturenames.insert(0, "database")
+        metafunc.parametrize("database", [SQLITE, POSTGRES], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """On which database the stores of a module's tests are."""
+    with pytest.MonkeyPatch.context() as patched, database_support.on(request.param):
+        if request.param == POSTGRES:
+            patched.setattr(WorkflowTester, "database", database_support.postgres_database)
+        yield
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def mark(item: pytest.Item) -> None:
 def _is_repeated(item: Any) -> bool:
     """Whether it is run a second time, with other servers or on a database that has a server."""
     params = item.callspec.params if hasattr(item, "callspec") else {}
-    return params.get("nodes", ALONE) != ALONE or params.get("store_url") == POSTGRES
+    return params.get("nodes", ALONE) != ALONE or POSTGRES in (params.get("store_url"), params.get("database"))
 
 
 def parts(item: Any) -> Iterator[Any]:
