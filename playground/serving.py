@@ -120,7 +120,14 @@ async def _open(
 
         ids = SystemIds()
         engine = await opened.enter_async_context(
-            Engine.open(settings=settings, store=store, sandbox=sandbox, clock=SystemClock(), ids=ids, log=log)
+            Engine.open(
+                settings=settings,
+                store=store,
+                sandbox=sandbox,
+                clock=SystemClock(lambda: store.clock_offset_ms),
+                ids=ids,
+                log=log,
+            )
         )
         return sock, create_app(engine, settings, load(), ids=ids, log=log, version=program_version()), sandbox.tier
     except (CannotListen, StoreError, BadSetting, MissingFiles, BadExample) as error:

@@ -2,6 +2,7 @@
 used).
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -178,6 +179,10 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """The URL of an empty PostgreSQL database."""
+    from postgres_support import NoPostgres, shared_server
+
+    with contextlib.suppress(NoPostgres):  # which the next line reports
+        shared_server()
     yield from postgres_database()
 
 

@@ -17,10 +17,12 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Self
 
 from install_support import install_from_debian
 
@@ -143,11 +145,7 @@ class PostgresServer:
 
     def run(self, program: str, *arguments: str) -> None:
         """Run one of its programs as its user."""
-        command = [str(self._programs / program), *arguments]
-        if self._user is not None:
-            command = ["setpriv", f"--reuid={self._user}", f"--regid={self._user}", "--clear-groups", *command]
-            if self._user == "nobody":
-                command[2] = "--regid=nogroup"
+        command = [*self.as_user(), str(self._programs / program), *arguments]
         environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "HOME": str(self.folder)}
         # What it starts stays; it must not hold this process's pipes open.
         with tempfile.TemporaryFile() as output:
@@ -157,6 +155,13 @@ class PostgresServer:
             )  # fmt: skip
             output.seek(0)
             assert done.returncode == 0, f"{program}: {output.read().decode(errors='replace')}"
+
+    def as_user(self) -> list[str]:
+        """What stands before a command that is to run as the server's user."""
+        if self._user is None:
+            return []
+        group = "nogroup" if self._user == "nobody" else self._user
+        return ["setpriv", f"--reuid={self._user}", f"--regid={group}", "--clear-groups"]
 
     def kill(self) -> None:
         """End it, whatever it does."""
@@ -232,3 +237,47 @@ def database() -> Iterator[str]:
         yield url
     finally:
         give_back(url)
+
+
+class Pooler:
+    """PgBouncer in transaction mode before a server: each transaction may get another of its few connections."""
+
+    def __init__(self, server: PostgresServer, folder: Path, *, connections: int = 4) -> None:
+        self.folder, self._server = folder, server
+        if _pgbouncer() is None and (why := install_from_debian(["pgbouncer"])):
+            raise NoPostgres(f"there is no PgBouncer to test with; apt-get install pgbouncer ({why})")
+        folder.mkdir(parents=True)
+        folder.chmod(0o777)
+        (folder / "users.txt").write_text(f'"{USER}" ""\n')
+        (folder / "ini").write_text(
+            f"[databases]\n* = host={server.folder} port={server.port}\n[pgbouncer]\nlisten_addr =\n"
+            f"unix_socket_dir = {folder}\nlisten_port = 6432\nauth_type = any\nauth_file = {folder}/users.txt\n"
+            f"pool_mode = transaction\ndefault_pool_size = {connections}\nlogfile = {folder}/log\n"
+            f"pidfile = {folder}/pid\nmax_client_conn = 200\n"
+        )
+
+    def __enter__(self) -> Self:
+        program = _pgbouncer()
+        assert program is not None, "it has been installed"
+        command = [*self._server.as_user(), program, str(self.folder / "ini")]
+        # auth_type any has one user log in as another, who has to be named.
+        ini = self.folder / "ini"
+        ini.write_text(ini.read_text().replace("* = ", f"* = user={USER} "))
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not (self.folder / ".s.PGSQL.6432").exists():
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    def url(self, url: str) -> str:
+        """The URL of the server's database, through the pooler."""
+        name = url.partition("@/")[2].partition("?")[0]
+        return f"postgresql://{USER}@/{name}?host={self.folder}&port=6432"
+
+
+def _pgbouncer() -> str | None:
+    return shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")

@@ -144,15 +144,18 @@ class Connections:
 
     Args:
         log: called for an outage and its end.
+        machine_ns: this machine's clock in epoch nanoseconds, which may be wrong.
     """
 
     def __init__(
-        self, url: str, *, pooled: bool, outage_seconds: float, log: Callable[..., None], most: int = CONNECTIONS
-    ) -> None:
+        self, url: str, *, pooled: bool, outage_seconds: float, log: Callable[..., None], most: int = CONNECTIONS,
+        machine_ns: Callable[[], int] = time_ns,
+    ) -> None:  # fmt: skip
         self._url, self.pooled, self.outage_seconds, self._log = url, pooled, outage_seconds, log
         self._free: list[Connection] = []
         self._slots = asyncio.Semaphore(most)
         self._closed = self._away = False
+        self.machine_ns = machine_ns
         self.clock_offset_ms = 0  # what the database's clock is ahead of this machine's
 
     async def reading(self, sql: str, *values: Any) -> Sequence[Any]:
@@ -286,9 +289,9 @@ class Connections:
 
     async def compare_clocks(self) -> None:
         """Measure `clock_offset_ms`. Raises StoreError."""
-        before = time_ns()
+        before = self.machine_ns()
         [[now]] = await self.reading("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-        self.set_clock(now, before, time_ns())
+        self.set_clock(now, before, self.machine_ns())
 
     def forget_free(self) -> None:
         """Close the unused connections."""

@@ -1,7 +1,6 @@
 """Nodes and their leases: a row for each node, which its one heartbeat renews, by the database's clock."""
 
 from collections.abc import Callable, Sequence
-from time import time_ns
 
 from playground.store import columns
 from playground.store.errors import NodeLost
@@ -33,11 +32,11 @@ class PostgresNodes:
     async def renew(self, lease: Lease) -> int | None:
         assert lease.lasts_ms is not None, "leases of this store end"
         now, lasts_ms = self._lease_now(), lease.lasts_ms
-        before = time_ns()
+        before = self._connections.machine_ns()
         renewed = await self._connections.transaction(
             lambda tx: tx.value(self._sql["renew_node"], lease.name, lease.boot, now, lasts_ms)
         )
-        after = time_ns()
+        after = self._connections.machine_ns()
         if renewed is None:
             found = await self._connections.reading(self._sql["boot_of_node"], lease.name)
             newer = bool(found) and found[0][0] != lease.boot

@@ -30,7 +30,6 @@ class Facts(NamedTuple):
     version: str
     pooled: bool
     partitions_end: int
-    clock_offset_ms: int
 
 
 def run_blocking(work: Coroutine[Any, Any, T]) -> T:
@@ -97,7 +96,7 @@ async def prepare(url: str, keyring: Keyring | None, log: Log) -> Facts:
         end = await make_partitions(connection)
         if pooled:
             log("database_pooled", database=shown_url(url))
-        return Facts(version.split(" ")[0], pooled, end, 0)
+        return Facts(version.split(" ")[0], pooled, end)
 
     return await with_connection(url, work)
 

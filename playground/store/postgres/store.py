@@ -9,7 +9,7 @@ import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any
 
 from playground.store import columns
@@ -64,12 +64,13 @@ class PostgresStore:
     def __init__(
         self, url: str, facts: Facts, *, log: Log, slow_seconds: float, keyring: Keyring,
         lease_clock: Callable[[], int] | None, uses_caller_clock: bool, outage_seconds: float,
-        poll_seconds: float | None,
+        poll_seconds: float | None, machine_ns: Callable[[], int],
     ) -> None:  # fmt: skip
         self._facts, self._keyring = facts, keyring
         self._sql = NamedSql(Path(__file__).with_name("queries.sql"))
-        self._connections = Connections(url, pooled=facts.pooled, outage_seconds=outage_seconds, log=log)
-        self._connections.clock_offset_ms = facts.clock_offset_ms
+        self._connections = Connections(
+            url, pooled=facts.pooled, outage_seconds=outage_seconds, log=log, machine_ns=machine_ns
+        )
         self._notifications = Notifications(self._last_seq)
         self._messenger = Messenger(self._connections, self._sql, self._notifications, poll_seconds)
         publish = self._messenger.publish
@@ -102,6 +103,7 @@ class PostgresStore:
         uses_caller_clock: bool = False,
         outage_seconds: float = OUTAGE_SECONDS,
         poll_seconds: float | None = None,
+        machine_ns: Callable[[], int] = time_ns,
     ) -> "PostgresStore":
         """Open a database, and migrate its schema to the newest version. Blocks.
 
@@ -111,6 +113,7 @@ class PostgresStore:
             lease_clock: milliseconds by which the leases of nodes expire. None: the database's clock.
             uses_caller_clock: what is due is compared with `at`, and not with the database's clock.
             outage_seconds: how long a call waits for a database that is away before it raises StoreError.
+            machine_ns: this machine's clock in epoch nanoseconds.
             poll_seconds: between looks for what was not notified. None: 1, or 0.25 behind a pooler.
 
         Raises:
@@ -120,6 +123,7 @@ class PostgresStore:
         return cls(
             url, facts, log=log, slow_seconds=slow_seconds, keyring=keyring or Keyring(), lease_clock=lease_clock,
             uses_caller_clock=uses_caller_clock, outage_seconds=outage_seconds, poll_seconds=poll_seconds,
+            machine_ns=machine_ns,
         )  # fmt: skip
 
     async def create(
