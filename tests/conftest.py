@@ -36,17 +36,19 @@ settings.load_profile("steady")
 
 # Files of tests of the engine that run on SQLite and, with what matters most there, on PostgreSQL. Those of the store
 # use the fixture `store_url`, and test_semantics_* has a round of its own.
-ON_BOTH_DATABASES = frozenset({
-    "test_bindings_effects", "test_bindings_kv", "test_bindings_own", "test_bindings_secrets",
-    "test_bindings_workflows", "test_chaos_runs", "test_code_change", "test_fork", "test_gate", "test_nodes", "test_nodes_limits",
-    "test_operations", "test_property_crashes", "test_property_nodes", "test_property_operations", "test_stream",
-    "test_tenants_http",
-})  # fmt: skip
+ON_BOTH_DATABASES = frozenset(
+    f"test_{name}"
+    for name in (
+        *("bindings_effects", "bindings_kv", "bindings_own", "bindings_secrets", "bindings_workflows", "chaos_runs"),
+        *("code_change", "fork", "gate", "nodes", "nodes_limits", "operations", "stream", "tenants_http"),
+        *("property_crashes", "property_nodes", "property_operations"),
+    )
+)
 # What PostgreSQL's round leaves out: programs that open a SQLite file by themselves, and code that waits for each
 # commit, which the other half of the same test does not.
 LEFT_OUT_ON_POSTGRES = ("_killed_server_is_in_its_journal", "_killed_worker_or_fork_server", "each-step-acknowledged")
 LAST = "test_browser_"
-RUN = "PLAYGROUND_TEST_RUN"  # the process id of the run, by which its processes find what they share
+RUN = "TEST_RUN_OF_PLAYGROUND"  # the process id of the run, by which its processes find what they share
 os.environ.setdefault(RUN, str(os.getpid()))
 AS_IF_ISOLATED = replace(TIER, letter="A")  # the code of these tests is ours, and lets nothing out by itself
 FEWEST, MOST = 3, 4  # processes

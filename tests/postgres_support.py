@@ -3,7 +3,7 @@
 One server for all processes of a run: the first that needs it starts it, in a folder that the run's first process
 names, and that process stops it at the end. It listens on a socket in that folder, not on the network, and belongs to
 an ordinary user, since PostgreSQL refuses root. Its data is not synced to the disk (`fsync=off`): that protects from a
-machine that loses power, which no test does; where the server itself is killed, `Server(..., durable=True)` syncs.
+machine that loses power, which no test does; where the server itself is killed, `settings=DURABLE` does.
 
 A database is a copy of a template that was migrated once. If the server's programs are missing, they are installed
 with apt-get (install_support.py); where that may not be, tests fail and name the package.
@@ -18,7 +18,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -89,12 +89,12 @@ class PostgresServer:
     """One server, in a folder of its own.
 
     Args:
-        durable: whether it syncs to the disk, for tests that kill it.
+        settings: of its configuration; those of `FAST` do not sync to the disk, which tests that kill it need.
     """
 
-    def __init__(self, folder: Path, *, durable: bool = False, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, settings: Mapping[str, str] = FAST, port: int | None = None) -> None:
         self.folder, self._programs, self._user = folder, find_programs(), _ordinary_user()
-        self._settings = {**(DURABLE if durable else FAST), "listen_addresses": "127.0.0.1" if port else ""}
+        self._settings = {**settings, "listen_addresses": "127.0.0.1" if port else ""}
         self.port = port or 5432
         self._numbers = count()
 
@@ -175,7 +175,7 @@ FOLDER = f"playground-postgres-{os.getuid()}-"
 
 def root_of_run(run: str | None = None) -> Path:
     """The folder that all processes of a test run share; the run is known by its first process (conftest.py)."""
-    return Path(tempfile.gettempdir()) / (FOLDER + (run or os.environ.get("PLAYGROUND_TEST_RUN", str(os.getpid()))))
+    return Path(tempfile.gettempdir()) / (FOLDER + (run or os.environ.get("TEST_RUN_OF_PLAYGROUND", str(os.getpid()))))
 
 
 def _remove_orphans() -> None:
