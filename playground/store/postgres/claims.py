@@ -9,9 +9,10 @@ follow what is claimed. A claim reads as many queues as it may take instances, a
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from playground.store import columns
 from playground.store.errors import NodeLost
@@ -34,12 +35,15 @@ LEASE_IS_OVER = "the lease of node {name} (boot {boot}) is over"
 class _Claim:
     """One claim under way."""
 
-    def __init__(self, limits: ClaimLimits, second: int, closed: Sequence[Workflow]) -> None:
-        self.limits, self.second, self.closed = limits, second, closed
+    def __init__(self, limits: ClaimLimits, closed: Sequence[Workflow]) -> None:
+        self.limits, self.closed, self.second = limits, closed, 0
         self.loads: dict[str, tuple[int, int]] = {}
         self.held: set[str] = set()  # queues whose row another node holds
         self.capacity = QueueCapacity(limits, self.loads.__getitem__)
         self.keys: list[int] = []
+        self.passed: list[str] = []  # the queues that had their turn, in its order
+        self.emptied: list[Lane] = []
+        self.lagging: list[Lane] = []  # whose heads are far behind
         self.passed_over = False  # whether somebody else held what might have been claimed
 
     def is_limited(self, queue: str) -> bool:
@@ -81,7 +85,7 @@ class Claims:
         async with self._one_at_a_time:
             since = perf_counter()
             rows, claim, steps = await self._connections.transaction(
-                lambda tx: self._claim(tx, owner, limit, at if self._uses_caller_clock else tx.now, limits, closed)
+                lambda tx: self._claim(tx, owner, limit, at if self._uses_caller_clock else None, limits, closed)
             )
             self._full().update(claim.capacity.full)
             for row, weight in rows:
@@ -96,111 +100,107 @@ class Claims:
         return Claimed([row for row, _ in rows], min(again, default=None))
 
     async def _claim(
-        self, tx: Transaction, owner: str, limit: int, now: int, limits: ClaimLimits, closed: Sequence[Workflow]
+        self, tx: Transaction, owner: str, limit: int, now: int | None, limits: ClaimLimits, closed: Sequence[Workflow]
     ) -> tuple[Sequence[tuple[InstanceRow, int]], _Claim, dict[int, list[StepRow]]]:
-        await self._check_lease(tx, owner)
-        claim = _Claim(limits, now // SECOND_MS, closed)
         tx.changed = False
-        await self._choose_woken(tx, claim, limit, now)
-        woken = set(claim.keys)
+        claim = _Claim(limits, closed)
+        seen = await self._look(tx, claim, owner, limit, now, 0)
+        claim.second = seen["now"] // SECOND_MS
+        await self._choose_woken(tx, claim, limit, now, list(zip(seen["woken"], seen["woken_queues"], strict=True)))
+        woken = list(claim.keys)
         if len(claim.keys) < limit:
-            await self._choose_new(tx, claim, limit)
+            await self._choose_new(tx, claim, owner, limit, now, seen)
         assert len(claim.keys) <= limit, "a claim keeps to its limit"
         found: list[tuple[InstanceRow, int]] = []
-        if claim.keys:
-            taken = {row[0]: row for row in await tx.rows(self._own["take"], claim.keys, owner)}
-            found = [
-                (columns.instance_row(taken[key]), columns.instance_weight(taken[key]))
-                for key in claim.keys
-                if key in taken
-            ]
+        if claim.keys or claim.emptied:
+            starts = claim.capacity.starts()
+            places = (list(claim.passed), list(starts), list(starts.values()), claim.second)
+            taken = {row[0]: row for row in await tx.rows(self._own["take"], claim.keys, owner, *places)}
+            rows = [taken[key] for key in claim.keys if key in taken]
+            found = [(columns.instance_row(row), columns.instance_weight(row)) for row in rows]
             claim.passed_over |= len(found) < len(claim.keys)
-        if starts := claim.capacity.starts():
-            await tx.rows(self._own["count_begun"], list(starts), list(starts.values()), claim.second)
-        tx.changed = tx.changed or bool(found)
+            tx.changed = True
+        if claim.lagging or claim.emptied:
+            await self._tend_lanes(tx, claim)
         steps: dict[int, list[StepRow]] = {}
         if woken:
-            for key, *step in await tx.rows(self._sql["open_steps"], list(woken)):
+            for key, *step in await tx.rows(self._sql["open_steps"], woken):
                 steps.setdefault(key, []).append(columns.step_row(step))
         return found, claim, steps
 
-    async def _check_lease(self, tx: Transaction, owner: str) -> None:
-        """Raises NodeLost."""
+    async def _look(
+        self, tx: Transaction, claim: _Claim, owner: str, limit: int, now: int | None, after: int
+    ) -> Mapping[str, Any]:
+        """What may be claimed, of queues whose turn is after `after`. Raises NodeLost."""
         name, _, boot = owner.rpartition(".")
-        found = await tx.row(self._sql["has_lease"], name, self._lease_now())
-        if found is None or str(found[0]) != boot or not found[1]:
-            newer = found is not None and str(found[0]) != boot
-            raise NodeLost(LEASE_IS_OVER.format(name=name, boot=boot), superseded=newer)
-
-    async def _choose_woken(self, tx: Transaction, claim: _Claim, limit: int, now: int) -> None:
         tenants, workflows = [tenant for tenant, _ in claim.closed], [workflow for _, workflow in claim.closed]
-        while len(claim.keys) < limit:
-            wanted = limit - len(claim.keys)
-            due = await tx.rows(self._own["woken"], now, claim.excluded(), tenants, workflows, wanted, claim.keys)
-            await self._count_loads(tx, claim, {queue for _, queue, *_ in due})
-            for key, queue, *_ in due:
+        wanted, size = limit - len(claim.keys), max(limit, QUEUES_AT_ONCE)
+        if after:
+            wanted = max(wanted, 1)
+        values = (now, claim.excluded(), claim.keys, tenants, workflows, wanted, after, size, name, self._lease_now())
+        seen: Mapping[str, Any] = await tx.row(self._own["look"], *values)
+        if str(seen["boot"]) != boot or not seen["leased"]:
+            newer = seen["boot"] is not None and str(seen["boot"]) != boot
+            raise NodeLost(LEASE_IS_OVER.format(name=name, boot=boot), superseded=newer)
+        return seen
+
+    async def _choose_woken(
+        self, tx: Transaction, claim: _Claim, limit: int, now: int | None, due: Sequence[tuple[int, str]]
+    ) -> None:
+        tenants, workflows = [tenant for tenant, _ in claim.closed], [workflow for _, workflow in claim.closed]
+        while due:
+            await self._count_loads(tx, claim, {queue for _, queue in due})
+            for key, queue in due:
                 if queue not in claim.held and claim.capacity.has_capacity(queue):
                     claim.capacity.count_claim(queue)
                     claim.keys.append(key)
-            if all(queue not in claim.held and claim.capacity.has_capacity(queue) for _, queue, *_ in due):
+            wanted = limit - len(claim.keys)
+            if not wanted or all(queue not in claim.held and claim.capacity.has_capacity(queue) for _, queue in due):
                 break  # no queue has become full, so another query would find nothing else
+            values = (now, claim.excluded(), claim.keys, tenants, workflows, wanted)
+            due = [(key, queue) for key, queue in await tx.rows(self._own["due_woken"], *values)]
 
-    async def _choose_new(self, tx: Transaction, claim: _Claim, limit: int) -> None:
-        after, size = 0, max(limit, QUEUES_AT_ONCE)
-        passed: list[str] = []
-        emptied: list[Lane] = []
-        lagging: list[Lane] = []
+    async def _choose_new(
+        self, tx: Transaction, claim: _Claim, owner: str, limit: int, now: int | None, seen: Mapping[str, Any]
+    ) -> None:
+        size = max(limit, QUEUES_AT_ONCE)
         for _ in range(PAGES_MAX):
-            excluded = claim.excluded()
-            queues = await tx.rows(self._own["queues_in_turn"], after, excluded, size)
-            if len(queues) < size:
-                [existing] = await tx.row(self._own["count_queues"], after, excluded, size)
-                claim.passed_over |= existing > len(queues)
+            queues = seen["queues"]
+            claim.passed_over |= seen["existing"] > len(queues)
             if queues:
-                await self._count_loads(tx, claim, {queue for queue, _ in queues})
-                turns, behind = await self._take_turns(tx, claim, limit, [queue for queue, _ in queues])
-                passed += turns.passed
-                emptied += [(queue, *workflow) for queue, workflow in turns.emptied]
-                lagging += behind
-                after = queues[-1][1]
-            if len(queues) < size or len(claim.keys) >= limit:
+                await self._count_loads(tx, claim, set(queues))
+                self._take_turns(claim, limit, seen)
+            if seen["existing"] < size or len(claim.keys) >= limit:
+                return
+            if not queues:
                 break
-        else:
-            claim.passed_over = True
-        if passed and (claim.keys or emptied):
-            await tx.rows(self._own["pass_turns"], passed)
-        if lagging:
-            await self._move_heads(tx, lagging)
-        if emptied:
-            await self._drop_empty(tx, emptied)
-            tx.changed = True
+            seen = await self._look(tx, claim, owner, limit, now, seen["turns"][-1])
+        claim.passed_over = True
 
-    async def _take_turns(
-        self, tx: Transaction, claim: _Claim, limit: int, queues: Sequence[str]
-    ) -> tuple[RoundRobin, list[Lane]]:
-        """Choose new instances of these queues; returns the round, and lanes whose heads are far behind."""
-        turns, oldest, lagging = RoundRobin(), dict[Lane, list[int]](), []
-        by_queue: dict[str, list[tuple[Lane, int, int | None]]] = {queue: [] for queue in queues}
-        for queue, tenant, workflow, head, key in await tx.rows(
-            self._own["candidates"], list(queues), limit - len(claim.keys)
-        ):
+    def _take_turns(self, claim: _Claim, limit: int, seen: Mapping[str, Any]) -> None:
+        """Choose new instances of these queues."""
+        turns, oldest = RoundRobin(), dict[Lane, list[int]]()
+        names = ("lane_queues", "lane_tenants", "lane_workflows", "lane_heads", "lane_keys")
+        by_queue: dict[str, list[tuple[Lane, int, int | None]]] = {queue: [] for queue in seen["queues"]}
+        for queue, tenant, workflow, head, key in zip(*(seen[name] for name in names), strict=True):
             by_queue[queue].append(((queue, tenant, workflow), head, key))
-        for queue in queues:
-            for lane, head, key in by_queue[queue]:
+        for queue, lanes in by_queue.items():
+            for lane, head, key in lanes:
                 if lane not in oldest:
                     oldest[lane] = []
                     if queue not in claim.held:
                         turns.add(*lane)
                     if key is not None and key - head > HEAD_LAG:
-                        lagging.append(lane)
+                        claim.lagging.append(lane)
                 if key is not None:
                     oldest[lane].append(key)
         closed = frozenset(claim.closed)
         claim.keys += turns.claim_instances(
             limit - len(claim.keys), claim.capacity, closed, lambda queue, lane, most: oldest[(queue, *lane)][:most]
         )
-        claim.passed_over |= any(queue in claim.held for queue in queues)
-        return turns, lagging
+        claim.passed += turns.passed
+        claim.emptied += [(queue, *workflow) for queue, workflow in turns.emptied]
+        claim.passed_over |= any(queue in claim.held for queue in by_queue)
 
     async def _count_loads(self, tx: Transaction, claim: _Claim, queues: Iterable[str]) -> None:
         """Lock the queues that have a limit, and count what runs in them; those that another node holds are held."""
@@ -218,19 +218,21 @@ class Claims:
         for queue, running, begun in await tx.rows(self._own["loads"], counted, most, claim.second):
             claim.loads[queue] = (running, begun or 0)
 
-    async def _move_heads(self, tx: Transaction, lanes: Sequence[Lane]) -> None:
-        owned = await tx.rows(self._own["own_lanes"], *_columns(lanes))
-        if owned:
-            await tx.rows(self._own["move_heads"], *_columns(owned))
-            tx.changed = True
-
-    async def _drop_empty(self, tx: Transaction, lanes: Sequence[Lane]) -> None:
-        queues = sorted({queue for queue, _, _ in lanes})
-        owned_queues = [queue for (queue,) in await tx.rows(self._own["own_queues"], queues)]
-        owned = [lane for lane in await tx.rows(self._own["own_lanes"], *_columns(lanes)) if lane[0] in owned_queues]
-        if owned:
-            await tx.rows(self._own["drop_lanes"], *_columns(owned))
-            await tx.rows(self._own["drop_queues"], owned_queues)
+    async def _tend_lanes(self, tx: Transaction, claim: _Claim) -> None:
+        """Move heads that are far behind, and drop lanes that are empty, where nobody is creating."""
+        queues = sorted({queue for queue, _, _ in claim.emptied})
+        lanes = sorted({*claim.lagging, *claim.emptied})
+        owned = {
+            tuple(lane): has_queue
+            for *lane, has_queue in await tx.rows(self._own["own_lanes"], *_columns(lanes), queues)
+        }
+        lagging = [lane for lane in claim.lagging if lane in owned]
+        emptied = [lane for lane in claim.emptied if owned.get(lane)]
+        if lagging:
+            await tx.rows(self._own["move_heads"], *_columns(lagging))
+        if emptied:
+            await tx.rows(self._own["drop_lanes"], *_columns(emptied))
+        tx.changed = tx.changed or bool(lagging or emptied)
 
 
 def _columns(lanes: Iterable[Sequence[str]]) -> list[list[str]]:
