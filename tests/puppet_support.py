@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from database_support import url_in
+
 from playground.engine import CreateInstance, Engine
 from playground.engine.clock import SystemClock
 from playground.engine.ids import SystemIds
@@ -222,7 +224,7 @@ async def staged(folder: Path, *, tier: Tier = TIER, **settings: Any) -> AsyncIt
     log: list[tuple[str, dict[str, Any]]] = []
     chosen = Settings(**({"workers": 8, "synchronous": "normal", "running_per_tenant": 1000} | settings))
     async with contextlib.AsyncExitStack() as opened:
-        store = await asyncio.to_thread(open_store, f"sqlite:///{folder / 'puppets.db'}", synchronous="normal")
+        store = await asyncio.to_thread(open_store, url_in(folder, "puppets.db"), synchronous="normal")
         opened.push_async_callback(store.close)
         held = HeldStore(store)
         puppets = Puppets(tier)

@@ -11,12 +11,12 @@ import pytest
 from aio import run
 from crash_support import (
     DEADLINE,
-    EVERY_DAY,
     GRACES,
     NODES,
     RICH,
     WORLD,
     Source,
+    every_day,
     open_tester,
     outcome,
     play,
@@ -89,7 +89,7 @@ OPERATIONS = [pause_and_resume, kill_now, kill_before_commit, kill_during_step, 
 
 @pytest.mark.parametrize("operate", OPERATIONS, ids=lambda operate: operate.__name__)
 def test_an_operation_after_any_commit(operate: Any, runs_ahead: bool) -> None:
-    @EVERY_DAY
+    @every_day
     @example(RICH, 10_000)
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:

@@ -24,11 +24,11 @@ from playground.engine.ids import SystemIds
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
+from playground.store.columns import step_key
 from playground.store.encoding import as_objects, encode_step
 from playground.store.encryption import Keyring
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
-from playground.store.sqlite.rows import step_key
 from playground.store.tables import Scope
 from playground.workflows import events as ev
 from playground.workflows.events import DO, WAIT, StepKey

@@ -23,12 +23,25 @@ class Clock(Protocol):
         """Call back on the event loop once `now()` has reached `when` (epoch milliseconds)."""
 
 
+def _not_ahead() -> int:
+    return 0
+
+
 class SystemClock:
-    """The machine's clock and the running event loop's timers."""
+    """The machine's clock and the running event loop's timers.
+
+    Args:
+        ahead: milliseconds to add to the machine's clock: what the clock of a store that several machines share is
+            ahead of it (`Store.clock_offset_ms`), so that the nodes agree on what is due.
+        machine_ns: the machine's clock in epoch nanoseconds.
+    """
+
+    def __init__(self, ahead: Callable[[], int] = _not_ahead, machine_ns: Callable[[], int] = time.time_ns) -> None:
+        self._ahead, self._machine_ns = ahead, machine_ns
 
     def now(self) -> int:
         """Epoch milliseconds."""
-        return time.time_ns() // 1_000_000
+        return self._machine_ns() // 1_000_000 + self._ahead()
 
     def call_at(self, when: int, callback: Callable[..., Any], *args: Any) -> Timer:
         """See `Clock`."""

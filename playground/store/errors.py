@@ -1,5 +1,7 @@
 """Errors of the store itself. Errors of operations (Fenced, InstanceNotFound) are in `workflows/errors.py`."""
 
+CLOSED = "the store is closed"
+
 
 class StoreError(Exception):
     """The database cannot be opened, read or written. The message is one line: what, where, and what to do."""

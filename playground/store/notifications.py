@@ -2,8 +2,8 @@
 
 A notification is a hint: readers read by seq and claims read the rows, so a missed or repeated one costs only time.
 
-Only commits of this process are notified, per process on purpose: the file's lock makes it the only one that commits.
-A store that several processes write must notify the commits of the others too.
+On SQLite only commits of this process are notified, per process on purpose: the file's lock makes it the only one that
+commits. On PostgreSQL the commits of other nodes come in from postgres/notify.py.
 """
 
 import asyncio
@@ -79,6 +79,15 @@ class Notifications:
         """The last seq of a watched journal, as far as it is known; 0 where nobody watches it."""
         watch = self._watches.get(key)
         return 0 if watch is None else watch.last
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._watches or self._due_listeners)
+
+    def watched(self) -> dict[int, int]:
+        """The journals that somebody watches, each with the last seq that was notified, 0 before the first."""
+        return {key: watch.last for key, watch in self._watches.items() if not watch.deleted}
 
     def listen(self, key: int, listener: Listener) -> Callable[[], None]:
         """See `Store.listen`."""

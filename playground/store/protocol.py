@@ -1,4 +1,4 @@
-"""The `Store` protocol, which every database implements. SQLite is the first; PostgreSQL is planned.
+"""The `Store` protocol, which every database implements: SQLite for one node, PostgreSQL for any number.
 
 The journal is the truth. Rows (`InstanceRow`, `StepRow`, `InboxRow`) are a projection of it (`projection.py`), kept
 because replay and scheduling must be fast.
@@ -162,6 +162,8 @@ class ClaimLimits:
 NO_LIMITS = ClaimLimits()
 ANY_NUMBER: Mapping[str, int] = {}  # of instances that may be queued
 
+Log = Callable[..., None]  # called as log(event, **fields) with what an operator must know
+
 
 class Claimed(NamedTuple):
     """The claimed instances. `again_at` is when queues that reached their claims per second may be claimed from again,
@@ -196,8 +198,8 @@ def needs_of(decider: Decider) -> Needs:
 class Store(Protocol):
     """A journal store. Every method may be called from the event loop; none blocks it.
 
-    `at` is epoch milliseconds by the caller's clock. `due_at` and `until` are compared with it, so a store that nodes
-    on several machines share must use its own clock instead.
+    `at` is epoch milliseconds by the caller's clock, which the caller sets by `clock_offset_ms`. `due_at` is compared
+    with it on SQLite; a store that nodes on several machines share compares with its own clock.
 
     `nodes` are the engines that run instances; `kv`, `effects`, `tenants` and `usage` are the tables that are not
     journals. Every implementation guarantees:
@@ -330,6 +332,12 @@ class Store(Protocol):
     @property
     def product(self) -> tuple[str, str]:
         """The database that it stands on, for people: its name and its version."""
+
+    @property
+    def clock_offset_ms(self) -> int:
+        """Milliseconds that the store's clock is ahead of this machine's. An engine adds them to its own, so that the
+        clocks of nodes on several machines agree; 0 where there is one machine.
+        """
 
     @property
     def metrics(self) -> StoreMetrics:

@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from playground.store import columns
 from playground.store.encoding import encode
 from playground.store.errors import NodeLost, StoreError, StoreInUse
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import Lease
 from playground.store.rows import InstanceRow
-from playground.store.sqlite import rows as columns
 from playground.store.sqlite.connections import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer

@@ -1,0 +1,388 @@
+"""Connections to PostgreSQL: the one file that knows the driver, asyncpg.
+
+Outages. A broken connection fails no call by itself: a statement that was not committed is run again on a new
+connection, for `outage_seconds` at most, and then StoreError is raised. Of a COMMIT whose answer did not come the
+server is asked whether it was carried out (`pg_xact_status`), so that a caller learns the truth.
+
+A pooler in transaction mode gives every transaction another session. It is recognised by the session's process id,
+which is not the one that the connection was told. Then each statement is a transaction of its own, nothing is prepared,
+and nothing is listened to. Settings of a transaction are SET LOCAL everywhere.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from itertools import count
+from time import time_ns
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+from asyncpg.exceptions import _base as client_errors
+
+from playground.store.errors import CLOSED, JournalError, StoreError
+
+T = TypeVar("T")
+Connection = Any  # asyncpg comes without types
+
+OUTAGE_SECONDS = 30.0  # how long a call waits for a database that is away, by default
+CONNECTIONS = 10  # besides the writer's and the two of notifications
+CONNECT_SECONDS = 5.0
+RETRY_SECONDS = (0.01, 0.05, 0.2, 0.5, 1.0)  # between attempts to reach the database; the last repeats
+CONFLICTS_MAX = 10  # deadlocks and serialisation failures in a row
+# A node that was frozen within a transaction holds its locks no longer than this.
+BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 10000"
+BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 10000"
+OF_TRANSACTION = (
+    "SELECT pg_current_xact_id()::text AS id, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now"
+)
+STATUS_OF_TRANSACTION = "SELECT pg_xact_status($1::text::xid8)"
+PREPARED_STATEMENTS = 256
+LEAST_VERSION = 140_000
+# Every statement of ours finds its rows by an index: one plan is right for all values, and one that was made while a
+# table was small must not be another. JIT takes longer than any of them.
+OF_SESSION = (
+    "SET jit = off; SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; "
+    "SET application_name = 'playground'"
+)
+
+# Administrator's or crash's shutdown, starting up, too many connections, a standby that was not promoted yet.
+_AWAY = frozenset({"57P01", "57P02", "57P03", "57P05", "53300", "25006", "25P03"})
+_CONFLICTS = frozenset({"40001", "40P01"})
+_FULL = frozenset({"53100", "53200", "54000"})
+
+DatabaseFault = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
+
+
+class PartitionMissing(StoreError):
+    """The journal has no partition for an instance yet."""
+
+
+def shown_url(url: str) -> str:
+    """A database's URL for people: without its password and parameters."""
+    parts = urlsplit(url)
+    user = parts.username
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, "", ""))
+
+
+def is_outage(fault: BaseException) -> bool:
+    """Whether the connection or the server is away, not the statement wrong."""
+    if isinstance(fault, client_errors.DataError):
+        return False
+    if isinstance(fault, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)):
+        return True
+    return isinstance(fault, asyncpg.PostgresError) and (fault.sqlstate or "") in _AWAY
+
+
+def is_conflict(fault: BaseException) -> bool:
+    """Whether the same transaction may succeed when it is run again."""
+    return isinstance(fault, asyncpg.PostgresError) and fault.sqlstate in _CONFLICTS
+
+
+def explain(fault: BaseException) -> BaseException:
+    """The error to raise for one of the driver's."""
+    if isinstance(fault, asyncpg.CheckViolationError):  # the schema has no other
+        return PartitionMissing(f"the journal has no partition for an instance: {fault}")
+    if isinstance(fault, asyncpg.IntegrityConstraintViolationError):
+        return JournalError(f"the journal holds this already: {fault}")
+    if isinstance(fault, (client_errors.DataError, asyncpg.DataError)):
+        return JournalError(f"a row cannot be written: {fault}")
+    if isinstance(fault, asyncpg.PostgresError) and fault.sqlstate in _FULL:
+        return StoreError(f"the database cannot be written: {fault}; make room on its disk")
+    if isinstance(fault, DatabaseFault):
+        return StoreError(f"the database cannot be used: {_in_a_line(fault)}")
+    return fault
+
+
+def _in_a_line(fault: BaseException) -> str:
+    return " ".join(str(fault).split()) or type(fault).__name__
+
+
+async def connect(url: str, *, seconds: float | None, prepares: bool = True) -> Connection:
+    """One connection; `seconds` is the longest that a statement may take. Raises one of `DatabaseFault`."""
+    return await asyncpg.connect(
+        re.sub(r"^postgres(ql)?://", "postgresql://", url),
+        timeout=CONNECT_SECONDS,
+        command_timeout=seconds,
+        statement_cache_size=PREPARED_STATEMENTS if prepares else 0,
+        max_cached_statement_lifetime=300,
+    )
+
+
+class Transaction:
+    """An open transaction. `now` is the database's clock at its beginning, in epoch milliseconds.
+
+    `changed` False: it has written nothing worth a wait for the disk, and is rolled back.
+    """
+
+    def __init__(self, connection: Connection, id: str, now: int) -> None:
+        self._connection, self.id, self.now = connection, id, now
+        self.changed = True
+
+    async def rows(self, sql: str, *values: Any) -> Sequence[Any]:
+        """The rows of a statement."""
+        found: Sequence[Any] = await self._connection.fetch(sql, *values)
+        return found
+
+    async def row(self, sql: str, *values: Any) -> Any:
+        """The first row of a statement, or None."""
+        return await self._connection.fetchrow(sql, *values)
+
+    async def value(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row, or None."""
+        return await self._connection.fetchval(sql, *values)
+
+    async def many(self, sql: str, values: Sequence[Sequence[Any]]) -> None:
+        """Run a statement for each of these values."""
+        await self._connection.executemany(sql, values)
+
+
+class Connections:
+    """The connections of one store, at most `most` at once, made when they are needed on the running event loop.
+
+    Args:
+        log: called for an outage and its end.
+        machine_ns: this machine's clock in epoch nanoseconds, which may be wrong.
+    """
+
+    def __init__(
+        self, url: str, *, pooled: bool, outage_seconds: float, log: Callable[..., None], most: int = CONNECTIONS,
+        machine_ns: Callable[[], int] = time_ns,
+    ) -> None:  # fmt: skip
+        self._url, self.pooled, self.outage_seconds, self._log = url, pooled, outage_seconds, log
+        self._free: list[Connection] = []
+        self._slots = asyncio.Semaphore(most)
+        self._closed = self._away = False
+        self.machine_ns = machine_ns
+        self.clock_offset_ms = 0  # what the database's clock is ahead of this machine's
+
+    async def reading(self, sql: str, *values: Any) -> Sequence[Any]:
+        """The rows of one statement that only reads. Raises StoreError."""
+        if not self.pooled:
+            return await self._attempt(lambda connection: connection.fetch(sql, *values))
+        return await self.snapshot(lambda tx: tx.rows(sql, *values))
+
+    async def snapshot(self, read: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Reads that see one state of the database. Raises StoreError."""
+
+        async def in_transaction(connection: Connection) -> T:
+            await connection.execute(BEGIN_READING)
+            try:
+                result = await read(Transaction(connection, "", 0))
+            except BaseException as fault:
+                if not is_outage(fault) and not isinstance(fault, asyncio.CancelledError):
+                    await connection.execute("ROLLBACK")
+                raise
+            await connection.execute("COMMIT")
+            return result
+
+        return await self._attempt(in_transaction)
+
+    async def transaction(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in a transaction: committed when this returns, without effect when it raises.
+
+        `work` runs again after an outage, or a deadlock with another transaction.
+
+        Raises:
+            StoreError: the database is away, or refuses.
+            JournalError: what is written contradicts what is stored.
+        """
+        deadline, conflicts = self._deadline(), 0
+        for attempt in count():
+            connection, id, committing = await self._acquire(deadline), "", False
+            try:
+                await connection.execute(BEGIN)
+                id, now = await connection.fetchrow(OF_TRANSACTION)
+                transaction = Transaction(connection, id, now)
+                result = await work(transaction)
+                committing = transaction.changed
+                await connection.execute("COMMIT" if transaction.changed else "ROLLBACK")
+            except BaseException as fault:
+                if is_outage(fault) or isinstance(fault, asyncio.CancelledError):
+                    self.discard(connection)
+                    if isinstance(fault, asyncio.CancelledError):
+                        raise
+                    self.note_outage(fault)
+                    if committing and await self.was_committed(id, deadline):
+                        return result
+                    await self.pause(attempt, deadline, fault)
+                    continue
+                await self._roll_back(connection)
+                if is_conflict(fault) and conflicts < CONFLICTS_MAX:
+                    conflicts += 1
+                    continue
+                raise explain(fault) from None
+            self._release(connection)
+            return result
+        raise AssertionError("the attempts have no end")
+
+    async def was_committed(self, id: str, deadline: float) -> bool:
+        """Whether a transaction whose connection broke was committed; waits for one that is still under way.
+
+        Raises StoreError.
+        """
+        for attempt in count():
+            connection = await self._acquire(deadline)
+            try:
+                status = await connection.fetchval(STATUS_OF_TRANSACTION, id)
+            except asyncpg.InvalidParameterValueError:  # in the future of a standby that was promoted without it
+                status = "aborted"
+            except BaseException as fault:  # noqa: BLE001 - explained, or tried again
+                self.discard(connection)
+                if not is_outage(fault):
+                    raise explain(fault) from None
+                await self.pause(attempt, deadline, fault)
+                continue
+            self._release(connection)
+            if status != "in progress":
+                return bool(status == "committed")
+            await self.pause(attempt, deadline, StoreError("a commit is under way whose connection has broken"))
+        raise AssertionError("the attempts have no end")
+
+    async def open_one(self, deadline: float | None = None) -> Connection:
+        """A connection of the caller's own, which it closes. Raises StoreError when the database stays away."""
+        deadline = self._deadline() if deadline is None else deadline
+        for attempt in count():
+            if self._closed:
+                raise StoreError(CLOSED)
+            try:
+                connection = await connect(self._url, seconds=self.outage_seconds, prepares=not self.pooled)
+                if not self.pooled:
+                    await connection.execute(OF_SESSION)
+            except BaseException as fault:  # noqa: BLE001 - explained, or tried again
+                if not is_outage(fault):
+                    raise explain(fault) from None
+                self.note_outage(fault)
+                await self.pause(attempt, deadline, fault)
+                continue
+            if self._away:
+                self._away = False
+                self._log("database_back")
+            return connection
+        raise AssertionError("the attempts have no end")
+
+    def note_outage(self, fault: BaseException) -> None:
+        """Log that the database is away, once until it is back; connections that were free are broken too."""
+        if not self._away and not self._closed:
+            self._away = True
+            self._log("database_away", error=_in_a_line(fault), seconds=self.outage_seconds)
+        free, self._free = self._free, []
+        for connection in free:
+            self._terminate(connection)
+
+    async def pause(self, attempt: int, deadline: float, fault: BaseException) -> None:
+        """Wait before the next attempt. Raises StoreError after the deadline."""
+        wait = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
+        if self._closed or asyncio.get_running_loop().time() + wait > deadline:
+            raise StoreError(f"the database is away: {_in_a_line(fault)}")
+        await asyncio.sleep(wait)
+
+    def deadline(self) -> float:
+        """When a call that begins now gives the database up, on the event loop's clock."""
+        return self._deadline()
+
+    def set_clock(self, database_now: int, before_ns: int, after_ns: int) -> None:
+        """Compare the database's clock with this machine's, read before and after."""
+        self.clock_offset_ms = database_now - (before_ns + after_ns) // 2_000_000
+
+    async def compare_clocks(self) -> None:
+        """Measure `clock_offset_ms`. Raises StoreError."""
+        before = self.machine_ns()
+        [[now]] = await self.reading("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        self.set_clock(now, before, self.machine_ns())
+
+    def forget_free(self) -> None:
+        """Close the unused connections."""
+        free, self._free = self._free, []
+        for connection in free:
+            self._terminate(connection)
+
+    def stop(self) -> None:
+        """Make no more connections, and wait for no database that is away."""
+        self._closed = True
+
+    async def close(self) -> None:
+        """Close all connections that are not in use."""
+        free, self._free = self._free, []
+        for connection in free:
+            with suppress(*DatabaseFault):
+                await connection.close(timeout=1)
+        await asyncio.sleep(0)  # for the transports of those that were terminated
+
+    def discard(self, connection: Connection) -> None:
+        """Give back a broken connection."""
+        self._terminate(connection)
+        self._slots.release()
+
+    async def _attempt(self, read: Callable[[Connection], Awaitable[T]]) -> T:
+        deadline = self._deadline()
+        for attempt in count():
+            connection = await self._acquire(deadline)
+            try:
+                result = await read(connection)
+            except BaseException as fault:
+                if is_outage(fault):
+                    self.discard(connection)
+                    self.note_outage(fault)
+                    await self.pause(attempt, deadline, fault)
+                    continue
+                if isinstance(fault, asyncio.CancelledError):
+                    self.discard(connection)
+                    raise
+                self._release(connection)
+                raise explain(fault) from None
+            self._release(connection)
+            return result
+        raise AssertionError("the attempts have no end")
+
+    async def _acquire(self, deadline: float) -> Connection:
+        if self._closed:
+            raise StoreError(CLOSED)
+        await self._slots.acquire()
+        try:
+            while self._free:
+                connection = self._free.pop()
+                if not connection.is_closed():
+                    return connection
+            return await self.open_one(deadline)
+        except BaseException:
+            self._slots.release()
+            raise
+
+    def _release(self, connection: Connection) -> None:
+        if self._closed:
+            self._terminate(connection)
+        else:
+            self._free.append(connection)
+        self._slots.release()
+
+    async def _roll_back(self, connection: Connection) -> None:
+        try:
+            await connection.execute("ROLLBACK")
+        except BaseException as fault:
+            self.discard(connection)
+            if isinstance(fault, asyncio.CancelledError):
+                raise
+            return
+        self._release(connection)
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.outage_seconds
+
+    @staticmethod
+    def _terminate(connection: Connection) -> None:
+        with suppress(*DatabaseFault):
+            connection.terminate()
+
+
+@asynccontextmanager
+async def one_connection(url: str) -> AsyncIterator[Connection]:
+    """A connection for what is done at a start, by itself or behind a pooler. Raises one of `DatabaseFault`."""
+    connection = await connect(url, seconds=None, prepares=False)
+    try:
+        yield connection
+    finally:
+        with suppress(*DatabaseFault):
+            await connection.close(timeout=1)
