@@ -200,7 +200,8 @@ class Store(Protocol):
     on several machines share must use its own clock instead.
 
     `nodes` are the engines that run instances; `kv`, `effects`, `tenants` and `usage` are the tables that are not
-    journals. Every implementation guarantees:
+    journals. `poll_ms` is how long a lost notification may stay unnoticed: the store then polls for what it would have
+    said (`notifications.Floor`). None: none is ever lost. Every implementation guarantees:
 
     - A call that writes is one transaction: durable when it returns, without any effect when it raises. Concurrent
       calls may share a transaction, and a refused one does not affect the others.
@@ -222,6 +223,7 @@ class Store(Protocol):
     effects: EffectStore
     tenants: TenantStore
     usage: UsageStore
+    poll_ms: int | None
 
     async def create(
         self,
@@ -370,8 +372,8 @@ class Store(Protocol):
     def listen(self, key: int, listener: Callable[[int | None], None]) -> Callable[[], None]:
         """Call `listener` on the event loop with the last committed seq after each commit to a journal, by any process.
 
-        None: the instance was deleted. A hint: the listener reads the journal by seq. Returns a function that
-        unsubscribes, which may be called more than once.
+        None: the instance was deleted. A hint, late by `poll_ms` at most: the listener reads the journal by seq.
+        Returns a function that unsubscribes, which may be called more than once.
         """
 
     def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:

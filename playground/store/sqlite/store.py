@@ -64,6 +64,8 @@ Rows = list[InstanceRow]  # the class has a method named `list`
 class SqliteStore:
     """Implements `protocol.Store`; created by `SqliteStore.open`."""
 
+    poll_ms: int | None = None  # this process makes all commits
+
     def __init__(
         self,
         path: Path,
