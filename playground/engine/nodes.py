@@ -10,11 +10,11 @@ for it.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from playground.engine.clock import machine_ms
 from playground.engine.execution.context import Log
 from playground.engine.execution.pipeline import spawn
 from playground.store.errors import NodeLost
@@ -26,11 +26,6 @@ BEATS_PER_LEASE = 5  # renewals while a lease lasts
 STOP_AFTER = 2 / 3  # of a lease without a renewal
 TAKEN_OVER_AT_ONCE = 100  # instances taken over at once
 REJOIN_AFTER_MS = 1_000
-
-
-def machine_ms() -> int:
-    """Monotonic milliseconds that count on while the machine is suspended."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 class Alarm(Protocol):
@@ -68,6 +63,7 @@ class Membership:
         take_over: closes what a lost node left open of an instance; idempotent.
         on_lost: stops every worker at once and commits nothing; awaited before the node joins again.
         on_joined: called when the node has joined again.
+        correct_clock: corrects this node's clock to the store's; called before it joins and with each renewal.
     """
 
     def __init__(
@@ -78,11 +74,13 @@ class Membership:
         take_over: Callable[[InstanceRow], Awaitable[None]],
         on_lost: Callable[[], Awaitable[None]],
         on_joined: Callable[[], None],
+        correct_clock: Callable[[], Awaitable[None]],
         log: Log,
         heartbeat: Heartbeat,
     ) -> None:
         self._nodes, self._name, self._lasts_ms, self._log = nodes, name, heartbeat.lasts_ms, log
         self._take_over, self._on_lost, self._on_joined = take_over, on_lost, on_joined
+        self._correct_clock = correct_clock
         self._now, self._later = heartbeat.now, heartbeat.later
         self._renewed = 0
         self._timers: dict[Callable[[], None], Alarm] = {}
@@ -100,6 +98,7 @@ class Membership:
 
         Raises StoreError.
         """
+        await self._correct_clock()
         began = self._now()
         self.lease = await self._nodes.join(self._name, self._lasts_ms)
         self._renewed = began
@@ -116,6 +115,7 @@ class Membership:
             if lease is not self.lease:
                 return
             self._renewed = began
+            await self._correct_clock()
             await self._take_over_abandoned()
         except NodeLost as lost:
             await self._on_lease_lost(lease, rejoin=not lost.superseded)

@@ -10,7 +10,7 @@ height keeps a megabyte round it.
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from playground.engine import operations
@@ -82,7 +82,9 @@ FEW_SLOTS = 4  # with fewer than these no slot is kept spare
 class Scheduler:
     """Claims instances for this node and runs them. `executions` maps an instance's key to its execution."""
 
-    def __init__(self, services: Services, node: str, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, services: Services, node: str, heartbeat: Heartbeat, correct_clock: Callable[[], Awaitable[None]]
+    ) -> None:
         self._services = services
         self.executions: dict[int, Execution] = {}
         # (tenant, workflow) whose dispatcher is not registered: per node on purpose, since another program may have it.
@@ -93,6 +95,7 @@ class Scheduler:
             take_over=self._take_over,
             on_lost=self._stop_executions,
             on_joined=self.wake,
+            correct_clock=correct_clock,
             log=services.log,
             heartbeat=heartbeat,
         )

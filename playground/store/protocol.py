@@ -115,6 +115,13 @@ class NodeStore(Protocol):
     async def abandoned(self, limit: int) -> Sequence[InstanceRow]:
         """Instances whose owner's lease has expired."""
 
+    @property
+    def clock(self) -> Callable[[], Awaitable[int]] | None:
+        """Reads the store's own clock, in epoch milliseconds, by which nodes on several machines go.
+
+        None: all nodes are on one machine, and go by its clock.
+        """
+
 
 class Committed(msgspec.Struct, frozen=True):
     """The result of a commit: the events as the journal holds them, and the row after them."""
