@@ -63,6 +63,7 @@ class Membership:
         take_over: closes what a lost node left open of an instance; idempotent.
         on_lost: stops every worker at once and commits nothing; awaited before the node joins again.
         on_joined: called when the node has joined again.
+        on_renewed: called after each renewal.
         correct_clock: corrects this node's clock to the store's; called before it joins and with each renewal.
     """
 
@@ -74,13 +75,14 @@ class Membership:
         take_over: Callable[[InstanceRow], Awaitable[None]],
         on_lost: Callable[[], Awaitable[None]],
         on_joined: Callable[[], None],
+        on_renewed: Callable[[], Awaitable[None]],
         correct_clock: Callable[[], Awaitable[None]],
         log: Log,
         heartbeat: Heartbeat,
     ) -> None:
         self._nodes, self._name, self._lasts_ms, self._log = nodes, name, heartbeat.lasts_ms, log
         self._take_over, self._on_lost, self._on_joined = take_over, on_lost, on_joined
-        self._correct_clock = correct_clock
+        self._on_renewed, self._correct_clock = on_renewed, correct_clock
         self._now, self._later = heartbeat.now, heartbeat.later
         self._renewed = 0
         self._timers: dict[Callable[[], None], Alarm] = {}
@@ -117,6 +119,7 @@ class Membership:
             self._renewed = began
             await self._correct_clock()
             await self._take_over_abandoned()
+            await self._on_renewed()
         except NodeLost as lost:
             await self._on_lease_lost(lease, rejoin=not lost.superseded)
             return

@@ -95,12 +95,14 @@ class Scheduler:
             take_over=self._take_over,
             on_lost=self._stop_executions,
             on_joined=self.wake,
+            on_renewed=self._release_unplayed,
             correct_clock=correct_clock,
             log=services.log,
             heartbeat=heartbeat,
         )
         self.idle_trimmer = IdleTrimmer(services.store, services.log)
         self._wake = asyncio.Event()
+        self._claiming = asyncio.Lock()  # from a claim until all that it claimed has its execution
         self._armed_for: int | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
         self._timer: Timer | None = None
@@ -204,12 +206,17 @@ class Scheduler:
             limit = free if spare else free - self._spare()
             limits, closed = services.tenant_limits.claim_limits(only_idle=spare), sorted(self._without_dispatcher)
             try:
-                claimed = await services.store.claim(owner, limit, at=at, limits=limits, closed=closed)
+                async with self._claiming:
+                    claimed = await services.store.claim(owner, limit, at=at, limits=limits, closed=closed)
+                    if self.membership.owner != owner:  # the lease was lost meanwhile
+                        for row in claimed.rows:
+                            await recover(services, row)
+                        continue
+                    for row in claimed.rows:
+                        self._start_execution(row)
             except NodeLost:
                 await self.membership.beat()
                 return
-            for row in claimed.rows:
-                self._start_execution(row)
             if len(claimed.rows) < limit:
                 if spare:
                     self._evict_idle()
@@ -259,6 +266,25 @@ class Scheduler:
         """Close what a lost node left open of an instance."""
         await recover(self._services, row)
 
+    async def _release_unplayed(self) -> None:
+        """Close what this node has and does not play: the answer of the claim never came.
+
+        Nobody else would take it over while the node lives.
+        """
+        owner = self.membership.owner
+        if owner is None:
+            return
+        async with self._claiming:
+            playing = self._playing()
+            owned = await self._services.store.nodes.owned(owner)
+        playing |= self._playing()  # as of before and after: what has ended or begun meanwhile is not lost
+        for row in owned:
+            if (row.key, row.execution) not in playing:
+                await recover(self._services, row)
+
+    def _playing(self) -> set[tuple[int, int]]:
+        return {(key, execution.row.execution) for key, execution in self.executions.items()}
+
     async def _stop_executions(self) -> None:
         """The node has lost its lease: stop every worker, and commit nothing more."""
         executions = list(self.executions.values())
@@ -303,7 +329,12 @@ class Scheduler:
         spawn(self._tasks, self._evict_one_if_needed())
 
     async def _evict_one_if_needed(self) -> None:
-        due = await self._services.store.next_due()
+        try:
+            due = await self._services.store.next_due()
+        except StoreError as error:
+            self._services.log("scheduler_failed", error=f"{type(error).__name__}: {error}")
+            self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
+            return
         if due is None or due > self._services.clock.now():
             return
         idle = [execution for execution in self.executions.values() if execution.idle]

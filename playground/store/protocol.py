@@ -115,6 +115,9 @@ class NodeStore(Protocol):
     async def abandoned(self, limit: int) -> Sequence[InstanceRow]:
         """Instances whose owner's lease has expired."""
 
+    async def owned(self, owner: str) -> Sequence[InstanceRow]:
+        """Instances of this owner. More than it plays where a claim was committed whose answer never came."""
+
     @property
     def clock(self) -> Callable[[], Awaitable[int]] | None:
         """Reads the store's own clock, in epoch milliseconds, by which nodes on several machines go.

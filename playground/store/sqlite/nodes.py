@@ -119,6 +119,11 @@ class SqliteNodes:
             lambda db: [columns.instance_row(row) for row in db.execute(self._sql["abandoned"], values)]
         )
 
+    async def owned(self, owner: str) -> Sequence[InstanceRow]:
+        return await self._readers.run(
+            lambda db: [columns.instance_row(row) for row in db.execute(self._sql["owned"], (owner,))]
+        )
+
     def check_lease(self, owner: str) -> None:
         """Raise NodeLost unless the owner's lease is current."""
         if owner not in self._owners_with_lease():
