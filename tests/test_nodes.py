@@ -383,3 +383,39 @@ async def test_a_failed_look_for_what_is_due_costs_no_more_than_a_retry(tmp_path
         await turns_until(lambda: "scheduler_failed" in a.said())
         a.engine._scheduler.wake()  # as its timer does a second later
         await a.puppets.next(second.id)
+
+
+@story
+async def test_the_lease_is_renewed_while_take_over_takes_its_time(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as found:
+        connection, slow = Unreliable(found.store.nodes), asyncio.Event()  # type: ignore[arg-type]
+
+        async def answered_late(answer: object) -> object:
+            await slow.wait()
+            return answer
+
+        a = await found.open("a")
+        a.membership._nodes = connection
+        connection.fate["abandoned"] = answered_late
+        taking_over = asyncio.create_task(a.membership.beat())
+        await turns_until(lambda: not connection.fate)
+        for _ in range(3):
+            found.clock.now += LEASE_MS // 2
+            await a.membership.beat()
+            await a.membership.check()
+        assert a.membership.owner == "a.1" and not taking_over.done()
+        slow.set()
+        await taking_over
+
+
+@story
+async def test_a_node_that_cannot_take_over_at_its_start_does_not_begin(tmp_path: Path) -> None:
+    async with cluster(tmp_path, "a") as found:
+        membership, connection = found.nodes["a"].membership, Unreliable(found.store.nodes)  # type: ignore[arg-type]
+        membership._nodes = connection
+        connection.fate["abandoned"] = lost
+        with pytest.raises(StoreError):
+            await membership.join()
+        assert membership.owner is None
+        await membership.join()
+        assert membership.owner == "a.3"

@@ -88,6 +88,7 @@ class Membership:
         self._timers: dict[Callable[[], None], Alarm] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._keeping_up = asyncio.Lock()  # one at a time does what follows a renewal
         self.lease: Lease | None = None  # None while the node has none
 
     @property
@@ -104,11 +105,16 @@ class Membership:
         began = self._now()
         self.lease = await self._nodes.join(self._name, self._lasts_ms)
         self._renewed = began
-        await self._take_over_abandoned()
-        self._schedule(None)
+        self._schedule(None)  # taking over may take longer than a lease
+        try:
+            await self._take_over_abandoned()
+        except BaseException:
+            self._cancel_timers()
+            self.lease = None
+            raise
 
     async def beat(self) -> None:
-        """Renew the lease and take over what lost nodes have left."""
+        """Renew the lease and take over what lost nodes have left. The next renewal does not wait for the rest."""
         lease, began = self.lease, self._now()
         if lease is None or self._closed:
             return
@@ -117,16 +123,25 @@ class Membership:
             if lease is not self.lease:
                 return
             self._renewed = began
-            await self._correct_clock()
-            await self._take_over_abandoned()
-            await self._on_renewed()
         except NodeLost as lost:
             await self._on_lease_lost(lease, rejoin=not lost.superseded)
             return
         except Exception as error:  # noqa: BLE001 - it is tried again until two thirds of the lease are over
             self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
-            next_end = None
+            self._schedule(None)
+            return
         self._schedule(next_end)
+        if not self._keeping_up.locked():
+            async with self._keeping_up:
+                await self._keep_up(lease)
+
+    async def _keep_up(self, lease: Lease) -> None:
+        try:
+            await self._correct_clock()
+            await self._take_over_abandoned()
+            await self._on_renewed()
+        except Exception as error:  # noqa: BLE001 - the next renewal tries it again
+            self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
 
     async def check(self) -> None:
         """Stop the workers if two thirds of the lease have gone by without a renewal."""
@@ -150,12 +165,15 @@ class Membership:
     async def abandon(self) -> None:
         """Cancel everything and write nothing, as if the process had been killed."""
         self._closed = True
-        for timer in self._timers.values():
-            timer.cancel()
+        self._cancel_timers()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
+
+    def _cancel_timers(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
 
     async def _take_over_abandoned(self) -> None:
         seen: set[int] = set()
