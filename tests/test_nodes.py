@@ -409,13 +409,18 @@ async def test_the_lease_is_renewed_while_take_over_takes_its_time(tmp_path: Pat
 
 
 @story
-async def test_a_node_that_cannot_take_over_at_its_start_does_not_begin(tmp_path: Path) -> None:
+async def test_a_take_over_that_fails_as_the_node_joins_is_done_with_the_next_renewal(tmp_path: Path) -> None:
     async with cluster(tmp_path, "a") as found:
-        membership, connection = found.nodes["a"].membership, Unreliable(found.store.nodes)  # type: ignore[arg-type]
-        membership._nodes = connection
+        a = found.nodes["a"]
+        row, _ = await waiting(found, a)
+        b, connection = await found.open("b"), Unreliable(found.store.nodes)  # type: ignore[arg-type]
+        b.membership._nodes = connection
+        lease = a.membership.lease
+        assert lease is not None
+        await a.engine.abandon()
+        await found.store.nodes.leave(lease)
         connection.fate["abandoned"] = lost
-        with pytest.raises(StoreError):
-            await membership.join()
-        assert membership.owner is None
-        await membership.join()
-        assert membership.owner == "a.3"
+        await b.membership.join()
+        assert b.membership.owner == "b.2" and "renewal_failed" in b.said()
+        await b.membership.beat()
+        await b.puppets.next(row.id)

@@ -99,19 +99,20 @@ class Membership:
     async def join(self) -> None:
         """Take a new lease, and take over what lost nodes, this one's earlier leases among them, have left.
 
-        Raises StoreError.
+        Raises StoreError: it has not joined, or it has a lease that is never renewed and could not take over.
         """
         await self._correct_clock()
         began = self._now()
-        self.lease = await self._nodes.join(self._name, self._lasts_ms)
+        lease = self.lease = await self._nodes.join(self._name, self._lasts_ms)
         self._renewed = began
         self._schedule(None)  # taking over may take longer than a lease
         try:
             await self._take_over_abandoned()
-        except BaseException:
-            self._cancel_timers()
-            self.lease = None
-            raise
+        except Exception as error:
+            if lease.lasts_ms is None:
+                raise
+            # The node may have claimed already, so it keeps its lease; the next renewal takes over.
+            self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
 
     async def beat(self) -> None:
         """Renew the lease and take over what lost nodes have left. The next renewal does not wait for the rest."""
@@ -165,15 +166,12 @@ class Membership:
     async def abandon(self) -> None:
         """Cancel everything and write nothing, as if the process had been killed."""
         self._closed = True
-        self._cancel_timers()
+        for timer in self._timers.values():
+            timer.cancel()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
-
-    def _cancel_timers(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
 
     async def _take_over_abandoned(self) -> None:
         seen: set[int] = set()
