@@ -74,9 +74,9 @@ class _LoopTimer:
 class SharedClock:
     """The clock that all nodes of a store share, as this machine's own time counts on from its last reading.
 
-    Each reading leaves an interval for the difference, since its answer takes time. The correction is kept while it lies
-    in that interval, unless the interval is shorter than all before: so it is wrong by half of the quickest answer's
-    time. What this machine's clock is set to is of no account.
+    Each reading leaves an interval for the difference, since its answer takes time. The correction is kept while it
+    lies in that interval, unless the interval is shorter than all before: so it is wrong by half of the quickest
+    answer's time. What this machine's clock is set to is of no account.
 
     Args:
         elapsed: see `Clock`.
