@@ -15,7 +15,7 @@ from semantics_support import assert_dense, story, turns_until
 from playground.engine import CreateInstance
 from playground.engine.execution.faults import NewBreak
 from playground.store.errors import StoreError
-from playground.store.protocol import Store
+from playground.store.protocol import Claimed, Store
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NoWorker
@@ -424,3 +424,30 @@ async def test_a_take_over_that_fails_as_the_node_joins_is_done_with_the_next_re
         assert b.membership.owner == "b.2" and "renewal_failed" in b.said()
         await b.membership.beat()
         await b.puppets.next(row.id)
+
+
+@story
+async def test_what_is_due_here_and_not_yet_in_the_store_is_claimed_as_soon_as_it_is(tmp_path: Path) -> None:
+    """Given a store whose clock is behind the node's, expect no claim to be skipped for what it was too early for."""
+
+    class Behind:
+        def __init__(self, store: Store) -> None:
+            self._store, self.early = store, 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._store, name)
+
+        async def claim(self, owner: str, limit: int, *, at: int, **options: Any) -> Claimed:
+            claimed = await self._store.claim(owner, limit, at=at - 30, **options)
+            self.early += not claimed.rows and await self._store.next_due(after=at - 30) is not None
+            return claimed._replace(at=at - 30)
+
+    async with cluster(tmp_path, idle_grace_ms=0) as found:
+        behind = Behind(found.store)
+        a = await found.open("a", behind)
+        row, puppet = await waiting(found, a)
+        await puppet.say(frame(op="idle", seen=1))
+        await found.journal(row, has(ev.EXECUTION_ENDED))
+        await a.engine.send_event(row, "go")
+        await a.puppets.next(row.id)
+        assert 1 <= behind.early <= 5, "it waits for as long as the store is behind"

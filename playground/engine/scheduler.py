@@ -22,7 +22,7 @@ from playground.engine.execution.start import NoDispatcher, NotStarted
 from playground.engine.metrics import FAILED
 from playground.engine.nodes import Heartbeat, Membership
 from playground.store.errors import NodeLost, StoreError
-from playground.store.protocol import Store
+from playground.store.protocol import Claimed, Store
 from playground.store.rows import InstanceRow
 from playground.workflows import durations
 from playground.workflows import events as ev
@@ -220,7 +220,7 @@ class Scheduler:
             if len(claimed.rows) < limit:
                 if spare:
                     self._evict_idle()
-                await self._arm(at, claimed.again_at)
+                await self._arm(at, claimed)
                 return
 
     def _spare(self) -> int:
@@ -341,15 +341,17 @@ class Scheduler:
         if idle:
             min(idle, key=lambda execution: execution.idle_timeout.since or 0).evict(ev.EVICTED)
 
-    async def _arm(self, done: int, again_at: int | None) -> None:
-        """Set the timer for when the next instance falls due.
+    async def _arm(self, at: int, claimed: Claimed) -> None:
+        """Set the timer for when the next instance falls due, after a claim that began here `at` a time.
 
-        What was due by `done` and was not claimed has a full queue, or no dispatcher yet.
+        What was due then and was not claimed has a full queue, or no dispatcher yet. Where the store's own time counts,
+        which is a little behind or ahead, what is due here may not be due there.
         """
-        times = [await self._services.store.next_due(after=done), again_at]
+        done = at if claimed.at is None else claimed.at
+        times = [await self._services.store.next_due(after=done), claimed.again_at]
         due = min((time for time in times if time is not None), default=None)
         if due is not None and len(self.executions) < self._services.settings.slots:
-            self._arm_at(max(due, self._services.clock.now() + 1))
+            self._arm_at(max(due, due + at - done, self._services.clock.now() + 1))
 
     def _on_due(self, when: int) -> None:
         """A commit, by whichever node, has made an instance fall due at this time."""

@@ -175,11 +175,12 @@ ANY_NUMBER: Mapping[str, int] = {}  # of instances that may be queued
 
 class Claimed(NamedTuple):
     """The claimed instances. `again_at` is when queues that reached their claims per second may be claimed from again,
-    None without any.
+    None without any. `at` is the time that `due_at` was compared with; None: the caller's.
     """
 
     rows: Sequence[InstanceRow]
     again_at: int | None = None
+    at: int | None = None
 
 
 # Decides which events an operation or a worker exit appends: a pure function of the instance's state.

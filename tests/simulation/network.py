@@ -167,6 +167,8 @@ class Connection:
             result = error = None
             try:
                 result = call_now(target(*args, **options))
+                if name == "claim":
+                    result = result._replace(at=options["at"])
             except Exception as raised:  # noqa: BLE001 - it is the caller's
                 error = raised
             if network.trace is not None and name not in UNTRACED:
