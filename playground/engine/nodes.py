@@ -5,6 +5,9 @@ it stops its workers by itself: others take over when the lease ends, and a work
 does. Then it joins again with a new lease. Where a lease lasts as long as the process (one node on SQLite), none of
 this ever falls due.
 
+What follows a renewal never delays the next one: the node reads the store's clock, takes over from lost nodes, and
+closes what it owns without knowing, since the answer of a claim was lost.
+
 The lease is measured by the machine's clock, whatever clock the engine uses: it is about this process, and no run waits
 for it.
 """

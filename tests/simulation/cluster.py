@@ -10,14 +10,15 @@ its end. Any may fall into what follows another:
 - a clock that is set to something else. Every node's clock is off from the start, by up to an hour.
 
 Operators create the instances, send their events, and pause, resume, terminate, restart, wake or kill some of them,
-each through any node that is up. Where the answer does not come they try again, through any node.
+each through any node that is up. Where the answer does not come they try again, through any node. Somebody follows each
+journal, through one node after the other as they die.
 """
 
 import asyncio
 import gc
 import random
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,10 +30,10 @@ from playground.workflows import events as ev
 from playground.workflows.errors import InstanceAlreadyExists, WorkflowError
 from simulation.loop import SimulationLoop, Stuck
 from simulation.network import Network
-from simulation.nodes import Boot, Ids, Surroundings
+from simulation.nodes import LAST_TURNS, Boot, Ids, Surroundings
 from simulation.plants import Plant
 from simulation.programs import WAIT, Ledger, PlannedWorkflow, draw_plan, steps_of
-from simulation.referee import TAKEN_OVER_MS, TENANT, Bounds, Broken, Planned, Referee
+from simulation.referee import TAKEN_OVER_MS, TENANT, Bounds, Broken, Follower, Planned, Referee
 from simulation.scenario import draw_scenario
 from simulation.store import SimulatedStore
 
@@ -40,6 +41,7 @@ HOUR_MS = 3_600_000
 STEPS_MOST = 6  # of one plan
 OPERATION_SECONDS = 40.0  # after which an operator takes an operation's outcome for unknown
 END_SECONDS = 240.0  # of virtual time after the last fault, in which every instance must have ended
+EVENTS_AT_ONCE = 20  # that a stream reads
 CALLS_MOST = 8  # in what takes several of them, one after the other
 LOSSES_MS = 6_000  # that lost messages may cost, which are tried again
 
@@ -137,8 +139,7 @@ class Cluster:
             boot.process.dead = False  # so that its last tasks see that they are cancelled
         for task in tasks:
             task.cancel()
-        if tasks:
-            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+        loop.run_until_complete(_turns_until_done(tasks))
         for boot in boots:
             for worker in boot.workers:
                 worker.dispose()
@@ -266,6 +267,7 @@ class Cluster:
             pass  # the answer was lost
         row: InstanceRow = await self._until_done(lambda engine: engine.store.find(TENANT, planned.id))
         self._unsent[planned.id] = _event_types(planned)
+        following = self._loop.create_task(self._follow(row))
         disturbing = self._loop.create_task(self._disturb(planned, row))
         while not (self._has_ended(row) and disturbing.done()):
             await asyncio.sleep(self._rng.random() * 3)
@@ -277,6 +279,36 @@ class Cluster:
                 except WorkflowError:
                     pass  # it has ended
         await disturbing
+        await following
+
+    async def _follow(self, row: InstanceRow) -> None:
+        """Follow a journal to its end, as a stream does, through one node after the other as they die."""
+        seen: list[int] = []
+        while not (self._has_ended(row) and len(seen) == self._store.rows[row.key].last_seq):
+            up = self._up()
+            if not up:
+                await asyncio.sleep(0.5)
+                continue
+            boot = self._rng.choice(up)
+            follower = Follower(boot, row.key, len(seen), self._loop.now_ms())
+            self.referee.followers.append(follower)
+            reading = boot.spawn(self._read(boot, follower, seen))
+            self._operations.append(reading)
+            while not (reading.done() or boot.process.dead):
+                await asyncio.wait({reading}, timeout=0.5)
+            self.referee.followers.remove(follower)
+        if seen != list(range(1, len(seen) + 1)):
+            self.referee.report(f"the stream of {row.id} has a gap: {seen}")
+
+    async def _read(self, boot: Boot, follower: Follower, seen: list[int]) -> None:
+        key = follower.key
+        with suppress(StoreError):  # then it is followed through another node
+            async with boot.connection.subscribe(key) as grown:
+                while not self._has_ended(self._store.rows[key]) or len(seen) < self._store.rows[key].last_seq:
+                    await grown(len(seen))
+                    events = await boot.connection.events(key, after=len(seen), limit=EVENTS_AT_ONCE)
+                    seen += [event.seq for event in events]
+                    follower.seq = len(seen)
 
     def _has_ended(self, row: InstanceRow) -> bool:
         found = self._store.rows.get(row.key)
@@ -303,6 +335,14 @@ class Cluster:
                 await self._until_done(lambda engine: engine.kill_worker(row))
         except WorkflowError as refused:
             self._trace(f"{planned.id}: refused: {refused}")
+
+
+async def _turns_until_done(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Let cancelled tasks end, while no time passes."""
+    for _ in range(LAST_TURNS):
+        if all(task.done() for task in tasks):
+            return
+        await asyncio.sleep(0)
 
 
 def _event_types(planned: Planned) -> set[str]:

@@ -4,13 +4,15 @@ On the way, at every commit: an execution commits only while it is the current o
 takes over from an owner without a lease; only a node with a lease claims; no queue exceeds its limit over all nodes.
 Whenever time is about to move: no node that runs has a worker without a lease; a worker whose execution has been
 replaced is stopped within the floor poll; what is due is claimed within the floor poll while a node is free; what a
-node has by a claim, it plays; what a dead or frozen node had is taken over within its lease and half a second.
+node has by a claim, it plays; what is committed is streamed within the floor poll, through any node; what a dead or
+frozen node had is taken over within its lease and half a second.
 
 At the end: every instance has ended as it would have undisturbed; its journal has no gap, each step ended once, and the
 rows are the projection of the journal; no callback ran again once its step was committed, but in a worker that was
 replaced; and an effect is doubled only where the journal shows why.
 """
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +82,16 @@ class Planned:
     may_be_terminated: bool = False
 
 
+@dataclass(slots=True)
+class Follower:
+    """Somebody who follows a journal through a boot `since` a time, as a stream does, and has it up to `seq`."""
+
+    boot: "Boot"
+    key: int
+    seq: int
+    since: int
+
+
 class Referee:
     """Watches one run. `tried` counts for each rule how often it could have been broken."""
 
@@ -97,6 +109,8 @@ class Referee:
         self._replaced: dict[tuple[int, int], int] = {}  # when an execution ended or lost its owner
         self._starving: dict[int, int] = {}  # since when an instance is due while a node is free
         self._unplayed: dict[tuple[int, int], int] = {}  # since when a node has an execution and does not play it
+        self.followers: list[Follower] = []
+        self._grown: dict[int, list[tuple[int, int]]] = {}  # last seqs of each journal, and when
         store.on_change = self._on_change
         loop.at_rest = self._at_rest
 
@@ -121,6 +135,8 @@ class Referee:
                 rows[after.key] = after
             else:
                 rows.pop(after.key, None)
+        if before is None or after.last_seq > before.last_seq:
+            self._grown.setdefault(after.key, []).append((after.last_seq, now))
         if after.key not in self._waiting:
             self._starving.pop(after.key, None)
         if before is None or self._call is None:
@@ -170,6 +186,8 @@ class Referee:
                 boot.note_freedom(now)
                 for execution in boot.executions():
                     self._check_worker(boot, execution, now)
+        for follower in self.followers:
+            self._check_follower(follower, now)
         for row in self._owned.values():
             self._check_played(row, now)
         for row in self._waiting.values():
@@ -211,6 +229,16 @@ class Referee:
         since = max(self._starving.setdefault(row.key, now), min(free))
         if now - since > self.bounds.claimed_ms:
             self.report(f"{row.id} has been due for {now - since} ms while a node is free")
+
+    def _check_follower(self, follower: Follower, now: int) -> None:
+        """What is committed is streamed, through any node."""
+        grown, boot = self._grown.get(follower.key, []), follower.boot
+        if not grown or grown[-1][0] <= follower.seq or not boot.is_connected:
+            return
+        self.tried["streamed"] += 1
+        since = max(grown[bisect_right(grown, (follower.seq, now))][1], boot.back_at, follower.since)
+        if now - since > self.bounds.stopped_ms:
+            self.report(f"{boot} has not streamed event {follower.seq + 1} of {follower.key} for {now - since} ms")
 
     def expect_take_over(self, owners: Sequence[str], since: int) -> None:
         """What had these owners died or froze then; its lease is over for so long that another must have taken over."""
