@@ -92,7 +92,7 @@ async def open_engine(
                 settings=chosen,
                 store=store,
                 sandbox=sandbox,
-                clock=SystemClock(lambda: store.clock_offset_ms),
+                clock=SystemClock(),
                 ids=SystemIds(),
                 log=log,
             )

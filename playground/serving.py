@@ -158,7 +158,7 @@ async def _open(
                 settings=settings,
                 store=store,
                 sandbox=sandbox,
-                clock=SystemClock(lambda: store.clock_offset_ms),
+                clock=SystemClock(),
                 ids=ids,
                 log=log,
                 node=name,

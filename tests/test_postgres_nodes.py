@@ -25,7 +25,7 @@ from store_support import (
     started,
 )
 
-from playground.engine.clock import SystemClock
+from playground.engine.clock import SharedClock
 from playground.store import open_store
 from playground.store.postgres.store import PostgresStore
 from playground.store.protocol import ClaimLimits, QueueLimit, Store
@@ -35,7 +35,7 @@ from playground.workflows.errors import Fenced
 from playground.workflows.events import NewEvent
 
 LEASE = 1_000
-HOUR_NS = 3_600 * 10**9
+HOUR_MS = 3_600_000
 
 
 @asynccontextmanager
@@ -249,42 +249,33 @@ def test_nodes_that_start_at_once_on_an_empty_database_all_come_up() -> None:
     run(start())
 
 
-class _Machine:
-    """A node whose machine's clock is wrong by so much."""
-
-    def __init__(self, wrong_ns: int) -> None:
-        self._wrong_ns = wrong_ns
-
-    def __call__(self) -> int:
-        return time_ns() + self._wrong_ns
-
-
 def on_wrong_clock(
-    url: str, wrong_ns: int, told: Callable[[Store, SystemClock], Coroutine[Any, Any, None]]
+    url: str, wrong_ms: int, told: Callable[[Store, SharedClock], Coroutine[Any, Any, None]]
 ) -> Coroutine[Any, Any, None]:
     """Do something on a node whose clock is wrong, with the clock that its engine has."""
 
     async def do_it() -> None:
-        machine = _Machine(wrong_ns)
-        store = await asyncio.to_thread(PostgresStore.open, url, machine_ns=machine)
+        clock = SharedClock(lambda: time_ns() // 1_000_000 + wrong_ms)
+        store = await asyncio.to_thread(PostgresStore.open, url)
         try:
             await owner(store, "wrong", 600_000)
-            await told(store, SystemClock(lambda: store.clock_offset_ms, machine))
+            assert store.nodes.clock is not None
+            await clock.correct(store.nodes.clock)
+            await told(store, clock)
         finally:
             await store.close()
 
     return do_it()
 
 
-@pytest.mark.parametrize("wrong_ns", [HOUR_NS, -HOUR_NS], ids=["ahead", "behind"])
-def test_a_node_whose_clock_is_an_hour_off_claims_and_sleeps_like_any_other(postgres_url: str, wrong_ns: int) -> None:
-    async def told(store: Store, clock: SystemClock) -> None:
+@pytest.mark.parametrize("wrong_ms", [HOUR_MS, -HOUR_MS], ids=["ahead", "behind"])
+def test_a_node_whose_clock_is_an_hour_off_claims_and_sleeps_like_any_other(postgres_url: str, wrong_ms: int) -> None:
+    async def told(store: Store, clock: SharedClock) -> None:
         right = time_ns() // 1_000_000
         assert abs(clock.now() - right) < 500
-        assert abs(store.clock_offset_ms + wrong_ns // 1_000_000) < 500
         name = await owner(store, "wrong", 600_000)
         await create(store, "new", at=clock.now())
-        wrong = _Machine(wrong_ns)() // 1_000_000  # whatever a caller says, the database's clock counts
+        wrong = time_ns() // 1_000_000 + wrong_ms  # whatever a caller says, the database's clock counts
         [row] = (await store.claim(name, 9, at=wrong)).rows
         until = clock.now() + 300
         events = [execution_started(), started(sleep(), until=until)]
@@ -298,7 +289,7 @@ def test_a_node_whose_clock_is_an_hour_off_claims_and_sleeps_like_any_other(post
         await passes_soon_async(lambda: store.claim(name, 9, at=wrong))
         assert time_ns() // 1_000_000 - right < 20_000
 
-    run(on_wrong_clock(postgres_url, wrong_ns, told))
+    run(on_wrong_clock(postgres_url, wrong_ms, told))
 
 
 async def passes_soon_async(claim: Callable[[], Coroutine[Any, Any, Any]]) -> None:

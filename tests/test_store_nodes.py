@@ -80,6 +80,7 @@ async def test_what_a_lost_node_owned_is_taken_over_and_its_late_commits_are_ref
         lost, other = await store.nodes.join("a", LEASE), await store.nodes.join("b", LEASE)
         [row] = (await store.claim(lost.owner, 1, at=AT)).rows
         [kept] = (await store.claim(other.owner, 1, at=AT)).rows
+        assert await store.nodes.owned(other.owner) == [kept] and await store.nodes.owned("b.2") == []
         await store.append(row.key, [execution_started()], execution=1, at=AT)
         clock.now = 999
         await store.nodes.renew(other)

@@ -36,7 +36,7 @@ class _Claim:
     """One claim under way."""
 
     def __init__(self, limits: ClaimLimits, closed: Sequence[Workflow]) -> None:
-        self.limits, self.closed, self.second = limits, closed, 0
+        self.limits, self.closed, self.now, self.second = limits, closed, 0, 0
         self.loads: dict[str, tuple[int, int]] = {}
         self.held: set[str] = set()  # queues whose row another node holds
         self.capacity = QueueCapacity(limits, self.loads.__getitem__)
@@ -97,7 +97,8 @@ class Claims:
             again.append((claim.second + 1) * SECOND_MS)
         if claim.passed_over and len(rows) < limit:
             again.append(at + SOON_MS)
-        return Claimed([row for row, _ in rows], min(again, default=None))
+        now = None if self._uses_caller_clock else claim.now
+        return Claimed([row for row, _ in rows], min(again, default=None), now)
 
     async def _claim(
         self, tx: Transaction, owner: str, limit: int, now: int | None, limits: ClaimLimits, closed: Sequence[Workflow]
@@ -105,7 +106,7 @@ class Claims:
         tx.changed = False
         claim = _Claim(limits, closed)
         seen = await self._look(tx, claim, owner, limit, now, 0)
-        claim.second = seen["now"] // SECOND_MS
+        claim.now, claim.second = seen["now"], seen["now"] // SECOND_MS
         await self._choose_woken(tx, claim, limit, now, list(zip(seen["woken"], seen["woken_queues"], strict=True)))
         woken = list(claim.keys)
         if len(claim.keys) < limit:

@@ -14,7 +14,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
-from time import time_ns
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -144,19 +143,15 @@ class Connections:
 
     Args:
         log: called for an outage and its end.
-        machine_ns: this machine's clock in epoch nanoseconds, which may be wrong.
     """
 
     def __init__(
         self, url: str, *, pooled: bool, outage_seconds: float, log: Callable[..., None], most: int = CONNECTIONS,
-        machine_ns: Callable[[], int] = time_ns,
     ) -> None:  # fmt: skip
         self._url, self.pooled, self.outage_seconds, self._log = url, pooled, outage_seconds, log
         self._free: list[Connection] = []
         self._slots = asyncio.Semaphore(most)
         self._closed = self._away = False
-        self.machine_ns = machine_ns
-        self.clock_offset_ms = 0  # what the database's clock is ahead of this machine's
 
     async def reading(self, sql: str, *values: Any) -> Sequence[Any]:
         """The rows of one statement that only reads. Raises StoreError."""
@@ -282,16 +277,6 @@ class Connections:
     def deadline(self) -> float:
         """When a call that begins now gives the database up, on the event loop's clock."""
         return self._deadline()
-
-    def set_clock(self, database_now: int, before_ns: int, after_ns: int) -> None:
-        """Compare the database's clock with this machine's, read before and after."""
-        self.clock_offset_ms = database_now - (before_ns + after_ns) // 2_000_000
-
-    async def compare_clocks(self) -> None:
-        """Measure `clock_offset_ms`. Raises StoreError."""
-        before = self.machine_ns()
-        [[now]] = await self.reading("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-        self.set_clock(now, before, self.machine_ns())
 
     def forget_free(self) -> None:
         """Close the unused connections."""

@@ -114,6 +114,11 @@ class Messenger:
         self._told_due: int | None = None
         self._started = self._closed = False
 
+    @property
+    def poll_ms(self) -> int:
+        """How often it polls, in milliseconds."""
+        return round(self._poll_seconds * 1000)
+
     def start(self) -> None:
         """Listen and poll from now on; calling it again does nothing."""
         if not self._started and not self._closed:

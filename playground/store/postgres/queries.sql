@@ -324,6 +324,9 @@ WITH RECURSIVE owners (owner) AS (
 SELECT {columns_of_instance} FROM found f JOIN instance i ON i.key = f.key JOIN origin o ON o.instance = i.key
 WHERE i.owner IS NOT NULL ORDER BY i.key
 
+-- name: owned
+SELECT {columns_of_instance} FROM instance i JOIN origin o ON o.instance = i.key WHERE i.owner = $1 ORDER BY i.key
+
 -- name: insert_writer
 INSERT INTO writer (id, commits) VALUES ($1, 0)
 

@@ -1,7 +1,7 @@
 """The journal store over PostgreSQL: any number of nodes, each with a writer, readers and a messenger.
 
-Where a node's clock may be wrong, the database's counts: for leases and for what is due. `clock_offset_ms` tells an
-engine how to set its own by it. With `uses_caller_clock` (tests, which inject clocks) `at` counts instead.
+Where a node's clock may be wrong, the database's counts: for leases and for what is due, and nodes go by it
+(`NodeStore.clock`). With `uses_caller_clock` (tests, which inject clocks) `at` counts instead.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from time import perf_counter, time_ns
+from time import perf_counter
 from typing import Any
 
 from playground.store import columns
@@ -64,15 +64,14 @@ class PostgresStore:
     def __init__(
         self, url: str, facts: Facts, *, log: Log, slow_seconds: float, keyring: Keyring,
         lease_clock: Callable[[], int] | None, uses_caller_clock: bool, outage_seconds: float,
-        poll_seconds: float | None, machine_ns: Callable[[], int],
+        poll_seconds: float | None,
     ) -> None:  # fmt: skip
         self._facts, self._keyring = facts, keyring
         self._sql = NamedSql(Path(__file__).with_name("queries.sql"))
-        self._connections = Connections(
-            url, pooled=facts.pooled, outage_seconds=outage_seconds, log=log, machine_ns=machine_ns
-        )
+        self._connections = Connections(url, pooled=facts.pooled, outage_seconds=outage_seconds, log=log)
         self._notifications = Notifications(self._last_seq)
         self._messenger = Messenger(self._connections, self._sql, self._notifications, poll_seconds)
+        self.poll_ms: int | None = self._messenger.poll_ms
         publish = self._messenger.publish
         self._writer = Writer(self._connections, self._sql, keyring, publish, log, slow_seconds)
         self._upkeep = Upkeep(self._connections, facts.partitions_end, lambda: self._writer.metrics.commits)
@@ -84,7 +83,7 @@ class PostgresStore:
             uses_caller_clock=uses_caller_clock, lease_now=lease_now,
         )  # fmt: skip
         self._closed = False
-        self.nodes: NodeStore = PostgresNodes(self._connections, self._sql, lease_now)
+        self.nodes: NodeStore = PostgresNodes(self._connections, self._sql, lease_now, has_clock=not uses_caller_clock)
         tables = Tables(self._connections, self._writer, keyring, self._creator.settled)
         self.kv: KvStore = PostgresKv(tables)
         self.effects: EffectStore = PostgresEffects(tables)
@@ -103,7 +102,6 @@ class PostgresStore:
         uses_caller_clock: bool = False,
         outage_seconds: float = OUTAGE_SECONDS,
         poll_seconds: float | None = None,
-        machine_ns: Callable[[], int] = time_ns,
     ) -> "PostgresStore":
         """Open a database, and migrate its schema to the newest version. Blocks.
 
@@ -113,7 +111,6 @@ class PostgresStore:
             lease_clock: milliseconds by which the leases of nodes expire. None: the database's clock.
             uses_caller_clock: what is due is compared with `at`, and not with the database's clock.
             outage_seconds: how long a call waits for a database that is away before it raises StoreError.
-            machine_ns: this machine's clock in epoch nanoseconds.
             poll_seconds: between looks for what was not notified. None: 1, or 0.25 behind a pooler.
 
         Raises:
@@ -123,7 +120,6 @@ class PostgresStore:
         return cls(
             url, facts, log=log, slow_seconds=slow_seconds, keyring=keyring or Keyring(), lease_clock=lease_clock,
             uses_caller_clock=uses_caller_clock, outage_seconds=outage_seconds, poll_seconds=poll_seconds,
-            machine_ns=machine_ns,
         )  # fmt: skip
 
     async def create(
@@ -219,10 +215,6 @@ class PostgresStore:
     @property
     def metrics(self) -> StoreMetrics:
         return self._writer.metrics
-
-    @property
-    def clock_offset_ms(self) -> int:
-        return self._connections.clock_offset_ms
 
     async def load(self, key: int) -> History:
         async def read(tx: Transaction) -> tuple[Any, Any, Any]:

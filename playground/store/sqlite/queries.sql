@@ -21,6 +21,9 @@ FROM instance i JOIN origin o ON o.instance = i.key
 -- The parameter is a JSON array of the owners with a current lease, of which there are few.
 {instance_columns} WHERE i.owner IS NOT NULL AND i.owner NOT IN (SELECT value FROM json_each(?)) ORDER BY i.key LIMIT ?
 
+-- name: owned
+{instance_columns} WHERE i.owner = ?
+
 -- name: join_node
 INSERT INTO node (name, boot) VALUES (?, 1) ON CONFLICT DO UPDATE SET boot = boot + 1 RETURNING boot
 

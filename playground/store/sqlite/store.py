@@ -66,6 +66,8 @@ Rows = list[InstanceRow]  # the class has a method named `list`
 class SqliteStore:
     """Implements `protocol.Store`; created by `SqliteStore.open`."""
 
+    poll_ms: int | None = None  # this process makes all commits
+
     def __init__(
         self,
         path: Path,
@@ -214,10 +216,6 @@ class SqliteStore:
     @property
     def product(self) -> tuple[str, str]:
         return "SQLite", sqlite3.sqlite_version
-
-    @property
-    def clock_offset_ms(self) -> int:
-        return 0
 
     @property
     def metrics(self) -> StoreMetrics:
