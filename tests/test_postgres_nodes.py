@@ -332,6 +332,16 @@ async def test_counts_are_right_while_they_are_added_up(postgres_url: str) -> No
             await b.delete(row.key)
         await a._upkeep.add_up()  # type: ignore[attr-defined]
         assert await a.count() == {}
+        limits = ClaimLimits(default=QueueLimit(1))
+        await create(a, "limited")
+        await a.claim(await owner(a, "a"), 1, at=AT, limits=limits)
+        await a._upkeep.tidy()  # type: ignore[attr-defined]
+        assert backends(postgres_url, "SELECT count(*) FROM queue_load") == "0"
+        await create(a, "another")
+        assert not (await a.claim(await owner(a, "b"), 1, at=AT, limits=limits)).rows
+        for row in await a.list("", limit=9):
+            await a.delete(row.key)
+        await a._upkeep.add_up()  # type: ignore[attr-defined]
         assert backends(postgres_url, "SELECT count(*) FROM tally") == "0"
 
 

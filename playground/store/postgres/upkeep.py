@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from playground.store.errors import StoreError
+from playground.store.named_sql import NamedSql
 from playground.store.postgres.connections import Connections, DatabaseFault, Transaction, is_outage
 
 PARTITION_KEYS = 1_000_000
@@ -25,7 +26,7 @@ EXISTING = """SELECT c.relname FROM pg_inherits h JOIN pg_class c ON c.oid = h.i
 
 IN_USE = "SELECT EXISTS (SELECT 1 FROM instance WHERE key >= $1 AND key < $2)"
 DETACH_MS = 200
-DROP_SECONDS = 600.0  # between looks for partitions to drop
+TIDY_SECONDS = 600.0  # between looks for what is to be dropped
 
 ADD_UP = """
 WITH taken AS (
@@ -105,8 +106,10 @@ class Upkeep:
         commits: how many commits this node has made, so that an idle one does nothing.
     """
 
-    def __init__(self, connections: Connections, partitions_end: int, commits: Callable[[], int]) -> None:
-        self._connections, self._partitions_end, self._commits = connections, partitions_end, commits
+    def __init__(
+        self, connections: Connections, sql: NamedSql, partitions_end: int, commits: Callable[[], int]
+    ) -> None:
+        self._connections, self._sql, self._partitions_end, self._commits = connections, sql, partitions_end, commits
         self._tasks: set[asyncio.Task[None]] = set()
         self._making = self._started = False
         self._closing = asyncio.Event()
@@ -141,6 +144,11 @@ class Upkeep:
 
         while await self._connections.transaction(add) == TALLY_ROWS and not self._closing.is_set():
             pass
+
+    async def tidy(self) -> None:
+        """Delete rows of nodes and queues that are gone. Raises StoreError."""
+        for name in ("drop_idle_loads", "drop_old_writers"):
+            await self._connections.transaction(lambda tx, name=name: tx.rows(self._sql[name]))  # type: ignore[misc]
 
     async def drop_partitions(self) -> int:
         """Drop the partitions of which every instance has been deleted. Raises StoreError."""
@@ -177,7 +185,7 @@ class Upkeep:
 
     async def _add_up_for_ever(self) -> None:
         seen, loop = -1, asyncio.get_running_loop()
-        drop_at = loop.time() + DROP_SECONDS
+        drop_at = loop.time() + TIDY_SECONDS
         while not self._closing.is_set():
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), TALLY_SECONDS)
@@ -186,6 +194,7 @@ class Upkeep:
                     await self.add_up()
                 seen = commits
             if loop.time() > drop_at:
-                drop_at = loop.time() + DROP_SECONDS
+                drop_at = loop.time() + TIDY_SECONDS
                 with suppress(StoreError):
+                    await self.tidy()
                     await self.drop_partitions()
