@@ -138,7 +138,8 @@ async def claims(url: str, seconds: float, queued: int) -> None:
     took = time.perf_counter() - start
     print(f"{f'store, create() of {CREATE_BATCH:,} at a time':58}{queued / took:10,.0f}/s", flush=True)
     lease, names = await store.nodes.join("bench", HOUR_MS), iter(range(10**9))
-    limits = ClaimLimits(default=QueueLimit(1_000_000, None))
+    await store.create([NewInstance("few", f"i{n}", "w", "s", None, "few") for n in range(5_000)], at=AT)
+    limits = ClaimLimits(QueueLimit(0), own={"few": QueueLimit(5_000)})
 
     async def claim(limit: int, **given: Any) -> None:
         assert len((await store.claim(lease.owner, limit, at=AT, **given)).rows) == limit
@@ -153,7 +154,7 @@ async def claims(url: str, seconds: float, queued: int) -> None:
         (f"store, claim of one, {queued:,} queued", lambda: claim(1)),
         (f"store, claim of 100, {queued:,} queued", lambda: claim(100)),
         ("store, create() in another queue until it is claimed", newcomer),
-        ("store, claim of one of a queue with a limit", lambda: claim(1, limits=limits)),
+        ("store, claim of one, all queues with a limit, one of them full", lambda: claim(1, limits=limits)),
     )
     for name, once in measured:
         await once()

@@ -323,6 +323,16 @@ async def test_counts_are_right_while_they_are_added_up(postgres_url: str) -> No
             await b.delete(row.key)
         await a._upkeep.add_up()  # type: ignore[attr-defined]
         assert await a.count() == {}
+        limits = ClaimLimits(default=QueueLimit(1))
+        await create(a, "limited")
+        await a.claim(await owner(a, "a"), 1, at=AT, limits=limits)
+        await a._upkeep.tidy()  # type: ignore[attr-defined]
+        assert backends(postgres_url, "SELECT count(*) FROM queue_load") == "0"
+        await create(a, "another")
+        assert not (await a.claim(await owner(a, "b"), 1, at=AT, limits=limits)).rows
+        for row in await a.list("", limit=9):
+            await a.delete(row.key)
+        await a._upkeep.add_up()  # type: ignore[attr-defined]
         assert backends(postgres_url, "SELECT count(*) FROM tally") == "0"
 
 
@@ -349,3 +359,27 @@ async def test_a_woken_instance_goes_to_one_node(postgres_url: str) -> None:
         assert len(found[0]) + len(found[1]) <= 20 and not set(found[0]) & set(found[1])
         rest = [row.key for row in (await a.claim(names[0], 20, at=AT + 10)).rows]
         assert len({*found[0], *found[1], *rest}) == 20
+
+
+@story
+async def test_partitions_are_made_ahead_also_in_a_hurry_and_dropped_once_nothing_is_in_them(postgres_url: str) -> None:
+    partitions = "SELECT relname FROM pg_class WHERE relname ~ '^event_[0-9]+$' ORDER BY relname"
+    async with nodes(postgres_url, 1) as [store]:
+        assert backends(postgres_url, partitions).split() == ["event_0", "event_1", "event_2"]
+        [old] = await create(store, "old")
+        backends(postgres_url, "SELECT setval('instance_key', 5500000)")  # nobody made any ahead
+        [row] = await create(store, "new")
+        assert 5_500_000 < row.key < 5_500_010
+        assert [event.type for event in await store.events(row.key, after=0, limit=9)] == ["workflow_queued"]
+        await passes_soon(lambda: "event_7" in backends(postgres_url, partitions))
+        upkeep = store._upkeep  # type: ignore[attr-defined]
+        assert await upkeep.drop_partitions() == 2  # 1 and 2, which were never used
+        await store.delete(old.key)
+        assert await upkeep.drop_partitions() == 1
+        assert backends(postgres_url, partitions).split() == ["event_5", "event_6", "event_7"]
+        assert (await store.find("", "new")).key == row.key
+    # For the next test that is given this database.
+    backends(postgres_url, "DO $$ BEGIN " + "".join(
+        f"DROP TABLE event_{number}; CREATE TABLE event_{number - 5} PARTITION OF event "
+        f"FOR VALUES FROM ({number - 5}000000) TO ({number - 4}000000); " for number in (5, 6, 7)
+    ) + "END $$")  # fmt: skip

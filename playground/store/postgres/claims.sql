@@ -55,9 +55,6 @@ SELECT w.queue,
     (SELECT CASE WHEN l.second = $3 THEN l.begun ELSE 0 END FROM queue_load l WHERE l.queue = w.queue)
 FROM unnest($1::text[], $2::bigint[]) AS w (queue, most)
 
--- name: drop_idle_loads
-DELETE FROM queue_load WHERE queue IN (SELECT queue FROM queue_load WHERE second < $1 FOR UPDATE SKIP LOCKED)
-
 -- name: take
 -- With the queues that had their turn, in its order, and the claims of this second in queues that limit them.
 WITH chosen AS MATERIALIZED (

@@ -60,7 +60,10 @@ class PartitionMissing(StoreError):
 
 def shown_url(url: str) -> str:
     """A database's URL for people: without its password and parameters."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # which is reported when it is opened
+        return url.partition("://")[0]
     user = parts.username
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, "", ""))

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import unquote, urlsplit
 
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
@@ -67,10 +68,11 @@ async def with_connection(url: str, work: Callable[[Any], Awaitable[T]]) -> T:
 
 def without_secret(url: str, text: str) -> str:
     """A message of the driver's in one line, in which the URL and its password are not shown."""
-    from urllib.parse import unquote, urlsplit
-
     text = " ".join(text.split()).replace(url, shown_url(url))
-    password = urlsplit(url).password
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return text
     for secret in {password, unquote(password or "")} - {None, ""}:
         text = text.replace(str(secret), "***")
     return text

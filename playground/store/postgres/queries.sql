@@ -337,5 +337,14 @@ UPDATE writer SET commits = commits + 1000000 WHERE id = $1 RETURNING commits - 
 -- name: delete_writer
 DELETE FROM writer WHERE id = $1
 
--- name: delete_old_writers
-DELETE FROM writer WHERE opened_at < now() - interval '30 days'
+-- name: drop_idle_loads
+-- Queues of which nothing was claimed for a minute; a claim that needs one makes it again.
+DELETE FROM queue_load WHERE queue IN (
+    SELECT queue FROM queue_load WHERE second < {now_ms} / 1000 - 60 ORDER BY queue LIMIT 10000 FOR UPDATE SKIP LOCKED
+)
+
+-- name: drop_old_writers
+-- Of nodes that were killed. One that lives takes a new row when its own is gone.
+DELETE FROM writer WHERE id IN (
+    SELECT id FROM writer WHERE opened_at < now() - interval '30 days' FOR UPDATE SKIP LOCKED
+)

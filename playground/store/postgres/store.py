@@ -74,7 +74,7 @@ class PostgresStore:
         self.poll_ms: int | None = self._messenger.poll_ms
         publish = self._messenger.publish
         self._writer = Writer(self._connections, self._sql, keyring, publish, log, slow_seconds)
-        self._upkeep = Upkeep(self._connections, facts.partitions_end, lambda: self._writer.metrics.commits)
+        self._upkeep = Upkeep(self._connections, self._sql, facts.partitions_end, lambda: self._writer.metrics.commits)
         self._creator = Creator(self._connections, self._sql, keyring, self._writer, publish, self._upkeep)
         self._snippets = SnippetCache()
         lease_now: Callable[[], int | None] = lease_clock or _database_clock

@@ -1,7 +1,8 @@
-"""Upkeep by whichever node gets to it: partitions of the journal ahead of their use, and adding up the counts.
+"""Upkeep by whichever node gets to it: partitions of the journal, and adding up the counts.
 
 A partition holds the events of 1,000,000 instances. Two are ready beyond the newest instance; one that comes to be used
-while no node ran for long enough is made by the create that needs it.
+while no node ran for long enough is made by the create that needs it. One whose instances have all been deleted is
+dropped, which gives its room back at once.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ from contextlib import suppress
 from typing import Any
 
 from playground.store.errors import StoreError
-from playground.store.postgres.connections import Connections, DatabaseFault, Transaction
+from playground.store.named_sql import NamedSql
+from playground.store.postgres.connections import Connections, DatabaseFault, Transaction, is_outage
 
 PARTITION_KEYS = 1_000_000
 PARTITIONS_AHEAD = 2
@@ -21,6 +23,10 @@ LOCK = 1346852679  # of making partitions
 LAST_KEY = "SELECT last_value FROM instance_key"
 EXISTING = """SELECT c.relname FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
     WHERE h.inhparent = 'event'::regclass"""
+
+IN_USE = "SELECT EXISTS (SELECT 1 FROM instance WHERE key >= $1 AND key < $2)"
+DETACH_MS = 200
+TIDY_SECONDS = 600.0  # between looks for what is to be dropped
 
 ADD_UP = """
 WITH taken AS (
@@ -66,6 +72,32 @@ async def make_partitions(connection: Any, key: int = 0) -> int:
     return int(end * PARTITION_KEYS)
 
 
+async def drop_partitions(connection: Any) -> int:
+    """Drop the partitions of which every instance has been deleted; returns how many.
+
+    Detaching waits for statements on the journal, and others wait behind it, so it gives up quickly.
+    """
+    async with connection.transaction():
+        last = await connection.fetchval(LAST_KEY)
+        names = [name for (name,) in await connection.fetch(EXISTING)]
+    dropped = 0
+    for number in sorted(int(name.removeprefix("event_")) for name in names):
+        first, end = number * PARTITION_KEYS, (number + 1) * PARTITION_KEYS
+        if end + PARTITION_KEYS > last:  # a create may be under way for one that is nearly full
+            continue
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = {DETACH_MS}")
+                if not await connection.fetchval(IN_USE, first, end):
+                    await connection.execute(f"ALTER TABLE event DETACH PARTITION event_{number}")
+                    await connection.execute(f"DROP TABLE event_{number}")
+                    dropped += 1
+        except DatabaseFault as fault:
+            if is_outage(fault):
+                raise
+    return dropped
+
+
 class Upkeep:
     """The upkeep of one node. Used on one event loop.
 
@@ -74,8 +106,10 @@ class Upkeep:
         commits: how many commits this node has made, so that an idle one does nothing.
     """
 
-    def __init__(self, connections: Connections, partitions_end: int, commits: Callable[[], int]) -> None:
-        self._connections, self._partitions_end, self._commits = connections, partitions_end, commits
+    def __init__(
+        self, connections: Connections, sql: NamedSql, partitions_end: int, commits: Callable[[], int]
+    ) -> None:
+        self._connections, self._sql, self._partitions_end, self._commits = connections, sql, partitions_end, commits
         self._tasks: set[asyncio.Task[None]] = set()
         self._making = self._started = False
         self._closing = asyncio.Event()
@@ -111,6 +145,22 @@ class Upkeep:
         while await self._connections.transaction(add) == TALLY_ROWS and not self._closing.is_set():
             pass
 
+    async def tidy(self) -> None:
+        """Delete rows of nodes and queues that are gone. Raises StoreError."""
+        for name in ("drop_idle_loads", "drop_old_writers"):
+            await self._connections.transaction(lambda tx, name=name: tx.rows(self._sql[name]))  # type: ignore[misc]
+
+    async def drop_partitions(self) -> int:
+        """Drop the partitions of which every instance has been deleted. Raises StoreError."""
+        connection = await self._connections.open_one()
+        try:
+            return await drop_partitions(connection)
+        except DatabaseFault as fault:
+            raise StoreError(f"partitions cannot be dropped: {fault}") from None
+        finally:
+            with suppress(*DatabaseFault):
+                await connection.close(timeout=1)
+
     async def make_partitions(self, key: int) -> None:
         """Make the partitions for an instance with this key and the next. Raises StoreError."""
         connection = await self._connections.open_one()
@@ -134,7 +184,8 @@ class Upkeep:
             self._making = False
 
     async def _add_up_for_ever(self) -> None:
-        seen = -1
+        seen, loop = -1, asyncio.get_running_loop()
+        drop_at = loop.time() + TIDY_SECONDS
         while not self._closing.is_set():
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), TALLY_SECONDS)
@@ -142,3 +193,8 @@ class Upkeep:
                 with suppress(StoreError):
                     await self.add_up()
                 seen = commits
+            if loop.time() > drop_at:
+                drop_at = loop.time() + TIDY_SECONDS
+                with suppress(StoreError):
+                    await self.tidy()
+                    await self.drop_partitions()

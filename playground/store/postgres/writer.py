@@ -342,7 +342,16 @@ class Writer:
             return await self._connection.fetchrow(text, *values)
 
     async def _left_out(self, deadline: float) -> Sequence[int] | None:
-        """Who was left out of the commit whose connection broke; None: it was not committed and never will be."""
+        """Who was left out of the commit whose connection broke; None: it was not committed and never will be.
+
+        Raises StoreError when the database stays away.
+        """
+        try:
+            return await self._ask_left_out(deadline)
+        except StoreError as error:
+            raise StoreError(f"it is unknown whether a commit was carried out: {error}") from None
+
+    async def _ask_left_out(self, deadline: float) -> Sequence[int] | None:
         for attempt in count():
             try:
                 if self._connection is None:
@@ -350,7 +359,7 @@ class Writer:
                 found = await self._run(self._sql["fence_writer"], [self._id])
             except DatabaseFault as fault:
                 if not is_outage(fault):
-                    raise StoreError(f"it is unknown whether a commit was carried out: {explain(fault)}") from None
+                    raise explain(fault) from None
                 self._drop_connection()
                 await self._connections.pause(attempt, deadline, fault)
                 continue
