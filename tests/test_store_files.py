@@ -32,12 +32,12 @@ def refusal(url, **options):
     "url", ["", "store.db", "sqlite:", "sqlite://store.db", "sqlite:///", "mysql://x/y", "SQLITE:///x.db"]
 )
 def test_a_url_that_names_no_database_says_what_would_do(url):
-    assert "sqlite:///relative.db or sqlite:////absolute.db" in refusal(url)
+    assert "sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database" in refusal(url)
 
 
-def test_postgresql_is_promised_not_pretended():
-    assert "PostgreSQL is not in this version yet" in refusal("postgresql://user:secret@host/db")
-    assert "secret" not in refusal("postgresql://user:secret@host/db")
+def test_a_postgresql_that_is_not_there_is_said_without_the_password():
+    said = refusal("postgresql://user:hidden-word@127.0.0.1:1/db")
+    assert "postgresql://user@127.0.0.1:1/db" in said and "hidden-word" not in said
 
 
 def test_a_relative_and_an_absolute_path(tmp_path, monkeypatch):
