@@ -22,8 +22,8 @@ GROUPS = {
     ),
     "serving": (
         "processes", "node", "drain_seconds", "database_outage_seconds", "allowed_hosts", "embeddable",
-        "allow_weak_sandbox", "metrics", "secrets_key", "slow_commit_ms", "body_bytes", "head_bytes", "head_seconds", "body_seconds",
-        "stream_send_seconds", "queue_length",
+        "allow_weak_sandbox", "metrics", "secrets_key", "slow_commit_ms", "body_bytes", "head_bytes", "head_seconds",
+        "body_seconds", "stream_send_seconds", "queue_length",
     ),
     "a run": (
         "source_bytes", "value_bytes", "instance_bytes", "log_bytes", "step_limit", "journal_events",
