@@ -222,7 +222,9 @@ class Stage:
 async def staged(folder: Path, *, tier: Tier = TIER, **settings: Any) -> AsyncIterator[Stage]:
     """A stage on a new database. Workers of an isolated `tier` run ahead of their commits."""
     log: list[tuple[str, dict[str, Any]]] = []
-    chosen = Settings(**({"workers": 8, "synchronous": "normal", "running_per_tenant": 1000} | settings))
+    chosen = Settings(
+        **({"workers": 8, "synchronous": "normal", "drain_seconds": 0, "running_per_tenant": 1000} | settings)
+    )
     async with contextlib.AsyncExitStack() as opened:
         store = await asyncio.to_thread(open_store, url_in(folder, "puppets.db"), synchronous="normal")
         opened.push_async_callback(store.close)

@@ -88,7 +88,7 @@ class ClockOf(SystemClock):
 
 @asynccontextmanager
 async def engine_on(store: Store, sandbox: Sandbox, file: Path) -> AsyncIterator[Engine]:
-    settings = Settings(database=f"sqlite:///{file}", workers=8)
+    settings = Settings(database=f"sqlite:///{file}", workers=8, drain_seconds=0)
     async with Engine.open(
         settings=settings, store=store, sandbox=sandbox, clock=ClockOf(file), ids=SystemIds(), log=lambda *_, **__: None
     ) as engine:
