@@ -80,7 +80,9 @@ def is_outage(fault: BaseException) -> bool:
 
 
 def is_conflict(fault: BaseException) -> bool:
-    """Whether the same transaction may succeed when it is run again."""
+    """Whether the same transaction may succeed when it is run again: after a deadlock, or another node's migration."""
+    if isinstance(fault, (asyncpg.InvalidCachedStatementError, client_errors.OutdatedSchemaCacheError)):
+        return True
     return isinstance(fault, asyncpg.PostgresError) and fault.sqlstate in _CONFLICTS
 
 
