@@ -43,7 +43,7 @@ GROUPS = {
         "worker_cpu_seconds", "worker_memory_bytes", "idle_grace_ms", "spare_slots", "parked_workers",
         "commit_each_step", "ahead_entries", "ahead_bytes", "ahead_ms",
     ),
-    "storage": ("synchronous", "free_disk_bytes", "chaos_retention_hours", "used_id_days"),
+    "storage": ("synchronous", "database_outage_seconds", "free_disk_bytes", "chaos_retention_hours", "used_id_days"),
 }  # fmt: skip
 
 _EPILOG = (

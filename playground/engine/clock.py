@@ -37,11 +37,11 @@ class SystemClock:
     """
 
     def __init__(self, ahead: Callable[[], int] = _not_ahead, machine_ns: Callable[[], int] = time.time_ns) -> None:
-        self._ahead, self._machine_ns = ahead, machine_ns
+        self._offset_ms, self._machine_ns = ahead, machine_ns
 
     def now(self) -> int:
         """Epoch milliseconds."""
-        return self._machine_ns() // 1_000_000 + self._ahead()
+        return self._machine_ns() // 1_000_000 + self._offset_ms()
 
     def call_at(self, when: int, callback: Callable[..., Any], *args: Any) -> Timer:
         """See `Clock`."""

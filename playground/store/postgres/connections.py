@@ -16,7 +16,6 @@ from contextlib import asynccontextmanager, suppress
 from itertools import count
 from time import time_ns
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from asyncpg.exceptions import _base as client_errors
@@ -57,17 +56,6 @@ DatabaseFault = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio
 
 class PartitionMissing(StoreError):
     """The journal has no partition for an instance yet."""
-
-
-def shown_url(url: str) -> str:
-    """A database's URL for people: without its password and parameters."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # which is reported when it is opened
-        return url.partition("://")[0]
-    user = parts.username
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, "", ""))
 
 
 def is_outage(fault: BaseException) -> bool:
