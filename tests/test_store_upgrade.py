@@ -79,6 +79,7 @@ class ClockOf(SystemClock):
     """The machine's clock, set back to when a file was written."""
 
     def __init__(self, file: Path) -> None:
+        super().__init__()
         with closing(sqlite3.connect(file)) as db:
             self._back = super().now() - db.execute("SELECT max(at) FROM event").fetchone()[0]
 
