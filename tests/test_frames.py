@@ -207,6 +207,13 @@ def test_what_is_no_strict_json_is_refused_in_a_large_result_too(value: bytes) -
                 frames.decode(body % (value, padding))
 
 
+@given(st.lists(st.sampled_from(["0", "1", "9" * 199, "7" * 200, "e", "E", "+", "-", ".", "12", ","])))
+def test_a_number_that_may_be_out_of_range_is_found(parts: list[str]) -> None:
+    text = "".join(parts).encode()
+    found = re.search(rb"[0-9]{200}|[0-9][eE]\+?[0-9]{3}", text)
+    assert frames._may_be_out_of_range(text) == (found is not None)
+
+
 def test_a_large_result_is_not_made_into_objects() -> None:
     body = b'{"op":"finish","output":[%b1]}' % (b"[]," * 340_000)
     tracemalloc.start()
