@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.worker import failures
-from playground.worker.channel import AHEAD_SECONDS, Channel
+from playground.worker.channel import AHEAD_SECONDS, TEXTS, Channel
 from playground.worker.context import Key, Record, context_of, label_of, parent_of
 from playground.worker.entrypoint import (
     InjectedError,
@@ -139,8 +139,8 @@ class Do:
 
     __slots__ = (
         "abandoned", "announcement", "attempt", "attempt_started", "callback", "called_at", "config", "context",
-        "error", "in_journal", "injected_break", "is_last_attempt", "key", "line", "output", "reply", "rollback",
-        "running", "task", "timeout", "unacknowledged", "waiting",
+        "error", "in_journal", "injected_break", "is_last_attempt", "key", "line", "output", "output_text", "reply",
+        "rollback", "running", "task", "timeout", "unacknowledged", "waiting",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -167,6 +167,7 @@ class Do:
         self.timeout: str | None = None
         self.abandoned = False
         self.output: Any = None
+        self.output_text = "null"  # the same as JSON
         self.is_last_attempt = config.limit == 0
         self.unacknowledged = False
         self.injected_break: Mapping[str, Any] | None = None  # applies to the current attempt
@@ -357,7 +358,9 @@ class Attempts:
                 result = injected_outcome(do.injected_break, lambda: do.callback(ctx), do.config.timeout)
             if inspect.isawaitable(result):
                 result = await result
-            do.output = encode_value(result, f'result of step "{do.key[1]}"', self._limits["value_bytes"])
+            do.output, do.output_text = encode_value(
+                result, f'result of step "{do.key[1]}"', self._limits["value_bytes"]
+            )
         except GeneratorExit:
             raise
         except asyncio.CancelledError as cancelled:
@@ -381,7 +384,7 @@ class Attempts:
                     self._channel.flush()
                 self._deliver_outcome(do, {"status": COMPLETED, "value": do.output}, {"clock": clock})
                 return True
-            self._send_end(do, {"op": "done", "value": do.output}, final=True, took=took)
+            self._send_end(do, {"op": "done", TEXTS: {"value": do.output_text}}, final=True, took=took)
             do.unacknowledged = do.key in self._open  # else it was abandoned, and would not be cancelled
             self._channel.unacknowledged += do.unacknowledged
             return True
@@ -392,12 +395,12 @@ class Attempts:
         not been sent. Returns its time on the workflow's clock.
         """
         announcement, do.announcement = do.announcement, None
-        done = {"op": "done", "value": do.output, "ahead": True}
+        done = {"op": "done", TEXTS: {"value": do.output_text}, "ahead": True}
         if announcement is None or not self._channel.take_back(announcement):
             return self._send_end(do, done, final=False, took=took)
         do.running = False
         clock = self._replay.clock()
-        announcement["op"], announcement["value"] = "did", do.output
+        announcement["op"], announcement[TEXTS] = "did", {"value": do.output_text}
         announcement["took"], announcement["ended"] = max(0, round(took * MICROSECONDS)), clock
         self._channel.post(announcement)
         return clock
@@ -459,10 +462,13 @@ async def failure_frame(
     return frame, error
 
 
-def encode_value(value: Any, what: str, most: int) -> Any:
-    """Encode a value for the journal, in at most `most` bytes; errors name it `what`. Raises NotSerialisableError."""
+def encode_value(value: Any, what: str, most: int) -> tuple[Any, str]:
+    """Encode a value for the journal, in at most `most` bytes, and its JSON text; errors name it `what`.
+
+    Raises NotSerialisableError.
+    """
     try:
-        return values.encode_bounded(value, what, most)
+        return values.encode_with_text(value, what, most)
     except NotSerialisable as refused:
         part = what.partition(" ")[0]
         where = f"the whole {part}" if refused.details["path"] == "$" else f"$ is the {part}"
