@@ -49,6 +49,11 @@ def done(name: str = "s", count: int = 1, value: Any = None, **more: Any) -> byt
     return frame(op="done", step=["do", name, count], attempt=1, value=value, **more)
 
 
+def did(name: str = "s", count: int = 1, value: Any = None, **more: Any) -> bytes:
+    """`do` and `done` of a worker that goes on at once, in one frame."""
+    return frame(op="did", **{"step": ["do", name, count], "config": CONFIG, "ended": 0, "value": value, **more})
+
+
 class Puppet:
     """One worker; see `playground.sandbox.handle.Worker`. The test holds the other end."""
 
