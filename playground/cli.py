@@ -50,8 +50,9 @@ GROUPS = {
 
 _EPILOG = (
     "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for "
-    "tenants; `playground secrets-key --help`: keys that encrypt their secrets. An option wins over its environment "
-    "variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
+    "tenants; `playground secrets-key --help`: keys that encrypt their secrets; `playground copy --help`: moving to "
+    "another database. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, "
+    "and go on at the next start."
 )
 
 

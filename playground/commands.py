@@ -1,7 +1,11 @@
-"""The operator's commands: `tenant-key` for tenants' keys, `secrets-key` for the keys that encrypt their secrets."""
+"""The operator's commands: `tenant-key` for tenants' keys, `secrets-key` for the keys that encrypt their secrets, and
+`copy` for moving to another database.
+"""
 
 import argparse
+import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -10,17 +14,20 @@ from typing import NoReturn
 
 from playground.engine.ids import SystemIds
 from playground.opening import configured_keyring, read_private_file
+from playground.progress import ProgressLine
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment, without_password
+from playground.store.copying import Copied, copy_database
 from playground.store.encryption import BadKey, Keyring, new_key
 from playground.store.errors import StoreError
-from playground.store.open import open_key_admin
+from playground.store.open import open_for_copy, open_key_admin
 from playground.web.http.tokens import KEY_NAME_LENGTH, KEY_PREFIX, digest
 from playground.workflows import names
 from playground.workflows.errors import InvalidName
 
 TENANT_KEY = "tenant-key"
 SECRETS_KEY = "secrets-key"
-COMMANDS = (TENANT_KEY, SECRETS_KEY)
+COPY = "copy"
+COMMANDS = (TENANT_KEY, SECRETS_KEY, COPY)
 
 
 class BadCommand(ValueError):
@@ -44,7 +51,10 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], say: Callable[
     try:
         if options.command == TENANT_KEY:
             names.check_name(options.tenant, "tenant")
-        _ACTIONS[options.command][options.action](options, say)
+        if options.command == COPY:
+            _copy(options, say)
+        else:
+            _ACTIONS[options.command][options.action](options, say)
     except (StoreError, InvalidName, BadSetting) as error:
         raise BadCommand(str(error)) from None
 
@@ -143,6 +153,35 @@ def _forget_secrets_key(options: argparse.Namespace, say: Callable[[str], None])
     )
 
 
+def _copy(options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    if options.source == options.target:
+        raise BadCommand("--from and --to name the same database")
+    line = ProgressLine(sys.stderr, time.monotonic)
+
+    async def work() -> Copied:
+        async with (
+            open_for_copy(options.source, is_source=True) as source,
+            open_for_copy(options.target, is_source=False) as target,
+        ):
+            return await copy_database(source, target, line.show)
+
+    try:
+        copied = asyncio.run(work())
+    except KeyboardInterrupt:
+        raise BadCommand("the copy was stopped; the same command goes on with it") from None
+    finally:
+        line.end()
+    say(f"{'table':<16}{'rows':>14}  digest")
+    for name, found in copied.tables.items():
+        say(f"{name:<16}{found.count:>14,}  {found.text[:16]}")
+    again = f", {copied.resumed:,} of them by an earlier attempt" if copied.resumed else ""
+    rows = sum(found.count for found in copied.tables.values())
+    say(
+        f"{rows:,} rows are copied{again}, and read back with the same counts and digests. Servers may be started with "
+        f"--database {without_password(options.target)}; start none on the source any more."
+    )
+
+
 _Action = Callable[[argparse.Namespace, Callable[[str], None]], None]
 
 _ACTIONS: Mapping[str, Mapping[str, _Action]] = {
@@ -155,6 +194,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = _Parser(prog="playground", description="The operator's commands.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_secrets_keys(commands, environment)
+    _add_copy(commands)
     description = "Keys with which tenants deploy and run their own workflows."
     keys = commands.add_parser(TENANT_KEY, help="make, list and revoke a tenant's keys", description=description)
     actions = keys.add_subparsers(dest="action", required=True)
@@ -191,6 +231,18 @@ def _add_secrets_keys(commands: "argparse._SubParsersAction[_Parser]", environme
     lost.add_argument("id", help="the key's id, as the server's error has it")
     for action in (again, lost):
         _add_database(action, environment)
+
+
+def _add_copy(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    description = (
+        "Copies all of a database into an empty one, from SQLite to PostgreSQL or back, and checks it. No server may "
+        "have either open. A copy that was stopped goes on with the same command."
+    )
+    copy = commands.add_parser(COPY, help="copy a database into another", description=description)
+    copy.add_argument("--from", dest="source", metavar="URL", required=True, help="the database to read")
+    copy.add_argument(
+        "--to", dest="target", metavar="URL", required=True, help="an empty database, or one not yet made"
+    )
 
 
 def _add_database(action: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:

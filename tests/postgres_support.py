@@ -47,6 +47,7 @@ DO $$ DECLARE name text; BEGIN
         AND relnamespace = 'public'::regnamespace AND relname <> 'playground_schema'
     LOOP EXECUTE format('DELETE FROM %I', name); END LOOP;
 END $$;
+DROP TABLE IF EXISTS playground_copy;
 SELECT setval('instance_key', 1, false), setval('queue_turn', 1, false);
 """
 

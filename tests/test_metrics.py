@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 from aio import story
-from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, code_of, running_sandbox
+from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, code_of, running_sandbox, settled
 from prometheus_client.parser import text_string_to_metric_families
-from store_support import claim
+from store_support import POSTGRES, SQLITE, claim
 
 from playground.sandbox.pool import SandboxDown
 from playground.store import open_store
 from playground.store.metrics import StoreMetrics
 from playground.store.named_sql import NamedSql
+from playground.store.postgres.connections import one_connection
 from playground.store.protocol import ClaimLimits, QueueLimit
 from playground.store.rows import NewInstance
 from playground.store.sqlite import store
@@ -64,10 +65,26 @@ class Moved:
             assert time.monotonic() < deadline, (name, label, found)
 
 
-def test_every_row_of_the_table_is_there_with_its_help(make_site: MakeSite) -> None:
-    site = make_site()
+@pytest.fixture(params=[SQLITE, POSTGRES])
+def either(request: pytest.FixtureRequest, make_site: MakeSite) -> MakeSite:
+    """Makes a site on each kind of database."""
+    if request.param == SQLITE:
+        return make_site
+    shared = request.getfixturevalue("postgres_url")
+    return lambda **settings: make_site(database=shared, **settings)
+
+
+def on_postgres(site: Site) -> bool:
+    return site.settings.database.startswith("postgresql:")
+
+
+def test_every_row_of_the_table_is_there_with_its_help(either: MakeSite) -> None:
+    site = either()
     families = {family.name: family for family in text_string_to_metric_families(site.client.get("/metrics").text)}
     for row in METRICS:
+        if PREFIX + row.name not in families:
+            assert not on_postgres(site) and "PostgreSQL only" in row.help or row.name == "disk_free_bytes"
+            continue
         family = families[PREFIX + row.name]
         assert family.documentation == row.help
         assert family.samples, row.name
@@ -77,6 +94,8 @@ def test_every_row_of_the_table_is_there_with_its_help(make_site: MakeSite) -> N
             "version",
             "python",
             "sqlite",
+            "postgresql",
+            "node",
             "tier",
             "layers",
         }
@@ -84,17 +103,21 @@ def test_every_row_of_the_table_is_there_with_its_help(make_site: MakeSite) -> N
     assert found["process_resident_memory_bytes", ""] > 10_000_000
     tier = site.context.isolation_json()
     assert found["isolation_info", f"{','.join(tier['layers'])},{tier['letter']}"] == 1
-    assert any(name == "build_info" and label.endswith(",1.2.3") for name, label in found)
+    assert any(name == "build_info" and "1.2.3" in label.split(",") for name, label in found)
     assert found["limits_hit_total", "source_bytes"] == 0
 
 
-def test_what_every_node_tells_of_the_database_says_that_it_must_not_be_summed(make_site: MakeSite) -> None:
-    families = text_string_to_metric_families(make_site().client.get("/metrics").text)
+def test_what_every_node_tells_of_the_database_says_that_it_must_not_be_summed(either: MakeSite) -> None:
+    site = either()
+    families = text_string_to_metric_families(site.client.get("/metrics").text)
     ours = [family for family in families if family.name.startswith(PREFIX)]
     helps = {family.name.removeprefix(PREFIX): family.documentation for family in ours}
     shared = {name for name, help in helps.items() if help.endswith("so take one of them, not the sum.")}
-    assert shared == {"instances", "queue_depth", "queue_oldest_seconds", "database_bytes", "disk_free_bytes"}
-    assert {name for name, help in helps.items() if help.endswith(" Of this process.")} == helps.keys() - shared
+    theirs = {"dead_rows", "oldest_transaction_seconds"} if on_postgres(site) else {"disk_free_bytes"}
+    assert shared == {"instances", "queue_depth", "queue_oldest_seconds", "database_bytes", "nodes_living", *theirs}
+    ages = {name for name, help in helps.items() if help.endswith(" take the largest, not the sum.")}
+    assert ages == {"lease_age_seconds"}
+    assert {name for name, help in helps.items() if help.endswith(" Of this process.")} == helps.keys() - shared - ages
 
 
 def test_every_metric_is_looked_at_here() -> None:
@@ -102,23 +125,27 @@ def test_every_metric_is_looked_at_here() -> None:
     assert [row.name for row in METRICS if f'"{row.name}' not in text] == []
 
 
-def test_a_run_moves_executions_workers_commits_and_instances(make_site: MakeSite) -> None:
-    site = make_site()
+def test_a_run_moves_executions_workers_commits_and_instances(either: MakeSite) -> None:
+    site = either()
     moved = Moved(site)
     site.finish(site.create())
     assert moved.by("instances", "complete") == 1
     assert (moved.by("executions_total"), moved.by("events_total") > 5) == (1, True)
     moved.reaches(1, "executions_ended_total", "completed")
-    assert moved.by("worker_starts_total") == 2, "one for the check of its source, one for the run"
-    moved.reaches(2, "worker_ends_total", "exit+signal")
+    assert moved.by("worker_starts_total") == 1, "the one that checked its source ran it"
+    moved.reaches(1, "worker_ends_total", "exit+signal")
     commits = moved.by("commits_total")
     assert commits > 2
     assert moved.by("commit_seconds_count") == moved.by("commit_seconds_bucket", "inf") == commits
     assert 0 < moved.by("commit_seconds_sum") < DEADLINE
+    assert moved.by("commit_calls_count") == moved.by("commit_calls_bucket", "inf") == moved.by("commits_total")
+    assert moved.by("commit_calls_sum") >= moved.by("commits_total"), "each commit has a call at least"
+    assert moved.by("claim_seconds_count") >= 1 and 0 < moved.by("claim_seconds_sum") < DEADLINE
     assert moved.by("requests_total", "2xx") >= 3
     found = scrape(site)
     assert found["request_seconds_count", ""] == found["request_seconds_bucket", "inf"] > 3
-    assert scrape(site)["database_bytes", ""] > 10_000 < scrape(site)["disk_free_bytes", ""]
+    assert scrape(site)["database_bytes", ""] > 10_000
+    assert on_postgres(site) or scrape(site)["disk_free_bytes", ""] > 10_000
 
 
 def test_what_waits_for_a_worker_has_a_depth_and_an_age(make_site: MakeSite) -> None:
@@ -132,6 +159,83 @@ def test_what_waits_for_a_worker_has_a_depth_and_an_age(make_site: MakeSite) -> 
     found = scrape(site)
     assert (found["queue_depth", ""], found["instances", "queued"]) == (1, 1)
     assert found["queue_oldest_seconds", ""] < scrape(site)["queue_oldest_seconds", ""], "it grows older"
+
+
+def test_the_nodes_of_a_database_are_counted_and_each_names_itself(postgres_url: str, make_site: MakeSite) -> None:
+    site = make_site(database=postgres_url)
+    found = scrape(site)
+    assert (found["node_info", "local"], found["nodes_living", ""]) == (1, 1)
+    assert 0 <= found["lease_age_seconds", ""] < 10, "it is renewed every 3 seconds"
+    other = open_store(postgres_url)
+
+    async def join_and_leave() -> float:
+        lease = await other.nodes.join("b", 60_000)
+        both = await asyncio.to_thread(lambda: scrape(site)["nodes_living", ""])
+        health = await asyncio.to_thread(lambda: site.client.get("/healthz").json()["node"])
+        assert health == {"name": "local", "living": 2}
+        await other.nodes.leave(lease)
+        await other.close()
+        return both
+
+    assert asyncio.run(join_and_leave()) == 2
+    assert scrape(site)["nodes_living", ""] == 1
+
+
+def test_on_sqlite_there_is_one_node_whose_lease_does_not_age(make_site: MakeSite) -> None:
+    site = make_site()
+    found = scrape(site)
+    assert (found["nodes_living", ""], found["lease_age_seconds", ""], found["node_info", "local"]) == (1, 0, 1)
+    assert site.client.get("/healthz").json()["node"] == {"name": "local", "living": 1}
+
+
+def test_notifications_are_timed_through_the_database(postgres_url: str, make_site: MakeSite) -> None:
+    site = make_site(database=postgres_url)
+    moved = Moved(site)
+    site.finish(site.create())
+    settled(site, lambda: scrape_of_store(site) > 0)
+    assert moved.by("notify_seconds_count") == moved.by("notify_seconds_bucket", "inf") > 0
+    lag = moved.by("notify_seconds_sum") / moved.by("notify_seconds_count")
+    assert 0.005 < lag < DEADLINE, "it is collected for 6 ms before it is sent"
+
+
+def scrape_of_store(site: Site) -> int:
+    times = site.context.store.metrics.notify_seconds
+    assert times is not None
+    return sum(times.counts)
+
+
+def test_dead_rows_and_the_oldest_transaction_are_those_of_the_database(postgres_url: str, make_site: MakeSite) -> None:
+    site = make_site(database=postgres_url)
+    assert scrape(site)["dead_rows", "instance"] >= 0
+    assert {"event", "tally"} <= {table for name, table in scrape(site) if name == "dead_rows"}
+    assert scrape(site)["oldest_transaction_seconds", ""] < 5
+
+    async def hold() -> float:
+        async with one_connection(postgres_url) as connection, connection.transaction():
+            await connection.execute("SELECT 1; SELECT pg_sleep(0.2)")
+            return await asyncio.to_thread(lambda: scrape(site)["oldest_transaction_seconds", ""])
+
+    assert asyncio.run(hold()) >= 0.2
+
+
+def test_while_the_database_is_away_the_process_still_tells_its_own(postgres_url: str, make_site: MakeSite) -> None:
+    site = make_site(database=postgres_url)
+
+    async def rename(before: str, after: str) -> None:
+        async with one_connection(postgres_url) as connection:
+            await connection.execute(f"ALTER TABLE {before} RENAME TO {after}")
+
+    asyncio.run(rename("tally", "elsewhere"))
+    try:
+        found = {name for name, _ in scrape(site)}
+        assert "workers_running" in found and "commits_total" in found
+        assert not found & {"instances", "queue_depth", "nodes_living", "dead_rows", "database_bytes"}
+        health = site.client.get("/healthz").json()
+        assert health["status"] == "ok" and health["instances"] is None
+        assert health["node"] == {"name": "local", "living": None}
+    finally:
+        asyncio.run(rename("elsewhere", "tally"))
+    assert site.client.get("/healthz").json()["node"]["living"] == 1
 
 
 def test_ends_are_told_apart(make_site: MakeSite) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from aio import story
 from http_support import HELLO, Log, MakeSite, Site
+from store_support import POSTGRES, SQLITE
 from test_cli import ROOT, SECONDS
 
 from playground import process
@@ -61,6 +62,21 @@ def test_without_a_fork_server_it_is_not_ready(make_site: MakeSite, monkeypatch:
     site = make_site()
     monkeypatch.setattr(Sandbox, "zygote", None)
     assert reasons(site) == ["isolation"]
+
+
+@pytest.mark.parametrize("kind", [SQLITE, POSTGRES])
+def test_without_a_lease_it_is_not_ready_until_it_has_another(
+    make_site: MakeSite, request: pytest.FixtureRequest, kind: str
+) -> None:
+    site = make_site(**({"database": request.getfixturevalue("postgres_url")} if kind == POSTGRES else {}))
+    assert reasons(site) == []
+    membership = site.engine._scheduler.membership
+    lease, membership.lease = membership.lease, None
+    assert reasons(site) == ["lease"]
+    message = site.client.get("/readyz").json()["error"]["message"]
+    assert "renewed its lease" in message and "runs nothing until it has another" in message
+    membership.lease = lease
+    assert reasons(site) == []
 
 
 @contextmanager

@@ -48,7 +48,8 @@ MAY_IMPORT = {
     "processes": {"serving", "settings", "log", "log_lines", "web"},
     "checking": {"settings", "engine", "sandbox", "workflows", "opening", "log_lines"},
     "cli": {"settings", "serving", "processes", "commands", "checking"},
-    "commands": {"settings", "store", "engine", "web", "workflows", "opening"},
+    "commands": {"settings", "store", "engine", "web", "workflows", "opening", "progress"},
+    "progress": set(),
     "__main__": {"cli"},
     "pytest_plugin": {"testing", "worker"},
     "library": {"workflows", "engine", "settings", "log_lines", "opening"},
@@ -58,7 +59,7 @@ MAY_IMPORT = {
 ALSO = {"worker/main.py": {"analysis", "sandbox"}}
 # The name under which tenants import their API; it exists inside a worker only.
 TENANT_API = "workers"
-STANDARD_LIBRARY_ONLY = {"workflows", "worker", "analysis", "examples", "settings", "paths", "log_lines"}
+STANDARD_LIBRARY_ONLY = {"workflows", "worker", "analysis", "examples", "settings", "paths", "log_lines", "progress"}
 
 
 def room_of(file: Path) -> str:

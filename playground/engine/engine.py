@@ -108,6 +108,7 @@ class Engine:
         self.store, self.sandbox = services.store, services.sandbox
         self.clock, self.settings = services.clock, services.settings
         self.stored, self.counts, self.shared = services.stored, services.counts, services.shared
+        self.node = node
         self._scheduler = Scheduler(services, node, heartbeat, correct_clock)
         self._checker = Checker(
             services.sandbox,
@@ -233,6 +234,16 @@ class Engine:
         changes that.
         """
         return self._scheduler.at_rest
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether this node may run instances. It has lost its lease where it could not renew it in time."""
+        return self._scheduler.membership.owner is not None
+
+    @property
+    def lease_age_ms(self) -> int:
+        """Milliseconds since this node renewed its lease; 0 where leases do not end."""
+        return self._scheduler.membership.renewed_ago_ms
 
     async def renew_lease(self) -> None:
         """Renew the lease of this node now, and take over what lost nodes have left, as it does by itself a few times

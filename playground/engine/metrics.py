@@ -1,4 +1,4 @@
-"""Metrics of the engine: executions, how they ended, and the limits that were met."""
+"""Metrics of the engine: claims, executions, how they ended, and the limits that were met."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from playground.engine import queues
 from playground.sandbox.handle import CPU, EXIT, MEMORY, SIGNAL, ZYGOTE
 from playground.sandbox.pool import SandboxMetrics as SandboxCounts
+from playground.store.metrics import COMMIT_BOUNDS, Histogram
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 
@@ -20,12 +21,14 @@ TAKEOVERS = (SandboxCounts.START, SandboxCounts.DIED, SandboxCounts.RECYCLED)  #
 class EngineMetrics:
     """Since the engine was opened.
 
-    `limits` counts by the setting that was met, `ended` by the reason as in `execution_ended`.
+    `limits` counts by the setting that was met, `ended` by the reason as in `execution_ended`. `claim_seconds` is how
+    long claims took, those that found nothing too.
     """
 
     def __init__(self, log: Callable[..., None]) -> None:
         self._log = log
         self.begun = 0
+        self.claim_seconds = Histogram(COMMIT_BOUNDS)
         self.ended: Counter[str] = Counter()
         self.limits: Counter[str] = Counter()
 

@@ -99,6 +99,12 @@ class Membership:
         """The owner in the rows of this node's instances; None while it may own none."""
         return None if self.lease is None else self.lease.owner
 
+    @property
+    def renewed_ago_ms(self) -> int:
+        """Milliseconds since the lease was renewed, that of a lost one too; 0 where leases do not end."""
+        lasts_for_ever = self.lease is not None and self.lease.lasts_ms is None
+        return 0 if lasts_for_ever else max(0, self._now() - self._renewed)
+
     async def join(self) -> None:
         """Take a new lease, and take over what lost nodes, this one's earlier leases among them, have left.
 

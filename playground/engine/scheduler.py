@@ -11,6 +11,7 @@ height keeps a megabyte round it.
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any
 
 from playground.engine import operations
@@ -207,7 +208,9 @@ class Scheduler:
             limits, closed = services.tenant_limits.claim_limits(only_idle=spare), sorted(self._without_dispatcher)
             try:
                 async with self._claiming:
+                    began = perf_counter()
                     claimed = await services.store.claim(owner, limit, at=at, limits=limits, closed=closed)
+                    services.counts.claim_seconds.add(perf_counter() - began)
                     if self.membership.owner != owner:  # the lease was lost meanwhile
                         for row in claimed.rows:
                             await recover(services, row)

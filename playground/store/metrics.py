@@ -1,4 +1,4 @@
-"""Metrics of the store: counters and a latency histogram of commits.
+"""Metrics of the store: counters and histograms of commits and notifications, and what the database says of itself.
 
 They are plain numbers that cost a commit well under a microsecond. Only the committing thread writes them, so readers
 on any thread need no lock.
@@ -9,15 +9,17 @@ used for what it does best: the format of a scrape and the figures of the proces
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 # Upper bounds in seconds. A commit waits for the disk: 0.1 ms on a fast one, 10 ms on a spinning one, seconds on one
 # that fails.
 COMMIT_BOUNDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+GROUP_BOUNDS = (1, 2, 5, 10, 20, 50, 100, 200, 500)  # calls that share a commit
 
 
 class Histogram:
-    """A histogram of durations in seconds: `counts[i]` of them were at most `bounds[i]`, the last count above all."""
+    """A histogram of numbers, such as seconds: `counts[i]` were at most `bounds[i]`, the last count above all."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -26,20 +28,40 @@ class Histogram:
         self.counts = [0] * (len(self.bounds) + 1)
         self.total = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Add one duration."""
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.total += seconds
+    def add(self, number: float) -> None:
+        """Add one."""
+        self.counts[bisect_left(self.bounds, number)] += 1
+        self.total += number
 
 
 class StoreMetrics:
-    """Since the store was opened: durable commits and their events, failed commits, and how long each commit's oldest
-    call waited.
+    """Since the store was opened: durable commits and their events, failed commits, how long each commit's oldest call
+    waited, and how many calls shared it.
+
+    `notify_seconds` is how long notifications took from a commit, through the database, back to this process, which is
+    when the others have them. None: they do not go through the database.
     """
 
-    __slots__ = ("commits", "events", "failing", "failures", "seconds")
+    __slots__ = ("calls", "commits", "events", "failing", "failures", "notify_seconds", "seconds")
 
     def __init__(self) -> None:
         self.commits = self.events = self.failures = 0
         self.failing = False  # whether the last commit failed
         self.seconds = Histogram(COMMIT_BOUNDS)
+        self.calls = Histogram(GROUP_BOUNDS)
+        self.notify_seconds: Histogram | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """What a database says of itself at a moment, the same for all nodes on it.
+
+    `nodes` are the names of those with a lease. None of the others: the database has nothing of the kind. `dead_rows`
+    counts by table row versions that wait for a vacuum; the oldest transaction, whoever's, keeps vacuum from removing
+    any that died after it began.
+    """
+
+    nodes: Sequence[str]
+    dead_rows: Mapping[str, int] | None = None
+    oldest_transaction_seconds: float | None = None
+    bytes: int | None = None

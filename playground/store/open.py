@@ -1,12 +1,16 @@
-"""Database URLs: opening the store, or its keys, that a URL names, and the disk usage of its file."""
+"""Database URLs: opening the store that a URL names, its keys, or the database for a copy, and the disk usage of its
+file.
+"""
 
 import os
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from pathlib import Path
 
+from playground.store.copying import CopySide
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError, shown_url
 from playground.store.protocol import Log, Store
+from playground.store.sqlite.copying import SqliteCopySide
 from playground.store.sqlite.key_admin import SqliteKeyAdmin
 from playground.store.sqlite.nodes import LeaseClock
 from playground.store.sqlite.store import SLOW_SECONDS, SqliteStore
@@ -79,6 +83,19 @@ def open_key_admin(url: str) -> AbstractContextManager[KeyAdmin]:
 
         return PostgresKeyAdmin.open(url)
     return SqliteKeyAdmin.open(_path_of(url))
+
+
+def open_for_copy(url: str, *, is_source: bool) -> AbstractAsyncContextManager[CopySide]:
+    """The database at `url` to be copied from or to, which nobody else can use while it is open.
+
+    Raises:
+        StoreError: as `open_store`; on entering, a server has it open, or there is no such source.
+    """
+    if url.startswith(POSTGRESQL):
+        from playground.store.postgres.copying import PostgresCopySide
+
+        return PostgresCopySide.open(url, is_source=is_source)
+    return SqliteCopySide.open(_path_of(url), is_source=is_source)
 
 
 def free_bytes(url: str) -> int | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from playground.store.metrics import StoreMetrics
+from playground.store.metrics import StoreHealth, StoreMetrics
 from playground.store.rows import (
     Child,
     InboxRow,
@@ -349,6 +349,9 @@ class Store(Protocol):
     @property
     def metrics(self) -> StoreMetrics:
         """Commits, events and times since the store was opened."""
+
+    async def health(self) -> StoreHealth:
+        """What the database says of itself, for operators; takes a few milliseconds."""
 
     async def load(self, key: int) -> History:
         """A consistent read of an instance with all its steps and its inbox.

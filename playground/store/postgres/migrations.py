@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from playground.store.copying import PROGRESS_TABLE, UNFINISHED
 from playground.store.errors import StoreError
 
 MIGRATIONS: Sequence[str] = ("1.sql",)  # the n-th migrates version n - 1 to version n
@@ -21,7 +22,8 @@ LOCK = 0x50_47_57_46  # "PGWF"
 TABLE = """CREATE TABLE IF NOT EXISTS playground_schema (
     version integer PRIMARY KEY, oldest integer NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
 )"""
-STATE = "SELECT to_regclass('playground_schema') IS NOT NULL, to_regclass('instance') IS NOT NULL"
+STATE = f"""SELECT to_regclass('playground_schema') IS NOT NULL, to_regclass('instance') IS NOT NULL,
+    to_regclass('{PROGRESS_TABLE}') IS NOT NULL"""
 VERSION = "SELECT coalesce(max(version), 0), coalesce(max(oldest), 0) FROM playground_schema"
 
 
@@ -33,9 +35,11 @@ async def schema_version(connection: Any, name: str, known: int = len(MIGRATIONS
         known: the newest version that this program knows.
 
     Raises:
-        StoreError: the database has tables of another program, or is too new for this one.
+        StoreError: the database has tables of another program, is too new for this one, or an unfinished copy.
     """
-    ours, taken = await connection.fetchrow(STATE)
+    ours, taken, half_copied = await connection.fetchrow(STATE)
+    if half_copied:
+        raise StoreError(UNFINISHED.format(name=name))
     if not ours:
         if taken:
             raise StoreError(f"{name} has tables of another program; make a database of its own")

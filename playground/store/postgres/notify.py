@@ -12,12 +12,14 @@ import asyncio
 import zlib
 from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import suppress
+from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
 import msgspec
 
 from playground.store.errors import StoreError
+from playground.store.metrics import Histogram
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import CommitChanges, Notifications
 from playground.store.postgres.connections import Connection, Connections, DatabaseFault
@@ -27,6 +29,7 @@ CHANNEL = "journal"
 SEND_AFTER_SECONDS = 0.006
 POLL_SECONDS = 1.0
 POLL_WITHOUT_LISTEN_SECONDS = 0.25
+UNDERWAY_MAX = 1_000  # own messages whose return is timed
 KEYS_PER_MESSAGE = 200  # a message may have 8,000 bytes
 RETRY_SECONDS = 0.2  # before it listens again
 
@@ -73,10 +76,13 @@ class Hints:
 
 
 class _Message(msgspec.Struct, array_like=True):
+    """`number` counts the sender's, so that it knows its own when it comes back."""
+
     sender: str
     last_seqs: list[tuple[int, int | None]]
     due: int | None
     freed: list[int]
+    number: int = 0
 
 
 _decode = msgspec.json.Decoder(_Message).decode
@@ -95,16 +101,22 @@ class Messenger:
     Args:
         notifications: the subscriptions of this process.
         poll_seconds: between polls; None: by whether LISTEN works.
+        seconds: how long hints take from a commit until they come back to this node.
     """
 
     def __init__(
-        self, connections: Connections, sql: NamedSql, notifications: Notifications, poll_seconds: float | None
-    ) -> None:
+        self, connections: Connections, sql: NamedSql, notifications: Notifications, poll_seconds: float | None,
+        seconds: Histogram,
+    ) -> None:  # fmt: skip
         self._connections, self._sql, self._notifications = connections, sql, notifications
         usual = POLL_WITHOUT_LISTEN_SECONDS if connections.pooled else POLL_SECONDS
         self._poll_seconds = usual if poll_seconds is None else poll_seconds
         self.full: set[str] = set()
         self._sender = uuid4().hex[:12]
+        self._seconds = seconds
+        self._since = 0.0  # when the oldest of the outgoing hints came
+        self._underway: dict[int, float] = {}  # the same of messages that were sent, by number
+        self._number = 0
         self._outgoing = Hints()
         self._timer: asyncio.TimerHandle | None = None
         self._sending = False
@@ -131,6 +143,8 @@ class Messenger:
         self._receive(list(hints.last_seqs.items()), hints.due, {_digest(queue) for queue in hints.freed})
         if self._connections.pooled and not hints:
             return
+        if not self._outgoing:
+            self._since = perf_counter()
         self._outgoing.merge(hints)
         if self._timer is None and not self._sending and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(SEND_AFTER_SECONDS, self._send_soon)
@@ -183,7 +197,11 @@ class Messenger:
     def _messages(self, hints: Hints) -> Iterator[str]:
         keys, freed, due = list(hints.last_seqs.items()), [_digest(queue) for queue in hints.freed], hints.due
         while keys or freed or due is not None:
-            message = _Message(self._sender, keys[:KEYS_PER_MESSAGE], due, freed[:KEYS_PER_MESSAGE])
+            self._number += 1
+            if len(self._underway) < UNDERWAY_MAX:
+                self._underway[self._number] = self._since
+            part = keys[:KEYS_PER_MESSAGE], due, freed[:KEYS_PER_MESSAGE]
+            message = _Message(self._sender, *part, self._number)
             keys, freed, due = keys[KEYS_PER_MESSAGE:], freed[KEYS_PER_MESSAGE:], None
             yield msgspec.json.encode(message).decode()
 
@@ -194,6 +212,7 @@ class Messenger:
                 connection = await self._connections.open_one()
                 broken = self._broken = asyncio.Event()
                 connection.add_termination_listener(lambda _, broken=broken: broken.set())
+                self._underway.clear()  # what was sent before does not come back
                 await connection.add_listener(CHANNEL, self._on_message)
                 self._poll_now.set()  # for what was sent meanwhile
                 if not self._closed:
@@ -212,6 +231,8 @@ class Messenger:
             return  # of a newer version; the poll finds it
         if message.sender != self._sender:
             self._receive(message.last_seqs, message.due, message.freed)
+        elif (since := self._underway.pop(message.number, None)) is not None:
+            self._seconds.add(perf_counter() - since)
 
     async def _poll_for_ever(self) -> None:
         while not self._closed:

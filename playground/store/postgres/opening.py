@@ -23,6 +23,13 @@ from playground.store.protocol import Log
 
 T = TypeVar("T")
 
+# The lock of a copy (copying.py); nothing else takes it for longer than a moment.
+IS_BEING_COPIED = """SELECT EXISTS (
+    SELECT 1 FROM pg_locks WHERE locktype = 'relation' AND granted AND mode = 'ShareLock'
+        AND relation = to_regclass('node')
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)"""
+
 
 class Facts(NamedTuple):
     """What is known of the database: its version for people, whether a pooler is between, the end of its partitions."""
@@ -90,6 +97,9 @@ async def prepare(url: str, keyring: Keyring | None, log: Log) -> Facts:
         if number < LEAST_VERSION:
             raise StoreError(f"{name} is PostgreSQL {version}; it takes 14 or newer")
         before = await migrate(connection, name)
+        async with connection.transaction():
+            if await connection.fetchval(IS_BEING_COPIED):
+                raise StoreError(f"{name} is being copied; start again when `playground copy` has ended")
         if before and (after := await migrated_to(connection)) != before:
             log("database_migrated", path=shown_url(url), before=before, after=after)
         if keyring is not None:

@@ -302,8 +302,22 @@ UPDATE node SET expires_at = 0 WHERE name = $1 AND boot = $2
 -- name: has_lease
 SELECT boot, expires_at > coalesce($2::bigint, {now_ms}) FROM node WHERE name = $1
 
--- name: living_nodes
-SELECT count(*) FROM node WHERE expires_at > {now_ms}
+-- name: health
+-- The nodes that live, the database's size, and the age in seconds of the oldest transaction, prepared ones too. Of other users'
+-- sessions it is seen by members of pg_read_all_stats.
+SELECT ARRAY(SELECT name FROM node WHERE expires_at > coalesce($1::bigint, {now_ms}) ORDER BY name),
+    pg_database_size(current_database()),
+    greatest(0, (
+        SELECT max(extract(epoch FROM clock_timestamp() - xact_start)) FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+    ), (
+        SELECT max(extract(epoch FROM clock_timestamp() - prepared)) FROM pg_prepared_xacts WHERE database = current_database()
+    ))
+
+-- name: dead_rows
+-- Of the journal's partitions together.
+SELECT CASE WHEN relname LIKE 'event\_%' THEN 'event' ELSE relname END, sum(n_dead_tup)::bigint
+FROM pg_stat_user_tables WHERE schemaname = current_schema() GROUP BY 1
 
 -- name: abandoned
 -- The owners, of which there are few, are found one by one in the index, however much each of them owns.

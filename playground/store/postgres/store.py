@@ -15,7 +15,7 @@ from typing import Any
 from playground.store import columns
 from playground.store.encryption import Keyring
 from playground.store.errors import CLOSED, StoreError
-from playground.store.metrics import StoreMetrics
+from playground.store.metrics import COMMIT_BOUNDS, Histogram, StoreHealth, StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Notifications
 from playground.store.postgres.claims import Claims
@@ -70,14 +70,17 @@ class PostgresStore:
         self._sql = NamedSql(Path(__file__).with_name("queries.sql"))
         self._connections = Connections(url, pooled=facts.pooled, outage_seconds=outage_seconds, log=log)
         self._notifications = Notifications(self._last_seq)
-        self._messenger = Messenger(self._connections, self._sql, self._notifications, poll_seconds)
+        notify_seconds = Histogram(COMMIT_BOUNDS)
+        self._messenger = Messenger(self._connections, self._sql, self._notifications, poll_seconds, notify_seconds)
         self.poll_ms: int | None = self._messenger.poll_ms
         publish = self._messenger.publish
         self._writer = Writer(self._connections, self._sql, keyring, publish, log, slow_seconds)
+        self._writer.metrics.notify_seconds = notify_seconds
         self._upkeep = Upkeep(self._connections, self._sql, facts.partitions_end, lambda: self._writer.metrics.commits)
         self._creator = Creator(self._connections, self._sql, keyring, self._writer, publish, self._upkeep)
         self._snippets = SnippetCache()
         lease_now: Callable[[], int | None] = lease_clock or _database_clock
+        self._lease_now = lease_now
         self._claims = Claims(
             self._connections, self._sql, self._writer, lambda: self._messenger.full,
             uses_caller_clock=uses_caller_clock, lease_now=lease_now,
@@ -215,6 +218,11 @@ class PostgresStore:
     @property
     def metrics(self) -> StoreMetrics:
         return self._writer.metrics
+
+    async def health(self) -> StoreHealth:
+        [[nodes, size, oldest]] = await self._read("health", self._lease_now())
+        dead = await self._read("dead_rows")
+        return StoreHealth(nodes, dict(dead), float(oldest), size)
 
     async def load(self, key: int) -> History:
         async def read(tx: Transaction) -> tuple[Any, Any, Any]:

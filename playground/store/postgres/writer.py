@@ -173,6 +173,7 @@ class Writer:
         metrics.events += events
         metrics.failing = False
         metrics.seconds.add(took)
+        metrics.calls.add(calls)
         if took >= self._slow_seconds:
             self._log("slow_commit", seconds=round(took, 3), calls=calls)
 

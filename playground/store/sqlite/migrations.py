@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from playground.store.copying import PROGRESS_TABLE, UNFINISHED
 from playground.store.errors import StoreError
 
 APPLICATION_ID = 0x50_47_57_46  # "PGWF"
@@ -35,15 +36,24 @@ MIGRATIONS: Sequence[Migration] = (
 )
 
 
-def schema_version(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+def has_unfinished_copy(db: sqlite3.Connection) -> bool:
+    """Whether `playground copy` has begun to fill this database, and not finished."""
+    found: int = db.execute("SELECT count(*) FROM sqlite_schema WHERE name = ?", (PROGRESS_TABLE,)).fetchone()[0]
+    return found > 0
+
+
+def schema_version(
+    db: sqlite3.Connection, name: str, migrations: Sequence[Migration] = MIGRATIONS, *, copying: bool = False
+) -> int:
     """The schema's version, 0 for an empty database. Only reads.
 
     Args:
         db: a connection in autocommit mode.
         name: how errors name the database.
+        copying: whether it may hold an unfinished copy.
 
     Raises:
-        StoreError: the database is newer than this program, or another program's.
+        StoreError: the database is newer than this program, another program's, or an unfinished copy.
     """
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     owner = db.execute("PRAGMA application_id").fetchone()[0]
@@ -55,6 +65,8 @@ def schema_version(db: sqlite3.Connection, name: str, migrations: Sequence[Migra
         raise StoreError(
             f"{name} has schema version {version}, this program knows up to {newest}; start a newer playground"
         )
+    if not copying and has_unfinished_copy(db):
+        raise StoreError(UNFINISHED.format(name=name))
     return version
 
 

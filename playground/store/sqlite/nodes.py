@@ -124,6 +124,10 @@ class SqliteNodes:
             lambda db: [columns.instance_row(row) for row in db.execute(self._sql["owned"], (owner,))]
         )
 
+    def living(self) -> Sequence[str]:
+        """The names of the nodes with a lease."""
+        return sorted(owner.rpartition(".")[0] for owner in self._owners_with_lease())
+
     def check_lease(self, owner: str) -> None:
         """Raise NodeLost unless the owner's lease is current."""
         if owner not in self._owners_with_lease():

@@ -12,7 +12,7 @@ from pathlib import Path
 from playground.store import columns
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
-from playground.store.metrics import StoreMetrics
+from playground.store.metrics import StoreHealth, StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Notifications
 from playground.store.protocol import (
@@ -220,6 +220,9 @@ class SqliteStore:
     @property
     def metrics(self) -> StoreMetrics:
         return self._transaction.metrics
+
+    async def health(self) -> StoreHealth:
+        return StoreHealth(self._nodes.living())
 
     async def load(self, key: int) -> History:
         return await self._readers.run(partial(self._load, key))

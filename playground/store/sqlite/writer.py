@@ -197,6 +197,7 @@ class Writer:
 
     def _record_duration(self, seconds: float, calls: int) -> None:
         self._transaction.metrics.seconds.add(seconds)
+        self._transaction.metrics.calls.add(calls)
         if seconds >= self._slow_seconds:
             self._call_on_loop(partial(self._log, "slow_commit", seconds=round(seconds, 3), calls=calls))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from playground import process
 from playground.store import JournalError, StoreError
 from playground.store.open import free_bytes
+from playground.store.protocol import Store
 from playground.web.context import Context
 from playground.web.http.responses import NO_STORE, json_response
 from playground.web.instance_view import ANONYMOUS
@@ -20,6 +21,7 @@ UNFINISHED = tuple(status for status in ev.STATUSES if status not in ev.FINAL_ST
 
 
 DATABASE_SECONDS = 5.0  # that the database has
+ASIDE_SECONDS = 1.0  # that it has where an answer must come without it
 
 
 async def readyz(context: Context, request: Request) -> Response:
@@ -57,6 +59,15 @@ async def _reasons_not_ready(context: Context) -> AsyncIterator[tuple[str, str]]
                 await store.usage.probe()
         except (StoreError, JournalError, TimeoutError) as error:
             yield "commits", f"Commits fail: {error or 'the database does not answer'}."
+    if not context.engine.has_lease:
+        seconds = context.engine.lease_age_ms // 1000
+        yield (
+            "lease",
+            (
+                f"This node renewed its lease {seconds} seconds ago for the last time, so it runs nothing until it has "
+                "another."
+            ),
+        )
     if process.descriptors_are_low():
         yield (
             "descriptors",
@@ -67,15 +78,15 @@ async def _reasons_not_ready(context: Context) -> AsyncIterator[tuple[str, str]]
 
 
 async def healthz(context: Context, request: Request) -> Response:
-    """That the server is alive, whatever it can do (`/readyz` says that): the isolation tier, the store, versions and
-    the depth of the queue.
+    """That the server is alive, whatever it can do (`/readyz` says that): its node and how many live, the isolation
+    tier, the store, versions and the depth of the queue. What the database does not say in time is null.
     """
-    # What tenants have is told to them, and to the operator at /tenants.
-    counts = await context.store.count(tenant=ANONYMOUS)
+    counts, nodes = await _counts_and_nodes(context.store)
     answer = {
         "status": "ok",
         "version": context.version,
         "python": sys.version.split()[0],
+        "node": {"name": context.engine.node, "living": nodes},
         "isolation": context.isolation_json(),
         "store": {
             "kind": context.settings.database.partition(":")[0],
@@ -83,8 +94,17 @@ async def healthz(context: Context, request: Request) -> Response:
             "output_gate": context.engine.runs_ahead,
             "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
         },
-        "instances": {status: counts.get(status, 0) for status in UNFINISHED},
+        "instances": None if counts is None else {status: counts.get(status, 0) for status in UNFINISHED},
         "workers": {"running": context.engine.running(), "slots": context.settings.slots},
         "streams": context.limits.streams.total_open(),
     }
     return json_response(answer, headers=NO_STORE)
+
+
+async def _counts_and_nodes(store: Store) -> tuple[Mapping[str, int] | None, int | None]:
+    try:
+        async with asyncio.timeout(ASIDE_SECONDS):
+            # What tenants have is told to them, and to the operator at /tenants.
+            return await store.count(tenant=ANONYMOUS), len((await store.health()).nodes)
+    except (StoreError, JournalError, TimeoutError):
+        return None, None
