@@ -100,6 +100,22 @@ class PostgresServer:
 
     def create(self) -> "PostgresServer":
         """Make its files."""
+        self._make_folder()
+        self.run("initdb", "-D", "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        return self._configure()
+
+    def create_standby(self, primary: "PostgresServer") -> "PostgresServer":
+        """Make its files a copy of another server's, which it follows from its start on."""
+        self._make_folder()
+        place = ("-h", str(primary.folder), "-p", str(primary.port), "-U", USER)
+        self.run("pg_basebackup", *place, "-D", "data", "-R", "-c", "fast", "-X", "stream")
+        return self._configure()
+
+    def promote(self) -> None:
+        """Have a standby take writes from now on."""
+        self.run("pg_ctl", "-D", "data", "-w", "-t", START_SECONDS, "promote")
+
+    def _make_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
             entry = pwd.getpwnam(self._user)
@@ -108,7 +124,8 @@ class PostgresServer:
                 if not os.access(above, os.X_OK) or above.stat().st_mode & 0o001:
                     continue
                 above.chmod(above.stat().st_mode | 0o011)
-        self.run("initdb", "-D", "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+
+    def _configure(self) -> "PostgresServer":
         settings = "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
         path = self.folder / "data" / "postgresql.conf"
         path.write_text(
