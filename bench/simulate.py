@@ -16,6 +16,7 @@ import os
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -35,9 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = play(options.seed, plant, print if options.trace else None)
         print(outcome.failure or f"seed {outcome.seed} holds: {outcome.seconds:.1f} s, {outcome.callbacks} callbacks")
         return outcome.failure is not None
-    began, tried, failed = time.monotonic(), Counter[str](), 0
+    began, tried, failed, played = time.monotonic(), Counter[str](), 0, 0
     seeds = range(options.first, options.first + options.seeds)
-    with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(options.processes) as pool, suppress(KeyboardInterrupt):
         outcome: Outcome
         for played, outcome in enumerate(pool.imap_unordered(partial(play, plant=plant), seeds, AT_ONCE), 1):
             tried.update(outcome.tried)
@@ -48,9 +49,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"\r{played} of {len(seeds)}", end="\r", file=sys.stderr)
     took = time.monotonic() - began
     print(", ".join(f"{rule} {times:,}" for rule, times in sorted(tried.items())))
-    rate = len(seeds) / took
-    print(f"{len(seeds):,} seeds, {failed} failed, {took:.0f} s, {rate:.1f} a second on {options.processes} processes")
-    return failed > 0
+    at_rate = f"{played / took:.1f} a second on {options.processes} processes"
+    print(f"{played:,} of {len(seeds):,} seeds, {failed} failed, {took:.0f} s, {at_rate}")
+    return failed > 0 or played < len(seeds)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -39,7 +39,7 @@ settings.load_profile("steady")
 ON_BOTH_DATABASES = frozenset(
     f"test_{name}"
     for name in (
-        *("bindings_effects", "bindings_kv", "bindings_own", "bindings_secrets", "bindings_workflows", "chaos_runs"),
+        *("bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
         *("code_change", "fork", "gate", "nodes", "nodes_limits", "operations", "stream", "tenants_http"),
         *("property_crashes", "property_nodes", "property_operations"),
     )
@@ -109,6 +109,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         pytest.fail(quick_support.refusal(WATCH.started[0]), pytrace=False)
 
 
+# Promises that are kept before anything reaches a store, so that one database shows all there is to see.
+OF_THE_WORKER = {f"test_semantics_{name}" for name in ("values", "config", "names", "misuse", "errors")}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what semantics.md promises on one node with each step acknowledged after its commit, and again where
     operations enter by another node than the one that plays, and code runs ahead of its commits, and so on PostgreSQL.
@@ -116,7 +120,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     name = metafunc.module.__name__
     if name.startswith("test_semantics_"):
         metafunc.fixturenames.append("nodes")
-        rounds = {"one-node": ALONE, "asked-elsewhere": ASKED_ELSEWHERE, "on-postgres": POSTGRES}
+        rounds = {"one-node": ALONE, "asked-elsewhere": ASKED_ELSEWHERE}
+        if name not in OF_THE_WORKER:
+            rounds["on-postgres"] = POSTGRES
         metafunc.parametrize("nodes", rounds.values(), ids=rounds, indirect=True)
     if name in ON_BOTH_DATABASES:
         metafunc.fixturenames.insert(0, "database")

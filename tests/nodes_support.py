@@ -126,7 +126,7 @@ class Cluster:
 async def cluster(folder: Path, *names: str, **settings: Any) -> AsyncIterator[Cluster]:
     """Nodes of these names."""
     clock = LeaseClock()
-    chosen = Settings(**({"workers": 4, "synchronous": "normal", "spare_slots": 0} | settings))
+    chosen = Settings(**({"workers": 4, "synchronous": "normal", "drain_seconds": 0, "spare_slots": 0} | settings))
     async with contextlib.AsyncExitStack() as opened:
         url = url_in(folder, "nodes.db")
         store = await asyncio.to_thread(open_store, url, synchronous="normal", lease_clock=clock)

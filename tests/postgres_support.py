@@ -120,10 +120,6 @@ class PostgresServer:
         if self._user is not None:
             entry = pwd.getpwnam(self._user)
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
-            for above in self.folder.parents:  # pytest's folders are for their owner alone
-                if not os.access(above, os.X_OK) or above.stat().st_mode & 0o001:
-                    continue
-                above.chmod(above.stat().st_mode | 0o011)
 
     def _configure(self) -> "PostgresServer":
         settings = "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
@@ -227,9 +223,24 @@ def stop_shared_server(run: str | None = None) -> None:
     """End a run's server, if one was started, and remove its files."""
     root = root_of_run(run)
     if root.exists():
-        if (root / "server" / "data").exists():
-            PostgresServer(root / "server").kill()
+        for data in root.glob("*/data"):
+            PostgresServer(data.parent).kill()
         shutil.rmtree(root, ignore_errors=True)
+
+
+def own_server() -> PostgresServer:
+    """A server for tests that stop it, which syncs to the disk."""
+    return PostgresServer(own_folder(), settings=DURABLE).create().start()
+
+
+def own_folder() -> Path:
+    """A folder for a server of a test's own. It is none of pytest's: those are for their owner alone, who does not run
+    the server where that is root.
+    """
+    root = root_of_run()
+    root.mkdir(exist_ok=True)
+    root.chmod(0o711)
+    return Path(tempfile.mkdtemp(prefix="own-", dir=root))
 
 
 _free: list[str] = []

@@ -49,6 +49,11 @@ def done(name: str = "s", count: int = 1, value: Any = None, **more: Any) -> byt
     return frame(op="done", step=["do", name, count], attempt=1, value=value, **more)
 
 
+def did(name: str = "s", count: int = 1, value: Any = None, **more: Any) -> bytes:
+    """`do` and `done` of a worker that goes on at once, in one frame."""
+    return frame(op="did", **{"step": ["do", name, count], "config": CONFIG, "ended": 0, "value": value, **more})
+
+
 class Puppet:
     """One worker; see `playground.sandbox.handle.Worker`. The test holds the other end."""
 
@@ -222,7 +227,9 @@ class Stage:
 async def staged(folder: Path, *, tier: Tier = TIER, **settings: Any) -> AsyncIterator[Stage]:
     """A stage on a new database. Workers of an isolated `tier` run ahead of their commits."""
     log: list[tuple[str, dict[str, Any]]] = []
-    chosen = Settings(**({"workers": 8, "synchronous": "normal", "running_per_tenant": 1000} | settings))
+    chosen = Settings(
+        **({"workers": 8, "synchronous": "normal", "drain_seconds": 0, "running_per_tenant": 1000} | settings)
+    )
     async with contextlib.AsyncExitStack() as opened:
         store = await asyncio.to_thread(open_store, url_in(folder, "puppets.db"), synchronous="normal")
         opened.push_async_callback(store.close)

@@ -25,7 +25,9 @@ from playground.testing.server import ALONE
 
 HERE = str(Path(__file__).parent)
 # Whatever begins isolation, a server, a browser or any other process goes by one of these names.
-STARTS = frozenset({"subprocess", "Popen", "Sandbox", "open_engine", "serve", "sync_playwright", "shared_server"})
+STARTS = frozenset(
+    {"subprocess", "Popen", "Sandbox", "open_engine", "serve", "sync_playwright", "shared_server", "own_server"}
+)
 # Node, which runs the page's pure code, starts in 50 ms and needs no isolation.
 HARMLESS = page_code_support
 

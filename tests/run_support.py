@@ -53,7 +53,7 @@ class Outcome:
 
 async def run_all(programs: Mapping[str, Program], folder: Path, **changed: Any) -> dict[str, Outcome]:
     """Run all at once; `folder` takes the database, `changed` are settings."""
-    settings = Settings(**{"workers": 8, "synchronous": "normal", **changed})
+    settings = Settings(**{"workers": 8, "synchronous": "normal", "drain_seconds": 0, **changed})
     async with contextlib.AsyncExitStack() as opened:
         store = await asyncio.to_thread(open_store, url_in(folder, "runs.db"), synchronous=settings.synchronous)
         opened.push_async_callback(store.close)

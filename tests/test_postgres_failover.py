@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 from aio import run
 from outage_support import Member, assert_dense, ended, has, hears, member, play, results, until
-from postgres_support import DURABLE, USER, NoPostgres, PostgresServer
+from postgres_support import DURABLE, USER, NoPostgres, PostgresServer, own_folder
 from proxy_support import Cut, Proxy
 from puppet_support import frame
 from store_support import opened
@@ -27,10 +27,10 @@ DEADLINE = 120.0
 class Pair:
     """A primary and its standby."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         settings = {**DURABLE, "wal_level": "replica"}
-        self.primary = PostgresServer(folder / "a", settings=settings)
-        self.standby = PostgresServer(folder / "b", settings=settings)
+        self.primary = PostgresServer(own_folder(), settings=settings)
+        self.standby = PostgresServer(own_folder(), settings=settings)
 
     def __enter__(self) -> Self:
         self.primary.create().start()
@@ -58,9 +58,9 @@ class Pair:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
+def pair() -> Iterator[Pair]:
     try:
-        made = Pair(tmp_path)
+        made = Pair()
     except NoPostgres as error:
         pytest.fail(str(error), pytrace=False)
     with made:

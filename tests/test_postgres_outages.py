@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aio import run
 from http_support import Log
-from postgres_support import DURABLE, NoPostgres, PostgresServer
+from postgres_support import NoPostgres, PostgresServer, own_server
 from store_support import AT, claim, create, do, execution_started, opened, printed, quick, running
 
 from playground.store.errors import StoreError
@@ -24,9 +24,9 @@ DEADLINE = 120.0
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def server() -> Iterator[PostgresServer]:
     try:
-        made = PostgresServer(tmp_path_factory.mktemp("pg") / "s", settings=DURABLE).create().start()
+        made = own_server()
     except NoPostgres as error:
         pytest.fail(str(error), pytrace=False)
     yield made

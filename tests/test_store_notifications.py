@@ -213,5 +213,5 @@ async def test_nothing_polls_without_a_subscription_or_after_the_end():
 
 
 @with_store
-async def test_a_store_of_one_process_loses_no_notification(store):
-    assert store.poll_ms is None
+async def test_only_a_store_of_many_processes_polls_for_lost_notifications(store):
+    assert (store.poll_ms is None) == (store.product[0] == "SQLite")

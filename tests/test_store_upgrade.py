@@ -79,6 +79,7 @@ class ClockOf(SystemClock):
     """The machine's clock, set back to when a file was written."""
 
     def __init__(self, file: Path) -> None:
+        super().__init__()
         with closing(sqlite3.connect(file)) as db:
             self._back = super().now() - db.execute("SELECT max(at) FROM event").fetchone()[0]
 
@@ -88,7 +89,7 @@ class ClockOf(SystemClock):
 
 @asynccontextmanager
 async def engine_on(store: Store, sandbox: Sandbox, file: Path) -> AsyncIterator[Engine]:
-    settings = Settings(database=f"sqlite:///{file}", workers=8)
+    settings = Settings(database=f"sqlite:///{file}", workers=8, drain_seconds=0)
     async with Engine.open(
         settings=settings, store=store, sandbox=sandbox, clock=ClockOf(file), ids=SystemIds(), log=lambda *_, **__: None
     ) as engine:

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from playground.store.encryption import Keyring
-from playground.store.errors import StoreError
+from playground.store.errors import StoreError, shown_url
 from playground.store.protocol import Log, Store
 from playground.store.sqlite.key_admin import SqliteKeyAdmin
 from playground.store.sqlite.nodes import LeaseClock
@@ -105,5 +105,6 @@ def used_bytes(url: str) -> int | None:
 
 def _path_of(url: str) -> Path:
     if not url.startswith(SQLITE) or not Path(url.removeprefix(SQLITE)).name:
-        raise StoreError(f"the database {url!r} cannot be opened; it takes {FORMS}")
+        shown = url if "@" not in url else shown_url(url)
+        raise StoreError(f"the database {shown!r} cannot be opened; it takes {FORMS}")
     return Path(url.removeprefix(SQLITE))

@@ -26,8 +26,9 @@ def play(seed: int, plant: Plant = Plant.NONE, trace: Callable[[str], None] | No
     failure = None
     try:
         cluster.play()
-    except Broken as broken:
-        failure = f"seed {seed}, {broken} (again: {command(seed, plant)})"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the seed has to be named
+        what = str(error) if isinstance(error, Broken) else f"{type(error).__name__}: {error}"
+        failure = f"seed {seed}, {what} (again: {command(seed, plant)})"
     return Outcome(seed, failure, cluster.seconds, cluster.callbacks, cluster.referee.tried)
 
 

@@ -2,7 +2,9 @@
 
 Outages. A broken connection fails no call by itself: a statement that was not committed is run again on a new
 connection, for `outage_seconds` at most, and then StoreError is raised. Of a COMMIT whose answer did not come the
-server is asked whether it was carried out (`pg_xact_status`), so that a caller learns the truth.
+database is asked whether it was carried out, so that a caller learns the truth: each transaction counts up its
+connection's row of `writer`. `pg_xact_status` would not do: a server that crashed gives the number of a transaction
+that it lost to another, which may be committed.
 
 Fail-over. Only a server that takes writes is connected to; of several the right one is looked for (hosts.py). A machine
 that has gone silent, with a session open, is given up after `SILENT_SECONDS`: without that TCP would wait for minutes.
@@ -20,7 +22,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
 
 import asyncpg
 from asyncpg.exceptions import _base as client_errors
@@ -41,10 +43,16 @@ CONFLICTS_MAX = 10  # deadlocks and serialisation failures in a row
 # A node that was frozen within a transaction holds its locks no longer than this.
 BEGIN = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = 10000"
 BEGIN_READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL idle_in_transaction_session_timeout = 10000"
+# The number that a transaction's connection has committed once it has, and the database's clock.
 OF_TRANSACTION = (
-    "SELECT pg_current_xact_id()::text AS id, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now"
+    "UPDATE writer SET commits = commits + 1 WHERE id = $1 "
+    "RETURNING commits, (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 )
-STATUS_OF_TRANSACTION = "SELECT pg_xact_status($1::text::xid8)"
+INSERT_WRITER = "INSERT INTO writer (id, commits) VALUES ($1, 0)"
+DELETE_WRITERS = "DELETE FROM writer WHERE id = ANY($1::text[])"
+# What this says is the truth for good: the row's lock waits for a commit under way, and the new number refuses one
+# that comes later.
+FENCE_WRITER = "UPDATE writer SET commits = commits + 1000000 WHERE id = $1 RETURNING commits - 1000000"
 PREPARED_STATEMENTS = 256
 LEAST_VERSION = 140_000
 # Every statement of ours finds its rows by an index: one plan is right for all values, and one that was made while a
@@ -70,17 +78,6 @@ class PartitionMissing(StoreError):
     """The journal has no partition for an instance yet."""
 
 
-def shown_url(url: str) -> str:
-    """A database's URL for people: without its password and parameters."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:  # which is reported when it is opened
-        return url.partition("://")[0]
-    user = parts.username
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, "", ""))
-
-
 def is_outage(fault: BaseException) -> bool:
     """Whether the connection or the server is away, not the statement wrong."""
     if isinstance(fault, client_errors.DataError):
@@ -91,7 +88,9 @@ def is_outage(fault: BaseException) -> bool:
 
 
 def is_conflict(fault: BaseException) -> bool:
-    """Whether the same transaction may succeed when it is run again."""
+    """Whether the same transaction may succeed when it is run again: after a deadlock, or another node's migration."""
+    if isinstance(fault, (asyncpg.InvalidCachedStatementError, client_errors.OutdatedSchemaCacheError)):
+        return True
     return isinstance(fault, asyncpg.PostgresError) and fault.sqlstate in _CONFLICTS
 
 
@@ -177,8 +176,8 @@ class Transaction:
     `changed` False: it has written nothing worth a wait for the disk, and is rolled back.
     """
 
-    def __init__(self, connection: Connection, id: str, now: int) -> None:
-        self._connection, self.id, self.now = connection, id, now
+    def __init__(self, connection: Connection, now: int) -> None:
+        self._connection, self.now = connection, now
         self.changed = True
 
     async def rows(self, sql: str, *values: Any) -> Sequence[Any]:
@@ -212,6 +211,7 @@ class Connections:
         self._hosts, self.pooled, self.outage_seconds, self._log = Hosts(url), pooled, outage_seconds, log
         self._free: list[Connection] = []
         self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._writers: dict[Connection, str] = {}  # the ids of connections that have written
         self._slots = asyncio.Semaphore(most)
         self._closed = self._away = False
 
@@ -227,7 +227,7 @@ class Connections:
         async def in_transaction(connection: Connection) -> T:
             await connection.execute(BEGIN_READING)
             try:
-                result = await read(Transaction(connection, "", 0))
+                result = await read(Transaction(connection, 0))
             except BaseException as fault:
                 if not is_outage(fault) and not isinstance(fault, asyncio.CancelledError):
                     await connection.execute("ROLLBACK")
@@ -248,11 +248,16 @@ class Connections:
         """
         deadline, conflicts = self._deadline(), 0
         for attempt in count():
-            connection, id, committing = await self._acquire(deadline), "", False
+            connection, number, committing = await self._acquire(deadline), 0, False
+            writer = self._writers.get(connection, "")
             try:
                 await connection.execute(BEGIN)
-                id, now = await connection.fetchrow(OF_TRANSACTION)
-                transaction = Transaction(connection, id, now)
+                found = await connection.fetchrow(OF_TRANSACTION, writer) if writer else None
+                if found is None:  # its first, or nobody has used it for a month
+                    writer = await self._add_writer(connection)
+                    found = await connection.fetchrow(OF_TRANSACTION, writer)
+                number, now = found
+                transaction = Transaction(connection, now)
                 result = await work(transaction)
                 committing = transaction.changed
                 await connection.execute("COMMIT" if transaction.changed else "ROLLBACK")
@@ -262,7 +267,7 @@ class Connections:
                     if isinstance(fault, asyncio.CancelledError):
                         raise
                     self.note_outage(fault)
-                    if committing and await self.was_committed(id, deadline):
+                    if committing and await self._was_committed(writer, number, deadline):
                         return result
                     await self.pause(attempt, deadline, fault)
                     continue
@@ -275,17 +280,28 @@ class Connections:
             return result
         raise AssertionError("the attempts have no end")
 
-    async def was_committed(self, id: str, deadline: float) -> bool:
-        """Whether a transaction whose connection broke was committed; waits for one that is still under way.
+    async def _add_writer(self, connection: Connection) -> str:
+        """Give a connection, which has just begun a transaction, a row of its own, and begin another."""
+        writer = uuid4().hex
+        await connection.execute(INSERT_WRITER, writer)
+        await connection.execute("COMMIT")
+        await connection.execute(BEGIN)
+        self._writers[connection] = writer
+        return writer
 
-        Raises StoreError.
-        """
+    async def _was_committed(self, writer: str, number: int, deadline: float) -> bool:
+        """Whether a transaction whose connection broke was committed. Raises StoreError when nobody can say."""
+        try:
+            return await self._last_commit(writer, deadline) == number
+        except StoreError as error:
+            raise StoreError(f"it is unknown whether a commit was carried out: {error}") from None
+
+    async def _last_commit(self, writer: str, deadline: float) -> int:
         for attempt in count():
             connection = await self._acquire(deadline)
             try:
-                status = await connection.fetchval(STATUS_OF_TRANSACTION, id)
-            except asyncpg.InvalidParameterValueError:  # in the future of a standby that was promoted without it
-                status = "aborted"
+                async with connection.transaction():
+                    last = await connection.fetchval(FENCE_WRITER, writer)
             except BaseException as fault:  # noqa: BLE001 - explained, or tried again
                 self.discard(connection)
                 if not is_outage(fault):
@@ -293,9 +309,7 @@ class Connections:
                 await self.pause(attempt, deadline, fault)
                 continue
             self._release(connection)
-            if status != "in progress":
-                return bool(status == "committed")
-            await self.pause(attempt, deadline, StoreError("a commit is under way whose connection has broken"))
+            return int(last or 0)
         raise AssertionError("the attempts have no end")
 
     async def open_one(self, deadline: float | None = None) -> Connection:
@@ -359,8 +373,13 @@ class Connections:
     async def close(self) -> None:
         """Close all connections that are not in use."""
         free, self._free = self._free, []
+        writers, self._writers = [*self._writers.values()], {}
         for connection in free:
             with suppress(*DatabaseFault):
+                if writers:
+                    async with connection.transaction():
+                        await connection.execute(DELETE_WRITERS, writers)
+                    writers = []
                 await connection.close(timeout=1)
         await asyncio.sleep(0)  # for the transports of those that were terminated
 
@@ -424,8 +443,8 @@ class Connections:
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self.outage_seconds
 
-    @staticmethod
-    def _terminate(connection: Connection) -> None:
+    def _terminate(self, connection: Connection) -> None:
+        self._writers.pop(connection, None)
         with suppress(*DatabaseFault):
             connection.terminate()
 

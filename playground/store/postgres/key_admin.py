@@ -36,7 +36,7 @@ class PostgresKeyAdmin:
         yield cls(url, is_served=_run(url, is_served))
 
     def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
-        return _run(self._url, lambda it: create_key(Transaction(it, "", 0), tenant, name, hash, at))
+        return _run(self._url, lambda it: create_key(Transaction(it, 0), tenant, name, hash, at))
 
     def keys(self, tenant: str) -> Sequence[TenantKey]:
         async def read(connection: Any) -> Sequence[TenantKey]:

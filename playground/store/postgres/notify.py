@@ -111,7 +111,6 @@ class Messenger:
         self._tasks: set[asyncio.Task[None]] = set()
         self._poll_now = asyncio.Event()
         self._broken = asyncio.Event()  # whether the connection that listens is, or need not listen any more
-        self._told_due: int | None = None
         self._started = self._closed = False
 
     @property
@@ -163,8 +162,6 @@ class Messenger:
             if found:
                 self.full -= found
                 due = 0
-        if due is not None:
-            self._told_due = due
         self._notifications.notify(CommitChanges(last_seqs, due))
 
     def _send_soon(self) -> None:
@@ -227,7 +224,7 @@ class Messenger:
 
     async def _poll(self) -> None:
         [[due]] = await self._connections.reading(self._sql["next_due"])
-        if due is not None and due != self._told_due:
+        if due is not None:  # told before or not: what heard of it may have looked too early
             self._receive([], due, ())
         known = self._notifications.watched()
         if known:

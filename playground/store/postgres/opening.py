@@ -9,13 +9,12 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from playground.store.encryption import Keyring
-from playground.store.errors import StoreError
+from playground.store.errors import StoreError, shown_url
 from playground.store.postgres.connections import (
     LEAST_VERSION,
     DatabaseFault,
     explain,
     one_connection,
-    shown_url,
 )
 from playground.store.postgres.migrations import migrate
 from playground.store.postgres.secrets_at_rest import prepare_encryption

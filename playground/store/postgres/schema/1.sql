@@ -190,7 +190,8 @@ CREATE TABLE node (
     expires_at bigint NOT NULL
 );
 
--- The last commit of each node's writer: whether one whose connection broke was committed, and that it will not be.
+-- The number of the last commit of each connection that writes: whether one whose connection broke was committed, and that it
+-- will not be later.
 CREATE TABLE writer (
     id text PRIMARY KEY,
     commits bigint NOT NULL,
