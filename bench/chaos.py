@@ -51,9 +51,11 @@ KILLS = {"worker, by a person": 40, "worker, by the kernel": 30, "fork server": 
 class Target(Server):
     """The server that things are done to."""
 
+    answer_seconds = 20.0
+
     def call(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
         """Status and JSON of one request. Raises OSError when there is no answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.answer_seconds)
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"

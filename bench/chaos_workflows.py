@@ -1,5 +1,5 @@
-"""The workflows that bench/chaos.py runs: rounds of every kind, what they give,
-and what must not be in their journals.
+"""The workflows that bench/chaos.py and bench/chaos_nodes.py run: rounds of every kind, what they give, and what must
+not be in their journals and ledgers.
 """
 
 from collections import Counter
@@ -70,11 +70,20 @@ class TenantWorkflow(WorkflowEntrypoint):
         except WorkflowTimeoutError:
             return 100
 
+    async def charge(self, number, step):
+        @step.do(f"charge {number}", config=PATIENT)
+        async def charge():
+            await self.env.EFFECTS.charge(number)
+            await self.env.EFFECTS.email("ada@example.com", key=f"receipt {number}")
+            await asyncio.sleep(0.2)
+            return number
+        return await charge()
+
     async def everything(self, number, step):
         parts = (self.parallel(number, step), self.nap(number, step), self.sequence(number, step))
         return sum(await asyncio.gather(*parts))
 """
-KINDS = ("sequence", "parallel", "flaky", "refused", "nap", "ask", "expire", "everything")
+KINDS = ("sequence", "parallel", "flaky", "refused", "nap", "ask", "expire", "everything", "charge")
 
 
 def expected(kinds: list[str]) -> int:
@@ -89,6 +98,7 @@ def expected(kinds: list[str]) -> int:
             "nap": 10,
             "expire": 100,
             "ask": asked,
+            "charge": number,
         }
         parts["everything"] = parts["parallel"] + parts["nap"] + parts["sequence"]
         asked += kind == "ask"
@@ -125,4 +135,35 @@ def wrongs(journal: list[dict[str, Any]], kinds: list[str]) -> list[str]:
             ended[step] = event["seq"]
     found += [f"{step} started {number} times" for step, number in starts.items() if number != 1]
     found += [f"{step} never ended" for step in starts.keys() - ended.keys()]
+    return found
+
+
+def wrong_effects(journal: list[dict[str, Any]], ledger: list[dict[str, Any]]) -> list[str]:
+    """What is not as it should be in the ledger of a finished workflow.
+
+    An effect without a key happens once in each attempt that comes so far, and in no attempt that the journal does not
+    have; one with a key happens once.
+    """
+    begun, completed = set(), set()
+    for event in journal:
+        if event["type"] == "attempt_started":
+            begun.add((f"{event['step']['name']}-{event['step']['count']}", event["data"]["attempt"]))
+        if event["type"] == "step_completed":
+            completed.add(f"{event['step']['name']}-{event['step']['count']}")
+    happened = Counter((effect["step"], effect["kind"], effect["attempt"]) for effect in ledger)
+    found = [
+        f"{kind} happened {number} times in attempt {attempt} of {step}"
+        for (step, kind, attempt), number in happened.items()
+        if number != 1
+    ]
+    found += [
+        f"{kind} happened in attempt {attempt} of {step}, which never began"
+        for step, kind, attempt in happened
+        if (step, attempt) not in begun
+    ]
+    keyed = Counter(step for step, kind, _ in happened if kind == "email")
+    found += [f"the receipt of {step} was sent {number} times" for step, number in keyed.items() if number != 1]
+    charged = {step for step, kind, _ in happened if kind == "charge"}
+    charges = {step for step in completed if step.startswith("charge ")}
+    found += [f"{step} is completed, and nothing was charged" for step in charges - charged]
     return found

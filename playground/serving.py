@@ -42,6 +42,7 @@ class Node:
         is_first: whether it prints where it serves.
         on_ready: called once it serves.
         on_orphaned: takes what to do when who started it is gone.
+        lease_ms: how long its lease lasts without a renewal; None: as long as usual. Tests see one end.
     """
 
     name: str = ""
@@ -50,6 +51,7 @@ class Node:
     is_first: bool = True
     on_ready: Callable[[], None] = lambda: None
     on_orphaned: Callable[[Callable[[], None]], None] = lambda stop: None
+    lease_ms: int | None = None
 
 
 ALONE = Node()
@@ -148,6 +150,7 @@ async def _open(
         from playground.engine import Engine
         from playground.engine.clock import SystemClock
         from playground.engine.ids import SystemIds
+        from playground.engine.nodes import MACHINE, Heartbeat
         from playground.web.app import create_app
 
         ids = SystemIds()
@@ -162,6 +165,7 @@ async def _open(
                 ids=ids,
                 log=log,
                 node=name,
+                heartbeat=MACHINE if node.lease_ms is None else Heartbeat(node.lease_ms),
             )
         )
         app = create_app(

@@ -101,11 +101,28 @@ class PostgresServer:
 
     def create(self) -> "PostgresServer":
         """Make its files."""
+        self._make_folder()
+        self.run("initdb", "-D", "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        return self._configure()
+
+    def create_standby(self, primary: "PostgresServer") -> "PostgresServer":
+        """Make its files a copy of another server's, which it follows from its start on."""
+        self._make_folder()
+        place = ("-h", str(primary.folder), "-p", str(primary.port), "-U", USER)
+        self.run("pg_basebackup", *place, "-D", "data", "-R", "-c", "fast", "-X", "stream")
+        return self._configure()
+
+    def promote(self) -> None:
+        """Have a standby take writes from now on."""
+        self.run("pg_ctl", "-D", "data", "-w", "-t", START_SECONDS, "promote")
+
+    def _make_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._user is not None:
             entry = pwd.getpwnam(self._user)
             os.chown(self.folder, entry.pw_uid, entry.pw_gid)
-        self.run("initdb", "-D", "data", "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+
+    def _configure(self) -> "PostgresServer":
         settings = "".join(f"{name} = '{value}'\n" for name, value in self._settings.items())
         path = self.folder / "data" / "postgresql.conf"
         path.write_text(
@@ -213,13 +230,18 @@ def stop_shared_server(run: str | None = None) -> None:
 
 
 def own_server() -> PostgresServer:
-    """A server for tests that stop it, which syncs to the disk. It has no folder of pytest's: those are for their owner
-    alone, who does not run the server where that is root.
+    """A server for tests that stop it, which syncs to the disk."""
+    return PostgresServer(own_folder(), settings=DURABLE).create().start()
+
+
+def own_folder() -> Path:
+    """A folder for a server of a test's own. It is none of pytest's: those are for their owner alone, who does not run
+    the server where that is root.
     """
     root = root_of_run()
     root.mkdir(exist_ok=True)
     root.chmod(0o711)
-    return PostgresServer(Path(tempfile.mkdtemp(prefix="own-", dir=root)), settings=DURABLE).create().start()
+    return Path(tempfile.mkdtemp(prefix="own-", dir=root))
 
 
 _free: list[str] = []

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 START_SECONDS = 30
 STOP_SECONDS = 10
 REPLY_SECONDS = 30
+LINE_SECONDS = 60
 ADDRESS = re.compile(r"http://[\w.\[\]:-]+:\d+")
 
 
@@ -119,3 +121,18 @@ class Server:
         for reader in self.readers:
             reader.join(STOP_SECONDS)
         return code
+
+
+def until(server: Server, is_true: Callable[[], bool]) -> None:
+    """Wait for lines of the log until something is true."""
+    heard = threading.Event()
+
+    class Heard(list[str]):
+        def append(self, line: str) -> None:
+            super().append(line)
+            heard.set()
+
+    server.printed = Heard(server.printed)
+    while not is_true():
+        assert heard.wait(LINE_SECONDS), "".join(server.printed)
+        heard.clear()

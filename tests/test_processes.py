@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from http_support import APPROVAL, HELLO, bearer, messages
 from sandbox_support import children
-from server_support import Server
+from server_support import Server, until
 
 SECONDS = 60
 
@@ -39,21 +39,6 @@ def nodes(server: Server) -> list[int]:
 
 def starts(server: Server) -> int:
     return sum(" start " in line for line in server.printed)
-
-
-def until(server: Server, is_true: Callable[[], bool]) -> None:
-    """Wait for lines of the log until something is true."""
-    heard = threading.Event()
-
-    class Heard(list[str]):
-        def append(self, line: str) -> None:
-            super().append(line)
-            heard.set()
-
-    server.printed = Heard(server.printed)
-    while not is_true():
-        assert heard.wait(SECONDS), "".join(server.printed)
-        heard.clear()
 
 
 def gone(pids: list[int]) -> bool:

@@ -244,6 +244,21 @@ async def test_a_restart_shares_a_commit_with_what_is_around_it(store):
 
 
 @with_store
+async def test_a_line_that_an_open_step_prints_is_committed_by_itself(store):
+    """An append and an operation, each of a log event alone: it names the step, and does not begin it."""
+    row = await running(store)
+    await store.append(row.key, [started(do()), attempt(do())], execution=1, at=AT)
+    line = NewEvent(ev.LOG, {"stream": "stdout", "level": None, "text": "x", "replay": False}, do())
+    commits = store.metrics.commits
+    for _ in range(2):
+        await store.append(row.key, [line], execution=1, at=AT)
+        await store.decide(row.key, lambda _: [line], execution=1, at=AT)
+    assert store.metrics.commits == commits + 4
+    with pytest.raises(JournalError):
+        await store.append(row.key, [line, started(do())], execution=1, at=AT)
+
+
+@with_store
 async def test_a_value_that_cannot_be_stored_is_refused_alone(store):
     row = await running(store)
     good, bad = await asyncio.gather(

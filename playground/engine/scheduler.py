@@ -75,6 +75,7 @@ class IdleTrimmer:
 
 RETRY_CLAIM_MS = 1_000  # until the next claim, when there was no worker or the store failed
 RECOVER_AFTER_MS = 1_000  # until an instance is recovered whose execution could not be committed, and between retries
+ANY_LOSSES = 2**63  # more than there can be
 EXPIRE_EVERY_MS = 10 * durations.MINUTE
 ANONYMOUS = ""  # the tenant of instances without one
 FEW_SLOTS = 4  # with fewer than these no slot is kept spare
@@ -270,7 +271,7 @@ class Scheduler:
         await recover(self._services, row)
 
     async def _release_unplayed(self) -> None:
-        """Close what this node has and does not play: the answer of the claim never came.
+        """Close what this node has and does not play: the answer of the claim never came, or a commit failed.
 
         Nobody else would take it over while the node lives.
         """
@@ -283,7 +284,7 @@ class Scheduler:
         playing |= self._playing()  # as of before and after: what has ended or begun meanwhile is not lost
         for row in owned:
             if (row.key, row.execution) not in playing:
-                await recover(self._services, row)
+                await recover(self._services, row, most_losses=ANY_LOSSES)
 
     def _playing(self) -> set[tuple[int, int]]:
         return {(key, execution.row.execution) for key, execution in self.executions.items()}
@@ -304,12 +305,13 @@ class Scheduler:
     async def _recover(self, row: InstanceRow) -> None:
         """Close what an execution left open whose end could not be committed.
 
-        A fault is retried until the server stops.
+        A fault is retried until the server stops. The store was at fault, not the code: an instance does not end by it,
+        however often its attempt is lost while the database's disk is full.
         """
         if self._stopping:
             return
         try:
-            await recover(self._services, row)
+            await recover(self._services, row, most_losses=ANY_LOSSES)
         except Exception as error:  # noqa: BLE001 - it costs this instance only
             self._services.log("recovery_failed", instance=row.key, error=f"{type(error).__name__}: {error}")
             self._recover_later(row)
@@ -395,12 +397,16 @@ class Scheduler:
             self._expiry = services.clock.call_at(services.clock.now() + EXPIRE_EVERY_MS, self.expire)
 
 
-async def recover(services: Services, row: InstanceRow) -> None:
-    """Close what a lost execution left open; idempotent."""
+async def recover(services: Services, row: InstanceRow, *, most_losses: int | None = None) -> None:
+    """Close what a lost execution left open; idempotent.
+
+    `most_losses`: workers that one attempt may lose in a row, where it is not the setting's.
+    """
+    most = services.settings.worker_losses if most_losses is None else most_losses
     try:
         committed = await services.store.decide(
             row.key,
-            operations.lose_worker(ev.LOST, services.settings.worker_losses),
+            operations.lose_worker(ev.LOST, most),
             execution=row.execution,
             at=services.clock.now(),
         )

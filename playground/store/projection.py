@@ -49,9 +49,12 @@ _READ_OPEN = frozenset(type for type, (rule, _, _) in _PROJECTIONS.items() if ru
 
 
 class Reads(NamedTuple):
-    """The stored steps that `project` needs for a batch of events; those in `results` with their result."""
+    """The stored steps that `project` needs for a batch of events; those in `results` with their result. Those in
+    `started` begin with them, so that none may be stored.
+    """
 
     steps: set[StepKey]
+    started: set[StepKey]
     results: set[StepKey]
     open: bool
     all: bool
@@ -116,7 +119,7 @@ def required_reads(events: Sequence[NewEvent]) -> Reads:
             steps.add(step)
             if type == ev.WAIT_CANCELLED and "returned" in event.data:
                 results.add(step)
-    return Reads(steps, results, open_, all_)
+    return Reads(steps, started, results, open_, all_)
 
 
 def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mapping[StepKey, StepRow]) -> Change:

@@ -6,6 +6,9 @@ database is asked whether it was carried out, so that a caller learns the truth:
 connection's row of `writer`. `pg_xact_status` would not do: a server that crashed gives the number of a transaction
 that it lost to another, which may be committed.
 
+Fail-over. Only a server that takes writes is connected to; of several the right one is looked for (hosts.py). A machine
+that has gone silent, with a session open, is given up after `SILENT_SECONDS`: without that TCP would wait for minutes.
+
 A pooler in transaction mode gives every transaction another session. It is recognised by the session's process id,
 which is not the one that the connection was told. Then each statement is a transaction of its own, nothing is prepared,
 and nothing is listened to. Settings of a transaction are SET LOCAL everywhere.
@@ -13,6 +16,8 @@ and nothing is listened to. Settings of a transaction are SET LOCAL everywhere.
 
 import asyncio
 import re
+import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from itertools import count
@@ -23,13 +28,16 @@ import asyncpg
 from asyncpg.exceptions import _base as client_errors
 
 from playground.store.errors import CLOSED, JournalError, StoreError
+from playground.store.postgres.hosts import Host, Hosts
 
 T = TypeVar("T")
 Connection = Any  # asyncpg comes without types
 
 OUTAGE_SECONDS = 30.0  # how long a call waits for a database that is away, by default
 CONNECTIONS = 10  # besides the writer's and the two of notifications
-CONNECT_SECONDS = 5.0
+SILENT_SECONDS = 6  # that a server may leave what was sent to it unacknowledged
+# Seconds after which a silent connection is probed, between probes, and how many stay unanswered.
+PROBES = (3, 1, 3)
 RETRY_SECONDS = (0.01, 0.05, 0.2, 0.5, 1.0)  # between attempts to reach the database; the last repeats
 CONFLICTS_MAX = 10  # deadlocks and serialisation failures in a row
 # A node that was frozen within a transaction holds its locks no longer than this.
@@ -62,6 +70,10 @@ _FULL = frozenset({"53100", "53200", "54000"})
 DatabaseFault = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
 
 
+class TakesNoWrites(ConnectionError):
+    """The server is a standby, or read-only."""
+
+
 class PartitionMissing(StoreError):
     """The journal has no partition for an instance yet."""
 
@@ -91,7 +103,7 @@ def explain(fault: BaseException) -> BaseException:
     if isinstance(fault, (client_errors.DataError, asyncpg.DataError)):
         return JournalError(f"a row cannot be written: {fault}")
     if isinstance(fault, asyncpg.PostgresError) and fault.sqlstate in _FULL:
-        return StoreError(f"the database cannot be written: {fault}; make room on its disk")
+        return StoreError(f"the database cannot be written: {fault.args[0]}; make room on its disk")
     if isinstance(fault, DatabaseFault):
         return StoreError(f"the database cannot be used: {_in_a_line(fault)}")
     return fault
@@ -101,15 +113,61 @@ def _in_a_line(fault: BaseException) -> str:
     return " ".join(str(fault).split()) or type(fault).__name__
 
 
-async def connect(url: str, *, seconds: float | None, prepares: bool = True) -> Connection:
-    """One connection; `seconds` is the longest that a statement may take. Raises one of `DatabaseFault`."""
-    return await asyncpg.connect(
-        re.sub(r"^postgres(ql)?://", "postgresql://", url),
-        timeout=CONNECT_SECONDS,
-        command_timeout=seconds,
-        statement_cache_size=PREPARED_STATEMENTS if prepares else 0,
-        max_cached_statement_lifetime=300,
-    )
+async def connect(hosts: Hosts, *, seconds: float | None, prepares: bool = True) -> Connection:
+    """One connection, to the first server that takes writes; `seconds` is the longest that a statement may take.
+
+    Raises one of `DatabaseFault`.
+    """
+    away: BaseException | None = None
+    for host in hosts.in_order():
+        try:
+            connection = await _connect_to(hosts, host, seconds, prepares=prepares)
+        except DatabaseFault as fault:
+            if not is_outage(fault):
+                raise
+            if away is None or isinstance(away, TakesNoWrites):  # that one is a standby says less
+                away = fault
+            continue
+        hosts.prefer(host)
+        _notice_silence(connection)
+        return connection
+    assert away is not None, "a URL names a host at least"
+    raise away
+
+
+async def _connect_to(hosts: Hosts, host: Host | None, seconds: float | None, *, prepares: bool) -> Connection:
+    url = re.sub(r"^postgres(ql)?://", "postgresql://", hosts.url)
+    place: dict[str, Any] = {} if host is None else {"host": host[0], "port": host[1]}
+    if "target_session_attrs=" not in url:
+        place["target_session_attrs"] = "read-write"
+    try:
+        return await asyncpg.connect(
+            url,
+            timeout=hosts.connect_seconds,
+            command_timeout=seconds,
+            statement_cache_size=PREPARED_STATEMENTS if prepares else 0,
+            max_cached_statement_lifetime=300,
+            **place,
+        )
+    except asyncpg.TargetServerAttributeNotMatched:
+        raise TakesNoWrites("the server takes no writes: it is a standby, or read-only") from None
+
+
+def _notice_silence(connection: Connection) -> None:
+    """Have the kernel break a connection whose other end is silent. Sockets of files have no such end."""
+    sock = connection._transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    idle, interval, count_ = PROBES
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", idle),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", interval),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", count_),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", SILENT_SECONDS * 1000),
+    ):
+        if (option := getattr(socket, name, None)) is not None:  # macOS has not all of them
+            sock.setsockopt(level, option, value)
 
 
 class Transaction:
@@ -150,8 +208,9 @@ class Connections:
     def __init__(
         self, url: str, *, pooled: bool, outage_seconds: float, log: Callable[..., None], most: int = CONNECTIONS,
     ) -> None:  # fmt: skip
-        self._url, self.pooled, self.outage_seconds, self._log = url, pooled, outage_seconds, log
+        self._hosts, self.pooled, self.outage_seconds, self._log = Hosts(url), pooled, outage_seconds, log
         self._free: list[Connection] = []
+        self._opened: weakref.WeakSet[Any] = weakref.WeakSet()
         self._writers: dict[Connection, str] = {}  # the ids of connections that have written
         self._slots = asyncio.Semaphore(most)
         self._closed = self._away = False
@@ -260,7 +319,7 @@ class Connections:
             if self._closed:
                 raise StoreError(CLOSED)
             try:
-                connection = await connect(self._url, seconds=self.outage_seconds, prepares=not self.pooled)
+                connection = await connect(self._hosts, seconds=self.outage_seconds, prepares=not self.pooled)
                 if not self.pooled:
                     await connection.execute(OF_SESSION)
             except BaseException as fault:  # noqa: BLE001 - explained, or tried again
@@ -269,6 +328,7 @@ class Connections:
                 self.note_outage(fault)
                 await self.pause(attempt, deadline, fault)
                 continue
+            self._opened.add(connection)
             if self._away:
                 self._away = False
                 self._log("database_back")
@@ -299,6 +359,11 @@ class Connections:
         """Close the unused connections."""
         free, self._free = self._free, []
         for connection in free:
+            self._terminate(connection)
+
+    def break_all(self) -> None:
+        """Break all connections, also those in use: what was under way is looked up, or done again, on new ones."""
+        for connection in list(self._opened):
             self._terminate(connection)
 
     def stop(self) -> None:
@@ -387,7 +452,7 @@ class Connections:
 @asynccontextmanager
 async def one_connection(url: str) -> AsyncIterator[Connection]:
     """A connection for what is done at a start, by itself or behind a pooler. Raises one of `DatabaseFault`."""
-    connection = await connect(url, seconds=None, prepares=False)
+    connection = await connect(Hosts(url), seconds=None, prepares=False)
     try:
         yield connection
     finally:

@@ -6,6 +6,7 @@ Calls of one transaction see each other in order. Each writes by the same statem
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from playground.store import columns
@@ -104,16 +105,9 @@ class LockedInstances:
         if reads.all:
             found = await tx.rows(self._sql["steps_without_results"], cached.key, cached.row.generation)
             return {row.key: row for row in map(columns.step_row, found)}
-        started = [event.step for event in events if event.step is not None and event.step not in reads.steps]
-        await self._refuse_started(tx, cached, started)
+        _refuse_started(cached, reads.started)
         wanted = (reads.steps | reads.results) - cached.steps.keys() | reads.results
         return {**cached.steps, **await self._read_steps(tx, cached, wanted)}
-
-    async def _refuse_started(self, tx: Transaction, cached: CachedInstance, started: Sequence[StepKey]) -> None:
-        """Raise JournalError if one of these has started and is open; the database refuses those that are over."""
-        for key in started:
-            if key in cached.steps and cached.steps[key].is_open:
-                raise JournalError(f"step {key} starts a second time in instance {cached.row.id}")
 
     async def _read_steps(self, tx: Transaction, cached: CachedInstance, keys: Any) -> dict[StepKey, StepRow]:
         if not keys:
@@ -139,3 +133,10 @@ class LockedInstances:
 def is_callers(error: BaseException) -> bool:
     """Whether an error concerns the one call that raised it, and not the transaction."""
     return not isinstance(error, (*DatabaseFault, asyncio.CancelledError))
+
+
+def _refuse_started(cached: CachedInstance, started: AbstractSet[StepKey]) -> None:
+    """Raise JournalError if one of these has started and is open; the database refuses those that are over."""
+    for key in started:
+        if key in cached.steps and cached.steps[key].is_open:
+            raise JournalError(f"step {key} starts a second time in instance {cached.row.id}")

@@ -23,6 +23,7 @@ from playground.store.postgres.connections import OUTAGE_SECONDS, Connections, T
 from playground.store.postgres.creation import Creator
 from playground.store.postgres.lanes import is_new, put_back
 from playground.store.postgres.locked import not_found
+from playground.store.postgres.nodes import CONNECTIONS as OF_HEARTBEAT
 from playground.store.postgres.nodes import PostgresNodes
 from playground.store.postgres.notify import Hints, Messenger
 from playground.store.postgres.opening import Facts, prepare, run_blocking
@@ -86,7 +87,12 @@ class PostgresStore:
             uses_caller_clock=uses_caller_clock, lease_now=lease_now,
         )  # fmt: skip
         self._closed = False
-        self.nodes: NodeStore = PostgresNodes(self._connections, self._sql, lease_now, has_clock=not uses_caller_clock)
+        self._heartbeat = Connections(
+            url, pooled=facts.pooled, outage_seconds=outage_seconds, log=lambda *_, **__: None, most=OF_HEARTBEAT
+        )
+        self.nodes: NodeStore = PostgresNodes(
+            self._heartbeat, self._sql, lease_now, self._connections.break_all, has_clock=not uses_caller_clock
+        )
         tables = Tables(self._connections, self._writer, keyring, self._creator.settled)
         self.kv: KvStore = PostgresKv(tables)
         self.effects: EffectStore = PostgresEffects(tables)
@@ -362,10 +368,12 @@ class PostgresStore:
             self._closed = True
             await self._writer.close()
             await self._messenger.flush()
-            self._connections.stop()
+            for connections in (self._connections, self._heartbeat):
+                connections.stop()
             await self._upkeep.close()
             await self._messenger.close()
-            await self._connections.close()
+            for connections in (self._connections, self._heartbeat):
+                await connections.close()
 
     def _check_open(self) -> None:
         """Raises StoreError."""

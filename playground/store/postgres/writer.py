@@ -222,7 +222,7 @@ class Writer:
             reads = required_reads(events)
             if reads.all or reads.results or not reads.steps <= cached.steps.keys():
                 return False
-            if any(event.step in cached.steps for event in events if event.step not in reads.steps):
+            if not reads.started.isdisjoint(cached.steps):
                 return False
             stamp = call.execution if call.execution is not None else row.execution or None
             values, written = columns.event_values(row, events, stamp, call.at)

@@ -1,0 +1,124 @@
+"""A rolling upgrade: a newer node migrates the database while older ones run on it, and both go on; a program that is
+too old for the schema says so.
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aio import run
+from http_support import Log
+from store_support import AT, NODE, create, do, execution_started, opened, owner, printed, quick
+
+from playground.store.errors import StoreError
+from playground.store.postgres import migrations
+from playground.store.protocol import Store
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent
+
+NEXT = """
+ALTER TABLE instance ADD COLUMN colour text;
+ALTER TABLE event ADD COLUMN weight integer;
+ALTER TABLE node ADD COLUMN address text NOT NULL DEFAULT '';
+CREATE TABLE added (instance bigint PRIMARY KEY);
+CREATE INDEX instance_colour ON instance (colour) WHERE colour IS NOT NULL;
+"""
+
+
+@pytest.fixture
+def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Makes this program the next version from when `use` is called on."""
+    (tmp_path / "2.sql").write_text(NEXT)
+    return monkeypatch
+
+
+def use_version_2(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, str(folder / "2.sql")))
+
+
+@pytest.fixture
+def url() -> str:
+    """A database that no later test is given."""
+    from postgres_support import TEMPLATE, shared_server
+
+    return shared_server().database(TEMPLATE)
+
+
+class Load:
+    """What a node does meanwhile: commits, operations, creates and claims, each of which must succeed."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.store, self.name, self.rounds = store, name, 0
+
+    async def run(self, is_over: asyncio.Event) -> None:
+        store, node = self.store, await owner(self.store, f"{NODE}-{self.name}")
+        while not is_over.is_set():
+            self.rounds += 1
+            prefix = f"{self.name}-{self.rounds}"
+            created = await create(store, f"{prefix}-a", f"{prefix}-b")
+            claimed = (await store.claim(node, 2, at=AT)).rows
+            for row in claimed:
+                await store.append(row.key, [execution_started()], execution=1, at=AT)
+                await store.append(row.key, quick(do()), execution=1, at=AT)
+                await store.decide(row.key, lambda _: [printed("x")], execution=None, at=AT)
+                assert len((await store.load(row.key)).steps) == 1
+                ended = [NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})]
+                ended += [NewEvent(ev.WORKFLOW_COMPLETED, {"output": self.name})]
+                await store.append(row.key, ended, execution=1, at=AT)
+            assert len(created) == 2
+
+
+def test_older_and_newer_nodes_both_commit_while_and_after_the_newer_one_migrates(
+    url: str, newer: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        log = Log()
+        old = await asyncio.to_thread(opened, url, log=log)
+        over = asyncio.Event()
+        loads = [Load(old, "old"), Load(old, "also-old")]
+        running = [asyncio.create_task(load.run(over)) for load in loads]
+        await rounds(loads, 5)
+        with newer.context() as patch:
+            use_version_2(patch, tmp_path)
+            said = Log()
+            new = await asyncio.to_thread(opened, url, log=said)
+            assert said.of("database_migrated")[0] | {"path": ""} == {"path": "", "before": 1, "after": 2}
+        loads.append(Load(new, "new"))
+        running.append(asyncio.create_task(loads[-1].run(over)))
+        await rounds(loads, loads[0].rounds + 10)
+        again = await asyncio.to_thread(opened, url)  # an older program may even start
+        over.set()
+        await asyncio.gather(*running)
+        assert not log.of("database_error") and not log.of("database_away")
+        rows = await again.list("", limit=100_000)
+        assert len(rows) == 2 * sum(load.rounds for load in loads)
+        for row in rows:
+            journal = await again.events(row.key, after=0, limit=99)
+            assert [event.seq for event in journal] == list(range(1, len(journal) + 1))
+            assert (row.status == "complete") is (len(journal) == 9), [event.type for event in journal]
+        for store in (old, new, again):
+            await store.close()
+
+    run(story())
+
+
+async def rounds(loads: list[Load], least: int) -> None:
+    while min(load.rounds for load in loads) < least:
+        await asyncio.sleep(0.005)
+
+
+def test_a_program_that_is_too_old_for_the_schema_is_refused_and_those_that_run_go_on(
+    url: str, newer: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        old = await asyncio.to_thread(opened, url)
+        with newer.context() as patch:
+            use_version_2(patch, tmp_path)
+            patch.setattr(migrations.migrate, "__defaults__", (None, 2))  # older programs cannot live with it
+            await (await asyncio.to_thread(opened, url)).close()
+        with pytest.raises(StoreError, match="has schema version 2, this program knows up to 1; start a newer playgr"):
+            await asyncio.to_thread(opened, url)
+        await create(old, "still")
+        await old.close()
+
+    run(story())
