@@ -6,8 +6,8 @@
 
 Each node is a server process behind a TCP proxy of its own, with a lease of three seconds; the clock of one is an hour
 ahead, that of another an hour behind. Nodes, workers and fork servers are killed, nodes are frozen and thawed,
-restarted by SIGTERM, cut off from the database (what they send is held, lost or refused) or slowed down, and the database stops
-as in a crash.
+restarted by SIGTERM, cut off from the database (what they send is held, lost or refused) or slowed down, and the
+database stops as in a crash.
 
 At the end every workflow must be complete with the right output, every step committed once, nothing of a step after its
 commit, every journal without gaps, and no effect doubled without a second attempt in the journal. Exits with 1 and says

@@ -62,6 +62,9 @@ def rows_say(rows: Rows) -> dict[str, Any]:
         shown["error"] = None  # what is rolled back for is in the row from the beginning, and shown at the end
     shown["armed"] = (row.injected or {}).get("armed")
     shown["breaks"] = list((row.injected or {}).get("breaks", ()))
+    injected = row.injected or {}
+    shown["breakpoints"] = list(injected.get("breakpoints", ()))
+    shown["stopped_before"], shown["passed"] = injected.get("stopped_before"), list(injected.get("passed", ()))
     shown["steps"] = {key: _row_says(step) for key, step in rows.steps.items()}
     return shown
 
@@ -88,6 +91,8 @@ def state_says(state: State) -> dict[str, Any]:
     """What `State` has in common with the rows."""
     shown: dict[str, Any] = {name: getattr(state, name) for name in OF_THE_ROW}
     shown["armed"], shown["breaks"] = state.armed, list(state.breaks)
+    shown["breakpoints"], shown["stopped_before"] = list(state.breakpoints), state.stopped_before
+    shown["passed"] = list(state.passed)
     shown["steps"] = {}
     for key, step in state.steps.items():
         status = "open" if step.cut_short else OF_ROWS.get(step.status, step.status)

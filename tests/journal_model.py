@@ -8,6 +8,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from journal_injected import Injected
 from journal_parts import (
     CANCELLED,
     COMPLETED,
@@ -19,14 +20,12 @@ from journal_parts import (
     HELD,
     LOST,
     MOST_LOSSES,
-    NAMES,
     OPEN,
     OUTPUTS,
     PENDING,
     RETRYING,
     RUNNING,
     TIMED_OUT,
-    Instance,
     Step,
 )  # fmt: skip
 
@@ -35,7 +34,7 @@ from playground.workflows import events as ev
 Move = Callable[[Random], None]
 
 
-class Model(Instance):
+class Model(Injected):
     """An instance and what may happen to it.
 
     With `chaos` it is of a chaos run, whose plan is `injected` into its row; with `forked` it begins with copied steps.
@@ -63,10 +62,11 @@ class Model(Instance):
             return [self._restart]
         anywhere = [
             self._receive, self._receive, self._set_break, self._clear_break, self._disarm, self._terminate,
+            self._set_breakpoint, self._clear_breakpoint,
             self._restart, self._recode, self._wake, self._pause,
         ]  # fmt: skip
         if self._status == ev.PAUSED:
-            return [*anywhere, *[self._resume] * 5]
+            return [*anywhere, *[self._resume] * 5, *[self._give] * 3]
         if not self._in_execution:
             return [*anywhere, self._fail_to_load, *[self._start] * 10]
         anywhere += [
@@ -78,7 +78,7 @@ class Model(Instance):
         if self._rollback == RUNNING:
             return [*anywhere, *[self._roll_back] * 10, *[self._restart] * 2]
         outcomes = [self._complete_attempt, self._complete_attempt, self._fail_attempt, self._fail_attempt]
-        begins = [*[self._begin_do] * 5, *[self._begin_retry] * 3]
+        begins = [self._stop_before, self._stop_before, *[self._begin_do] * 5, *[self._begin_retry] * 3]
         suspends = [self._sleep, self._sleep, self._wait_for_event, self._wait_for_event]
         if self._status == ev.WAITING_FOR_PAUSE:
             begins = []
@@ -177,17 +177,6 @@ class Model(Instance):
         if self._status == ev.RUNNING and not busy and (self._with(OPEN, RETRYING) or RETRYING in handlers):
             self._add(ev.WORKFLOW_WAITING, until=self._at + 100, clock_us=self._clock())
             self._status = ev.WAITING
-
-    def _log(self, pick: Random) -> None:
-        if pick.random() < 0.3:
-            self._add(ev.LOG_TRUNCATED, dropped=pick.randrange(1, 1_000))
-        else:
-            text, replay = pick.choice(("hi", "an\u0303b")), pick.random() < 0.5
-            self._add(ev.LOG, stream="stdout", level=None, text=text, replay=replay, line=2)
-
-    def _diverge(self, pick: Random) -> None:
-        if self._steps and pick.random() < 0.3:
-            self._add(ev.REPLAY_DIVERGED, steps=[next(iter(self._steps)).as_json()])
 
     # Steps.
 
@@ -304,11 +293,6 @@ class Model(Instance):
             if waits:
                 self._take(waits[0], step.received)
 
-    def _release(self, pick: Random) -> None:
-        ended = self._with(COMPLETED, TIMED_OUT, kinds=(ev.SLEEP, ev.WAIT))
-        if ended:
-            self._add(ev.STEP_RELEASED, pick.choice(ended).key, clock_us=self._clock())
-
     # Events from outside.
 
     def _receive(self, pick: Random) -> None:
@@ -342,6 +326,7 @@ class Model(Instance):
         if self._status not in HELD:
             return
         self._add(ev.WORKFLOW_RESUMED)
+        self._stop = None
         self._status = ev.QUEUED if self._status == ev.PAUSED else ev.RUNNING
         self._take_kept(self._with(OPEN, kinds=(ev.WAIT,)))
 
@@ -367,6 +352,7 @@ class Model(Instance):
         before = 0 if first is None else self._steps[first].started_seq
         self._steps = {key: step for key, step in self._steps.items() if step.started_seq < before}
         self._inbox, self._rollback, self._error, self._started, self._status = {}, None, None, False, ev.QUEUED
+        self._forget_stops()
         if pick.random() < 0.3:
             self._set_break(pick)
 
@@ -382,30 +368,41 @@ class Model(Instance):
         else:
             self._add(ev.WORKFLOW_MIGRATED, **{"from": "a", "to": "b"})
 
-    def _set_break(self, pick: Random) -> None:
-        name, count, times = pick.choice(NAMES), pick.choice((None, 1, 2)), pick.randrange(1, 3)
-        how, more = pick.choice((("fail", {}), ("timeout", {}), ("slow", {"ms": 5}), ("return", {"value": 1})))
-        step = {"kind": ev.DO, "name": name, **({} if count is None else {"count": count})}
-        self._add(ev.BREAK_SET, step=step, how=how, times=times, **more)
-        self._breaks = [each for each in self._breaks if (each["name"], each["count"]) != (name, count)]
-        self._breaks.append({"id": self._seq, "name": name, "count": count, "how": how, "left": times})
+    def _stop_before(self, pick: Random) -> None:
+        """The code has come to a step with a breakpoint. The worker may have stopped while a person cleared it."""
+        if self._rollback == RUNNING:
+            return
+        kind = pick.choice(ev.KINDS)
+        key = self._outer_key(pick, kind)
+        begins: dict[str, Any] = {
+            ev.DO: {"config": {"timeout": 5}, **({"rollback": HANDLER} if pick.random() < 0.5 else {})},
+            ev.SLEEP: {"duration": 500},
+            ev.WAIT: {"event_type": "go", "timeout": 900},
+        }[kind]
+        self._add(ev.BREAKPOINT_HIT, step=key.as_json(), line=7, clock_us=self._clock(), **begins)
+        self._forget_stops()
+        self._stop = key
+        self._pause(pick)
 
-    def _clear_break(self, pick: Random) -> None:
-        if self._breaks:
-            broken = self._breaks.pop(pick.randrange(len(self._breaks)))
-            count = {} if broken["count"] is None else {"count": broken["count"]}
-            self._add(ev.BREAK_CLEARED, step={"kind": ev.DO, "name": broken["name"], **count})
-
-    def _arm(self, pick: Random) -> None:
-        when = pick.choice(("during-step", "before-commit"))
-        if when != self._armed:
-            self._add(ev.KILL_ARMED, when=when)
-            self._armed = when
-
-    def _disarm(self, pick: Random) -> None:
-        if self._armed is not None:
-            self._add(ev.KILL_DISARMED)
-            self._armed = None
+    def _give(self, pick: Random) -> None:
+        """A person gives the step that it is stopped before a result, and it goes on."""
+        key = self._stop
+        if key is None or key in self._steps or self._status != ev.PAUSED:
+            return
+        data: dict[str, Any] = {"status": COMPLETED, "line": 7, "edited": True, "clock_us": self._clock()}
+        secret, sensitive = None, pick.random() < 0.3
+        if key.kind == ev.DO:
+            data |= {"config": {"timeout": 5, **({"sensitive": "output"} if sensitive else {})}, "output": 1}
+            if sensitive:
+                data["output"], secret = ev.REDACTED, 1
+            if pick.random() < 0.5:
+                data["rollback"] = HANDLER
+        elif key.kind == ev.WAIT:
+            data |= {"event_type": "go", "output": {"type": "go", "payload": 1, "timestamp": self._at}}
+        self._add(ev.STEP_GIVEN, key, secret, **data)
+        handler = PENDING if "rollback" in data else None
+        self._begin(key, COMPLETED, copied=True, handler=handler, sensitive=key.kind == ev.DO and sensitive)
+        self._resume(pick)
 
     # The end, and the rollback before it.
 
@@ -438,6 +435,7 @@ class Model(Instance):
     def _begin_rollback(self, error: Any) -> None:
         self._add(ev.ROLLBACK_STARTED, error=error)
         self._rollback, self._error = RUNNING, error
+        self._forget_stops()
         if not self._in_execution:
             self._status = ev.QUEUED
         self._activate()

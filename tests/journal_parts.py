@@ -71,6 +71,8 @@ class Instance:
         self._inbox: dict[int, dict[str, Any]] = {}
         self._breaks: list[dict[str, Any]] = []
         self._armed: str | None = None
+        self._breakpoints: list[dict[str, Any]] = []
+        self._stop: StepKey | None = None  # the step that it is stopped before
 
     def _add(self, type: str, step: StepKey | None = None, secret: Any = None, /, **data: Any) -> None:
         self._adding.append(NewEvent(type, data, step, secret))
@@ -96,6 +98,11 @@ class Instance:
         name = pick.choice(NAMES)
         before = [key for key in self._steps if (key.kind, key.name, key.parent) == (kind, name, parent)]
         return StepKey(kind, name, len(before) + 1, parent)
+
+    def _outer_key(self, pick: Random, kind: str) -> StepKey:
+        name = pick.choice(NAMES)
+        before = [key for key in self._steps if (key.kind, key.name, key.parent) == (kind, name, None)]
+        return StepKey(kind, name, len(before) + 1)
 
     def _begin(self, key: StepKey, status: str, **more: Any) -> Step:
         step = self._steps[key] = Step(key, self._seq, status, **more)
@@ -126,10 +133,33 @@ class Instance:
         self._add(ev.WAIT_COMPLETED, step.key, event=step.event, received=received)
         self._activate()
 
+    def _forget_stops(self) -> None:
+        self._stop = None
+        self._breakpoints = [each for each in self._breakpoints if "once" not in each]
+
     def _finish(self, type: str, **data: Any) -> None:
         self._add(type, **data)
+        self._forget_stops()
         self._inbox = {}
         self._status = {ev.WORKFLOW_COMPLETED: ev.COMPLETE, ev.WORKFLOW_ERRORED: ev.ERRORED}.get(type, ev.TERMINATED)
+
+    # Moves that change nothing of it.
+
+    def _log(self, pick: Random) -> None:
+        if pick.random() < 0.3:
+            self._add(ev.LOG_TRUNCATED, dropped=pick.randrange(1, 1_000))
+        else:
+            text, replay = pick.choice(("hi", "an\u0303b")), pick.random() < 0.5
+            self._add(ev.LOG, stream="stdout", level=None, text=text, replay=replay, line=2)
+
+    def _diverge(self, pick: Random) -> None:
+        if self._steps and pick.random() < 0.3:
+            self._add(ev.REPLAY_DIVERGED, steps=[next(iter(self._steps)).as_json()])
+
+    def _release(self, pick: Random) -> None:
+        ended = self._with(COMPLETED, TIMED_OUT, kinds=(ev.SLEEP, ev.WAIT))
+        if ended:
+            self._add(ev.STEP_RELEASED, pick.choice(ended).key, clock_us=self._clock())
 
 
 def journal(commits: Iterable[Commit]) -> list[Event]:

@@ -101,7 +101,7 @@ def test_a_step_is_broken_before_it_runs_by_keyboard_and_again_when_it_has(opene
     page.page.keyboard.press("Escape")
     expect(form).to_have_count(0)
     page.step("charge").focus()
-    page.page.keyboard.press("b")
+    page.page.keyboard.press("i")
     form.get_by_role("radio", name="Return a value").check()
     form.get_by_label("Value, JSON").fill('"free"')
     form.get_by_role("button", name="Break, and restart from here").click()

@@ -94,7 +94,7 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
     add(ev.WORKFLOW_QUEUED, params=pick.choice([None, {"a": 1}]), trigger="api")
     for _ in range(pick.randrange(5, LONGEST)):
         at += pick.choice([0, 1, 30, 5_000])
-        match pick.randrange(30):
+        match pick.randrange(32):
             case 0 | 1:
                 execution += 1
                 add(
@@ -211,6 +211,19 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
                 )
             case 27:
                 add(ev.KILL_ARMED, when="during-step") if pick.random() < 0.7 else add(ev.KILL_DISARMED)
+            case 28:
+                step = pick.choice([{}, {"name": "s1"}, {"kind": ev.DO, "name": "s1", "count": 2}])
+                add(pick.choice([ev.BREAKPOINT_SET, ev.BREAKPOINT_CLEARED]), **pick.choice([{}, {"once": True}]))
+                events[-1]["data"]["step"] = step
+            case 29:
+                add(ev.BREAKPOINT_HIT, line=4, config={"timeout": 5})
+                events[-1]["data"]["step"] = {"kind": ev.DO, "name": "s1", "count": 2}
+                if pick.random() < 0.5:
+                    add(ev.WORKFLOW_PAUSED)
+                    if pick.random() < 0.5:
+                        given = {"status": "completed", "line": 4, "edited": True, "config": {"timeout": 5}}
+                        add(ev.STEP_GIVEN, opens(ev.DO), output=1, rollback={"timeout": 1}, **given)
+                    add(ev.WORKFLOW_RESUMED)
             case _:
                 add("of_a_later_version", anything=1)
     return events

@@ -1,7 +1,8 @@
 """Whatever a workflow is made of, an operation that comes right after any of its commits leaves it in order.
 
-As in test_property_crashes.py, hypothesis writes the workflows. Pause and resume, a killed worker and a restart lead to
-the same output; terminate ends it at once. In every case the journal has no gap and the rows agree with it.
+As in test_property_crashes.py, hypothesis writes the workflows. Pause and resume, a stop before each further step, a
+killed worker and a restart lead to the same output; terminate ends it at once. In every case the journal has no gap
+and the rows agree with it.
 """
 
 import asyncio
@@ -54,6 +55,14 @@ async def pause_and_resume(run: Run) -> None:
     await run.pause()
 
 
+async def step_on(run: Run) -> None:
+    """Stop before the next step, and so before every later one (`go_on`)."""
+    try:
+        await run.next_commit()
+    except InstanceInFiniteState:
+        pass
+
+
 async def kill_now(run: Run) -> None:
     await _kill(run, "now")
 
@@ -84,7 +93,7 @@ async def _kill(run: Run, when: str) -> None:
         pass
 
 
-OPERATIONS = [pause_and_resume, kill_now, kill_before_commit, kill_during_step, restart, terminate]
+OPERATIONS = [pause_and_resume, step_on, kill_now, kill_before_commit, kill_during_step, restart, terminate]
 
 
 @pytest.mark.parametrize("operate", OPERATIONS, ids=lambda operate: operate.__name__)
@@ -132,7 +141,8 @@ async def go_on(run: Run, source: Source, trigger: Trigger) -> None:
             await trigger.task
         status = (await run.state()).status
         if status == ev.PAUSED:
-            await run.resume()
+            stopped = (await run.state()).stopped_before is not None
+            await (run.next_commit() if stopped else run.resume())
         elif status in ev.FINAL_STATUSES:
             begun = trigger.task
             # The commit that ended it can be read before the server has heard of it, and begun the operation.

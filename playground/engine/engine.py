@@ -14,7 +14,8 @@ from playground.engine.code import compatibility
 from playground.engine.code.checker import Check, Checker
 from playground.engine.code.metadata import check_metadata, tenancy
 from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources
-from playground.engine.execution import faults
+from playground.engine.execution import breakpoints, faults
+from playground.engine.execution.breakpoints import StepPattern
 from playground.engine.execution.context import Log, Services
 from playground.engine.execution.execution import Execution
 from playground.engine.execution.faults import NewBreak
@@ -62,7 +63,7 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
 
     `source` is None where a `CodeSource` is registered for `workflow`; `version` then identifies that code.
     `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
-    `parent` and `injected`: see `NewInstance`. `breaks` are set before it runs.
+    `parent` and `injected`: see `NewInstance`. `breaks` and `breakpoints` are set before it runs.
     """
 
     source: str | None
@@ -82,6 +83,7 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     parent: int | None = None
     injected: Mapping[str, Any] | None = None
     breaks: Sequence[NewBreak] = ()
+    breakpoints: Sequence[StepPattern] = ()
 
     def __post_init__(self) -> None:
         if self.source is not None:
@@ -275,7 +277,7 @@ class Engine:
         Raises:
             InstanceAlreadyExists: the tenant has one of this id, which is untouched.
             InvalidId, InvalidName, TooLarge, NotSerialisable: an input can't be used.
-            CannotBreak: one of its breaks makes no sense.
+            CannotBreak: one of its breaks or breakpoints makes no sense.
             Busy: too many instances are queued.
         """
         created, refused = await self.create_batch([new])
@@ -343,7 +345,7 @@ class Engine:
             metadata=values.encode(new.metadata),
             limits=new.limits,
             trigger=new.trigger,
-            events=[*new.events, *await self._breaks(new.breaks)],
+            events=[*new.events, *await self._breaks(new.breaks), *_breakpoints(new.breakpoints)],
             parent=new.parent,
             injected=new.injected,
             nonce=nonce,
@@ -383,15 +385,19 @@ class Engine:
         return await self.operate(row, operations.terminate(rollback))
 
     async def restart(
-        self, row: InstanceRow, from_step: StepKey | None = None, new_breaks: Sequence[NewBreak] = ()
+        self,
+        row: InstanceRow,
+        from_step: StepKey | None = None,
+        new_breaks: Sequence[NewBreak] = (),
+        new_breakpoints: Sequence[StepPattern] = (),
     ) -> Committed:
-        """Run again from the start, or from a step, with what is broken already and `new_breaks`.
+        """Run again from the start, or from a step, with the breaks and breakpoints that are set and these new ones.
 
         Raises:
             CannotRestart: there is no such step.
-            CannotBreak: a break makes no sense.
+            CannotBreak: a break or a breakpoint makes no sense.
         """
-        events = await self._breaks(new_breaks)
+        events = [*await self._breaks(new_breaks), *_breakpoints(new_breakpoints)]
         return await self.operate(row, operations.restart(from_step, events))
 
     async def set_break(self, row: InstanceRow, new: NewBreak) -> Committed:
@@ -401,6 +407,29 @@ class Engine:
         """
         event = await faults.break_event(new)
         return await self.operate(row, faults.change_breaks(event))
+
+    async def set_breakpoint(self, row: InstanceRow, step: StepPattern, *, on: bool = True) -> Committed:
+        """Set or clear a breakpoint: the instance stops before such a step that has not begun yet.
+
+        Raises InstanceInFiniteState, CannotBreak.
+        """
+        return await self.operate(row, breakpoints.change_breakpoints(breakpoints.breakpoint_event(step, on=on)))
+
+    async def go_on(
+        self, row: InstanceRow, until: StepPattern | None = None, output: Any = breakpoints.NOTHING
+    ) -> Committed:
+        """Go on from a stop or a pause, until a step if one is named; with `output`, the step that it is stopped before
+        has this result and does not run.
+
+        Raises:
+            InstanceInFiniteState, CannotBreak
+            CannotContinue: it is not stopped before a step that could have this result.
+            NotSerialisable, TooLarge: the result can't be stored.
+        """
+        given = None
+        if output is not breakpoints.NOTHING:
+            given = breakpoints.Given(await encode_input(output, "output", self.settings.value_bytes))
+        return await self.operate(row, breakpoints.go_on(self.clock.now(), until, given))
 
     async def _breaks(self, new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
         events = [await faults.break_event(new) for new in new_breaks]
@@ -444,6 +473,12 @@ class Engine:
         return await self.store.decide(row.key, decider, execution=None, at=self.clock.now())
 
 
+def _breakpoints(new_breakpoints: Sequence[StepPattern]) -> list[NewEvent]:
+    events = [breakpoints.breakpoint_event(step) for step in new_breakpoints]
+    breakpoints.check_number_of_breakpoints((), events)
+    return events
+
+
 def _busy(full: QueueFull) -> Busy:
     if not full.tenant:
         return Busy(
@@ -479,5 +514,6 @@ def _are_alike(one: CreateInstance, other: CreateInstance) -> bool:
         and one.parent is other.parent
         and one.events is other.events
         and one.breaks is other.breaks
+        and one.breakpoints is other.breakpoints
         and (one.id is None) == (other.id is None)
     )

@@ -14,12 +14,12 @@ import msgspec
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.sandbox import frames
-from playground.store.encoding import Encoded, StoredEvent, read_event
+from playground.store.encoding import Encoded, StoredEvent, encode_shown, read_event
 from playground.store.protocol import History, Store
 from playground.store.rows import STEP_COMPLETED, STEP_ERRORED, InstanceRow, StepRow
 from playground.workflows import event_rules, values
 from playground.workflows import events as ev
-from playground.workflows.errors import CannotFork, InstanceNotFound, NotSerialisable, TooLarge
+from playground.workflows.errors import CannotFork, InstanceNotFound, TooLarge
 from playground.workflows.events import NewEvent, StepKey, outermost
 
 FORK = "fork"  # the kind of its trigger
@@ -62,7 +62,9 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     """
     if output is not NO_EDIT and from_step is None:
         raise CannotFork(_OUTPUT_OF)
-    edited = output if output is NO_EDIT else await asyncio.to_thread(_tree, output, engine.settings.value_bytes)
+    edited = output
+    if output is not NO_EDIT:
+        edited = await asyncio.to_thread(encode_shown, output, "output", engine.settings.value_bytes)
     async with engine.fork_slots:  # a history holds all results of an instance
         snapshot = await engine.store.load(row.key)
         copied, seq = _copied_steps(snapshot, from_step)
@@ -188,17 +190,6 @@ def _fields_of_row(step: StepRow) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _tree(shown: Any, most: int) -> Any:
-    """A result as somebody has edited it, in its stored form."""
-    try:
-        value = values.decode(shown)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise NotSerialisable(
-            f"not serialisable: `output` has a tag with a value that it can't have: {error}"
-        ) from None
-    return values.encode_bounded(value, "output", most)
-
-
 # What the parent's journal has beyond its rows.
 
 
@@ -225,6 +216,8 @@ class _ParentJournal:
         elif event.type in (ev.STEP_STARTED, ev.SLEEP_STARTED, ev.WAIT_STARTED):
             self._started_at[step] = event.at
             self.durations[step] = {"attempts": 0}
+        elif event.type == ev.STEP_GIVEN:
+            self.durations[step] = {"attempts": 0}
         elif event.type == ev.ATTEMPT_STARTED:
             self.durations[step]["attempts"] += 1
         elif event.type in (
@@ -240,7 +233,7 @@ class _ParentJournal:
             self.durations[step] = {
                 name: msgspec.json.decode(data[name]) for name in ("attempts", "took_ms") if name in data
             }
-        if step is not None and event.type in (ev.STEP_COMPLETED, ev.STEP_COPIED):
+        if step is not None and event.type in (ev.STEP_COMPLETED, ev.STEP_COPIED, ev.STEP_GIVEN):
             self.shown_outputs.pop(step, None)
             if _REDACTED in bytes(event.data):
                 self.shown_outputs[step] = msgspec.json.decode(event.data).get("output")

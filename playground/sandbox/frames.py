@@ -150,6 +150,20 @@ class Wait(Struct, frozen=True, tag="wait", tag_field="op"):
     clock: Clock | None = None
 
 
+class Stop(Struct, frozen=True, tag="stop", tag_field="op"):
+    """A breakpoint stands before a new step; the rest is what the frame that begins it would hold."""
+
+    step: Step
+    line: Line = None
+    clock: Clock | None = None
+    config: Config | None = None
+    rollback: Config | None = None
+    event_type: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")] | None = None
+    timeout: Milliseconds | None = None
+    duration: Milliseconds | None = None
+    until: Timestamp | None = None
+
+
 class Cancel(Struct, frozen=True, tag="cancel", tag_field="op"):
     step: Step
     clock: Clock | None = None
@@ -254,7 +268,21 @@ class _LargeFinish(Struct, frozen=True, tag="finish", tag_field="op"):
 
 
 _SmallFrame = (
-    Do | Resume | Fail | Sleep | Wait | Cancel | Released | Received | Diverged | Log | Crash | Idle | Missing | Call
+    Do
+    | Resume
+    | Fail
+    | Sleep
+    | Wait
+    | Stop
+    | Cancel
+    | Released
+    | Received
+    | Diverged
+    | Log
+    | Crash
+    | Idle
+    | Missing
+    | Call
 )
 ExecutionFrame = _SmallFrame | Done | Did | Finish
 _OtherFrame = Collected | Replayed | Checked | Probed

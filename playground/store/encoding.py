@@ -150,6 +150,20 @@ async def encode_input(value: Any, what: str, bytes_max: int) -> Any:
         raise
 
 
+def encode_shown(shown: Any, what: str, bytes_max: int) -> Any:
+    """The stored form of a value as somebody has edited it in the form in which the API shows it, with tags.
+
+    Raises NotSerialisable, TooLarge.
+    """
+    try:
+        value = values.decode(shown)
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise NotSerialisable(
+            f"not serialisable: `{what}` has a tag with a value that it can't have: {error}"
+        ) from None
+    return values.encode_bounded(value, what, bytes_max)
+
+
 def _encode_json_text(raw: bytes, what: str, bytes_max: int) -> Any:
     text = msgspec.json.format(raw, indent=-1)
     if len(text) > bytes_max:

@@ -15,6 +15,7 @@ from playground.store.errors import JournalError
 from playground.store.rows import STEP_ERRORED, STEP_OPEN, InboxRow, InstanceRow, StepRow
 from playground.workflows import event_rules
 from playground.workflows import events as ev
+from playground.workflows.breakpoints import Breakpoint, Passed, Stop
 from playground.workflows.breaks import Break
 from playground.workflows.errors import WORKER_LOST
 from playground.workflows.event_rules import Changes, Rule
@@ -27,7 +28,7 @@ STORED_STATUSES = {event_rules.SLEEPING: STEP_OPEN, event_rules.WAITING: STEP_OP
 # The columns of a step's row for its rollback handler, by the rules' names.
 HANDLER_COLUMNS = {"status": "rollback", "attempt": "rollback_attempt", "until": "rollback_until"}
 # Fields of an instance that rows keep inside `injected`.
-INJECTED = ("breaks", "armed")
+INJECTED = ("breaks", "armed", "breakpoints", "stopped_before", "passed")
 
 # Called with the step's row as before the event; adds to its changed columns.
 StepProjection = Callable[["Fold", NewEvent, StepRow, Changes], None]
@@ -87,6 +88,21 @@ class Fold(msgspec.Struct):
     @property
     def breaks(self) -> Sequence[Break]:
         found: Sequence[Break] = (self.get("injected") or {}).get("breaks", ())
+        return found
+
+    @property
+    def breakpoints(self) -> Sequence[Breakpoint]:
+        found: Sequence[Breakpoint] = (self.get("injected") or {}).get("breakpoints", ())
+        return found
+
+    @property
+    def stopped_before(self) -> Stop | None:
+        found: Stop | None = (self.get("injected") or {}).get("stopped_before")
+        return found
+
+    @property
+    def passed(self) -> Sequence[Passed]:
+        found: Sequence[Passed] = (self.get("injected") or {}).get("passed", ())
         return found
 
     def apply(
@@ -212,7 +228,7 @@ PROGRESS = frozenset({
     ev.STEP_STARTED, ev.ATTEMPT_STARTED, ev.ATTEMPT_COMPLETED, ev.STEP_COMPLETED, ev.STEP_ERRORED,
     ev.SLEEP_STARTED, ev.SLEEP_COMPLETED, ev.SLEEP_CANCELLED, ev.WAIT_STARTED, ev.WAIT_COMPLETED, ev.WAIT_TIMED_OUT,
     ev.WAIT_CANCELLED, ev.ROLLBACK_STARTED, ev.ROLLBACK_STEP_STARTED, ev.ROLLBACK_ATTEMPT_STARTED,
-    ev.ROLLBACK_STEP_COMPLETED,
+    ev.ROLLBACK_STEP_COMPLETED, ev.STEP_GIVEN,
 })  # fmt: skip
 
 
@@ -401,6 +417,7 @@ def _log_line(fold: Fold, event: NewEvent) -> None:
 # What an event does to its step's row, beyond its rule.
 STEP_PROJECTIONS: Mapping[str, StepProjection] = {
     ev.STEP_COPIED: _step_copied,
+    ev.STEP_GIVEN: _step_copied,
     ev.ATTEMPT_COMPLETED: _attempt_completed,
     ev.ATTEMPT_ERRORED: _attempt_errored,
     ev.STEP_COMPLETED: _step_completed,

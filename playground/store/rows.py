@@ -61,11 +61,12 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     `output` and `error` are set when it is final. `rollback` is None, then `running`, then `complete` or `errored`.
     `wait_until` is the deadline of a waiting instance. `fresh` is true until the first execution of the generation has
     ended. `in_execution` is true from `execution_started` to `execution_ended`; an owned row without it has not got its
-    worker yet. `injected` holds injected faults (None: none): `breaks` (workflows/breaks.py), `chaos`
+    worker yet. `injected` holds what was set on purpose (None: nothing): `breaks` (workflows/breaks.py),
+    `breakpoints`, `stopped_before` and `passed` (workflows/breakpoints.py), `armed`, `chaos`
     (engine/execution/faults.py). `clock` is the last time of the workflow's clock that a worker sent, in microseconds,
     and `clock_at` when it was committed. `crashes` counts the workers that died in a row without progress in between.
-    `nonce` is the random part of idempotency keys (None: the instance is older than they are). `id_chosen`: the creator
-    chose the id and may send it again, so it stays used after the instance expires.
+    `nonce` is the random part of idempotency keys (None: the instance is older than they are). `id_chosen`: the
+    creator chose the id and may send it again, so it stays used after the instance expires.
 
     A Struct, because every commit makes a new one: a dataclass of this many fields takes thirty times as long to copy.
     """

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from playground.engine.engine import Engine
+from playground.engine.execution.breakpoints import ANY_STEP, StepPattern
 from playground.engine.execution.faults import NewBreak
 from playground.store.protocol import Committed, History, Store
 from playground.store.rows import InstanceRow
@@ -247,7 +248,7 @@ class Run:
         return await self._operate(lambda engine, row: engine.pause(row))
 
     async def resume(self) -> Committed:
-        """Go on after a pause."""
+        """Go on after a pause, or from a stop: to the next breakpoint, or to the end."""
         return await self._operate(lambda engine, row: engine.resume(row))
 
     async def terminate(self, *, rollback: bool = False) -> Committed:
@@ -276,6 +277,44 @@ class Run:
         """
         new = NewBreak(name, count, how, **more)
         return await self._operate(lambda engine, row: engine.set_break(row, new))
+
+    async def break_before(
+        self, name: str, *, count: int | None = None, kind: str | None = None, on: bool = True
+    ) -> Committed:
+        """Stop before a step that has not begun: this call of it, or every call of its name; `on=False` clears it."""
+        step = StepPattern(name, kind, count)
+        return await self._operate(lambda engine, row: engine.set_breakpoint(row, step, on=on))
+
+    async def wait_for_stop(self, name: str | None = None, *, deadline: float = DEADLINE) -> Mapping[str, Any]:
+        """Wait until it is stopped before a step, or before this one; returns `{kind, name, count, line, ...}`.
+
+        Raises as `wait_for_status`.
+        """
+
+        def reached(state: State) -> Mapping[str, Any] | None:
+            stop = state.stopped_before
+            return stop if state.status == ev.PAUSED and stop and name in (None, stop["name"]) else None
+
+        what = "a stop before a step" if name is None else f'a stop before "{name}"'
+        found: Mapping[str, Any] = await self.wait_until(reached, what, deadline=deadline)
+        return found
+
+    async def next_commit(self) -> Committed:
+        """Go on until the code comes to its next step; the attempts that run by then are committed first."""
+        return await self._operate(lambda engine, row: engine.go_on(row, ANY_STEP))
+
+    async def run_to(self, name: str, *, count: int | None = None, kind: str | None = None) -> Committed:
+        """Go on and stop once before this step, or before a breakpoint that comes first."""
+        return await self._operate(lambda engine, row: engine.go_on(row, StepPattern(name, kind, count)))
+
+    async def give(self, output: Any = None, *, until: str | None = None) -> Committed:
+        """Give the step that it is stopped before a result, instead of running it, and go on, `until` a step or to the
+        next breakpoint.
+
+        A wait gets it as the payload of its event; None ends a sleep.
+        """
+        step = None if until is None else StepPattern(until)
+        return await self._operate(lambda engine, row: engine.go_on(row, step, output))
 
     async def wake(self, name: str | None = None, *, count: int = 1, kind: str = ev.SLEEP) -> Committed:
         """End a sleep, a wait between attempts or a wait for an event: the named one, or the one due first."""

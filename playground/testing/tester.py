@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
 from playground.engine.engine import CreateInstance, Engine
+from playground.engine.execution.breakpoints import StepPattern
 from playground.settings import Settings
 from playground.store.protocol import Committed, Store
 from playground.testing import crashes, mocks
@@ -108,6 +109,7 @@ class WorkflowTester:
         self._wait_mocks: dict[str, mocks.Mock] = {}
         self._real_sandbox, self._env, self.on_commit = sandbox, env, on_commit
         self._runs: list[Run] = []
+        self._breakpoints: list[StepPattern] = []
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -204,10 +206,18 @@ class WorkflowTester:
 
         `given` are further fields of `playground.engine.CreateInstance`. Raises as `Engine.create`.
         """
-        new = CreateInstance(**{"source": self.source, "params": params, "class_name": self._class_name, **given})
+        fields: dict[str, Any] = {"source": self.source, "params": params, "class_name": self._class_name}
+        new = CreateInstance(**{**fields, "breakpoints": tuple(self._breakpoints), **given})
         row = await self.call(lambda engine: engine.create(new))
         self._runs.append(Run(self, row))
         return self._runs[-1]
+
+    def break_before(self, name: str, *, count: int | None = None, kind: str | None = None) -> None:
+        """Have every run that is created from now on stop before a step: this call of it, or every call of its name.
+
+        `Run.wait_for_stop` waits for it, `Run.next_commit`, `run_to`, `give` and `resume` go on.
+        """
+        self._breakpoints.append(StepPattern(name, kind, count))
 
     @property
     def runs(self) -> list[Run]:

@@ -174,12 +174,16 @@ class Do:
 
 
 class Attempts:
-    """Runs the `do` steps of one execution. No new step starts before `wait_while_paused` returns."""
+    """Runs the `do` steps of one execution. A new step, with the frame that announces it, starts once
+    `wait_to_begin` returns.
+    """
 
-    def __init__(self, context: ExecutionContext, wait_while_paused: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, context: ExecutionContext, wait_to_begin: Callable[[Key, dict[str, Any]], Awaitable[None]]
+    ) -> None:
         self._channel, self._replay, self._history = context.channel, context.replay, context.history
         self._limits, self._on_unawaited_error = context.limits, context.on_unawaited_error
-        self._wait_while_paused = wait_while_paused
+        self._wait_to_begin = wait_to_begin
         self._open: dict[Key, Do] = {}
         self._none_open: asyncio.Future[None] | None = None  # resolved once no step is open
         self.breaks = Breaks(())
@@ -276,10 +280,11 @@ class Attempts:
             self._post(do, {"op": "resume"})
             await self._wait_for_next_attempt(do)
         else:
-            await self._wait_while_paused()
+            announcement = _announcement(do)
+            await self._wait_to_begin(do.key, announcement)
             do.attempt = 1
             do.injected_break = self.breaks.claim_break(do.key[1], do.key[2]) if parent_of(do.key) is None else None
-            self._announce(do)
+            self._announce(do, announcement)
         while not await self._run_attempt(do):
             await self._wait_for_next_attempt(do)
 
@@ -311,15 +316,7 @@ class Attempts:
         if not self._open and self._none_open is not None and not self._none_open.done():
             self._none_open.set_result(None)
 
-    def _announce(self, do: Do) -> None:
-        rollback = do.rollback.as_json() if do.rollback is not None else None
-        frame: dict[str, Any] = {
-            "op": "do",
-            "config": do.config.as_json(),
-            "line": do.line,
-            "rollback": rollback,
-            "clock": do.called_at,
-        }
+    def _announce(self, do: Do, frame: dict[str, Any]) -> None:
         if do.injected_break is not None:
             frame["broken"] = do.injected_break["id"]
         elif self.runs_ahead and self._quick.get(do.line) and not self._channel.must_flush(AHEAD_SECONDS):
@@ -431,6 +428,11 @@ class Attempts:
         clock = frame["clock"] = self._replay.hold_clock(do.key) if waited_for else self._replay.clock()
         self._post(do, frame)
         return clock
+
+
+def _announcement(do: Do) -> dict[str, Any]:
+    rollback = do.rollback.as_json() if do.rollback is not None else None
+    return {"op": "do", "config": do.config.as_json(), "line": do.line, "rollback": rollback, "clock": do.called_at}
 
 
 def _monotonic_time() -> float:

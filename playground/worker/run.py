@@ -141,6 +141,8 @@ class Execution:
             )
         )
         self.steps.attempts.breaks.replace_breaks(start.get("breaks", ()))
+        if "breakpoints" in start:
+            self.steps.breakpoints.replace(start["breakpoints"])
         if "gate" in start:
             self.steps.attempts.runs_ahead, self._channel.acknowledged = start["gate"], self._channel.received
         if self._module is None:
@@ -249,6 +251,8 @@ class Execution:
             self.steps.attempts.runs_ahead = frame["open"]
         elif op == "breaks":
             self.steps.attempts.breaks.replace_breaks(frame["breaks"])
+        elif op == "breakpoints":
+            self.steps.breakpoints.replace(frame)
         elif op == "answer":
             self._bindings.handle_response(frame)
         elif op == "report":

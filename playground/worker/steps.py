@@ -17,10 +17,28 @@ from playground.worker.context import Key, Record, parent_of, parse_key, step_of
 from playground.worker.decorated_steps import Decorated, Decorations
 from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
-from playground.workflows import durations, names, unavailable, values
+from playground.workflows import breakpoints, durations, names, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType
 from playground.workflows.events import DO, MAX_STEP_DEPTH, SLEEP, WAIT
+
+
+class Breakpoints:
+    """The breakpoints of this execution (`playground/workflows/breakpoints.py`)."""
+
+    def __init__(self) -> None:
+        self._set: list[breakpoints.Breakpoint] = []
+        self._passed: list[breakpoints.Passed] = []
+
+    def replace(self, frame: Mapping[str, Any]) -> None:
+        """Replace them by those of a frame."""
+        self._set, self._passed = frame["set"], frame["passed"]
+
+    def stop_before(self, key: Key) -> bool:
+        """Whether the run stops before a new step. The attempt around a nested one would run out of time."""
+        if not self._set or parent_of(key) is not None:
+            return False
+        return breakpoints.stops_before(self._set, self._passed, *key[:3])
 
 
 class Steps:
@@ -32,9 +50,11 @@ class Steps:
     def __init__(self, context: ExecutionContext) -> None:
         self._channel, self._replay, self._history = context.channel, context.replay, context.history
         self._limits, self._epoch_ms = context.limits, context.epoch_ms
-        self.attempts = Attempts(context, self._wait_while_paused)
+        self.attempts = Attempts(context, self._wait_to_begin)
+        self.breakpoints = Breakpoints()
         self._do_count = 0
         self._resumed: asyncio.Event | None = None
+        self._on_resumed: list[Callable[[], None]] = []  # sleeps and waits that begin then
         self._only_replays = self._refuses_steps = self._is_over = False
         self._suspended: set[Key] = set()  # sleeps and waits that this execution has announced
         self.unanswered: list[Key] = []  # steps that a replay without new steps reached and has no outcome of
@@ -135,6 +155,9 @@ class Steps:
         elif not paused and self._resumed is not None:
             self._resumed.set()
             self._resumed = None
+            begin, self._on_resumed = self._on_resumed, []
+            for each in begin:
+                each()
 
     def only_replay(self) -> None:
         """From now on no new step starts: `run` is replayed to collect the rollback handlers, or as a dry run."""
@@ -216,7 +239,7 @@ class Steps:
                     self.unanswered.append(key)
                 elif key not in self._suspended and (stored is None or stored["status"] != CANCELLED):
                     await self._wait_while_paused()
-                    self._replay.when_live(lambda: None if future.done() else self._send_suspended(key, frame))
+                    self._replay.when_live(lambda: self._begin_suspended(key, frame, future, new=stored is None))
                 outcome = await future
         except asyncio.CancelledError:
             if not self._only_replays:
@@ -234,6 +257,19 @@ class Steps:
             raise WorkflowFatalError("You can't sleep until a time in the past")
         if until > now + durations.LONGEST:
             raise WorkflowFatalError("You can't sleep for more than 365 days")
+
+    def _begin_suspended(
+        self, key: Key, frame: dict[str, Any], future: "asyncio.Future[Mapping[str, Any]]", *, new: bool
+    ) -> None:
+        """Announce a sleep or a wait, unless the code has given it up; a new one, once it may begin."""
+        if future.done():
+            return
+        if new and self._resumed is None and self.breakpoints.stop_before(key):
+            self._stop_before(key, frame)
+        if new and self._resumed is not None:
+            self._on_resumed.append(lambda: self._begin_suspended(key, frame, future, new=True))
+        else:
+            self._send_suspended(key, frame)
 
     def _send_suspended(self, key: Key, frame: dict[str, Any]) -> None:
         self._suspended.add(key)
@@ -275,6 +311,20 @@ class Steps:
         return Record(
             payload=values.decode(stored["payload"]), timestamp=utc_datetime(stored["timestamp"]), type=stored["type"]
         )
+
+    async def _wait_to_begin(self, key: Key, frame: dict[str, Any]) -> None:
+        """Wait until a new `do` may begin: not during a pause, and not before a breakpoint that it has not passed."""
+        while True:
+            await self._wait_while_paused()
+            if not self.breakpoints.stop_before(key):
+                return
+            self._stop_before(key, frame)
+
+    def _stop_before(self, key: Key, frame: dict[str, Any]) -> None:
+        """Hold a step that a breakpoint stands before, and every later one: the trusted side pauses the run."""
+        self._channel.post({**frame, "op": "stop", "step": key})
+        self._channel.flush()
+        self.set_paused(True)
 
     async def _wait_while_paused(self) -> None:
         while self._resumed is not None:

@@ -110,6 +110,12 @@ class CannotBreak(WorkflowError):
     code = "instance.cannot_break"
 
 
+class CannotContinue(WorkflowError):
+    """The instance is not stopped before a step that a result could be given for, or the result is none for it."""
+
+    code = "instance.cannot_continue"
+
+
 class NothingToWake(WorkflowError):
     """No step of the instance sleeps, waits for a retry or waits for an event now."""
 

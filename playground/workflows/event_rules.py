@@ -10,8 +10,9 @@ A rule is pure: its parts are functions that return the fields that change, with
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from playground.workflows import breaks
+from playground.workflows import breakpoints, breaks
 from playground.workflows import events as ev
+from playground.workflows.breakpoints import Breakpoint, Passed, Stop
 from playground.workflows.breaks import Break
 from playground.workflows.events import StepKey
 
@@ -57,6 +58,15 @@ class Instance(Protocol):
     def breaks(self) -> Sequence[Break]: ...
 
     @property
+    def breakpoints(self) -> Sequence[Breakpoint]: ...
+
+    @property
+    def stopped_before(self) -> Stop | None: ...
+
+    @property
+    def passed(self) -> Sequence[Passed]: ...
+
+    @property
     def last_seq(self) -> int: ...
 
 
@@ -81,7 +91,8 @@ class Rule(NamedTuple):
     `keeps` returns a seq: only steps that started before it are kept. `postpones` returns by how many milliseconds
     every open deadline moves. Only a rule that has `instance` too may have these two.
     `instance` returns fields of the instance: `status`, `generation`, `output`, `error`, `rollback`, `started_at`,
-    `ended_at`, `paused_at`, `wait_until`, `in_execution`, `breaks` and `armed` (when its worker is to be killed).
+    `ended_at`, `paused_at`, `wait_until`, `in_execution`, `breaks`, `breakpoints`, `stopped_before`, `passed` and
+    `armed` (when its worker is to be killed).
     `activates`: an instance that waits stops waiting, see `activated`.
     """
 
@@ -174,15 +185,28 @@ def _paused(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
 
 
 def _resumed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    changes: Changes = {} if it.stopped_before is None else _passing(it, it.stopped_before)
     if it.status == ev.WAITING_FOR_PAUSE:
-        return {"status": ev.RUNNING}
-    return {"status": ev.QUEUED, "paused_at": None}
+        return {**changes, "status": ev.RUNNING}
+    return {**changes, "status": ev.QUEUED, "paused_at": None}
+
+
+def _passing(it: Instance, stop: Stop) -> Changes:
+    return {"stopped_before": None, "passed": breakpoints.passed_after(it.passed, stop)}
+
+
+def _stops_over(it: Instance) -> Changes:
+    """The generation is over, or no step of it begins any more: what is left are breakpoints for a restart."""
+    if not (it.breakpoints or it.passed or it.stopped_before):
+        return {}
+    return {"breakpoints": breakpoints.lasting(it.breakpoints), "stopped_before": None, "passed": []}
 
 
 def _restarted(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
     return {
         "status": ev.QUEUED, "generation": it.generation + 1, "output": None, "error": None, "rollback": None,
         "started_at": None, "ended_at": None, "paused_at": None, "wait_until": None, "in_execution": False,
+        **_stops_over(it),
     }  # fmt: skip
 
 
@@ -190,7 +214,7 @@ def _final(status: str) -> InstanceRule:
     def instance(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
         return {
             "status": status, "output": data.get("output"), "error": data.get("error"), "ended_at": at,
-            "wait_until": None, "in_execution": False,
+            "wait_until": None, "in_execution": False, **_stops_over(it),
         }  # fmt: skip
 
     return instance
@@ -222,14 +246,32 @@ def _break_cleared(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
     return {"breaks": breaks.breaks_after(it.breaks, ev.BREAK_CLEARED, it.last_seq, data)}
 
 
+def _breakpoint_set(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"breakpoints": breakpoints.breakpoints_after(it.breakpoints, ev.BREAKPOINT_SET, data)}
+
+
+def _breakpoint_cleared(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"breakpoints": breakpoints.breakpoints_after(it.breakpoints, ev.BREAKPOINT_CLEARED, data)}
+
+
+def _breakpoint_hit(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    left = breakpoints.breakpoints_after(it.breakpoints, ev.BREAKPOINT_HIT, data)
+    return {"breakpoints": left, "stopped_before": breakpoints.stop_of(data)}
+
+
+def _step_given(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"stopped_before": None}
+
+
 def _armed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
     return {"armed": data.get("when")}
 
 
 def _rollback_started(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    changes: Changes = {"rollback": ROLLBACK_RUNNING, **_stops_over(it)}
     if it.in_execution:
-        return {"rollback": ROLLBACK_RUNNING}
-    return {"rollback": ROLLBACK_RUNNING, "status": ev.QUEUED, "paused_at": None, "wait_until": None}
+        return changes
+    return {**changes, "status": ev.QUEUED, "paused_at": None, "wait_until": None}
 
 
 def _rollback_completed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
@@ -257,7 +299,11 @@ RULES: Mapping[str, Rule] = {
     ev.KILL_DISARMED: Rule(instance=_armed),
     ev.BREAK_SET: Rule(instance=_break_set),
     ev.BREAK_CLEARED: Rule(instance=_break_cleared),
+    ev.BREAKPOINT_SET: Rule(instance=_breakpoint_set),
+    ev.BREAKPOINT_CLEARED: Rule(instance=_breakpoint_cleared),
+    ev.BREAKPOINT_HIT: Rule(instance=_breakpoint_hit),
     ev.STEP_COPIED: Rule(begins=AS_COPIED),
+    ev.STEP_GIVEN: Rule(begins=AS_COPIED, instance=_step_given),
     ev.STEP_STARTED: Rule(begins=RUNNING, activates=True),
     ev.ATTEMPT_STARTED: Rule(step=_attempt_started, instance=_break_used, activates=True),
     ev.ATTEMPT_ERRORED: Rule(step=_attempt_errored),

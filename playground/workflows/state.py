@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from playground.workflows import events as ev
+from playground.workflows.breakpoints import Breakpoint, Passed, Stop
 from playground.workflows.breaks import Break
 from playground.workflows.event_rules import (
     AS_COPIED,
@@ -82,6 +83,7 @@ class Step:
     started_seq: int = 0
     cut_short: bool = False  # it was open when the run ended
     copied: dict[str, Any] | None = None
+    edited: bool = False  # a person gave its result
 
     @property
     def is_over(self) -> bool:
@@ -106,6 +108,8 @@ class Step:
             shown["virtual"] = True
         if self.copied is not None:
             shown["copied"] = self.copied
+        if self.edited:
+            shown["edited"] = True
         if self.key.kind == ev.DO:
             shown["attempts"] = [_attempt_json(attempt) for attempt in self.attempts]
         if self.rollback is not None:
@@ -172,6 +176,9 @@ class State:
         self.code_changes: list[dict[str, Any]] = []
         self.in_execution = False
         self.breaks: list[Break] = []
+        self.breakpoints: list[Breakpoint] = []
+        self.stopped_before: Stop | None = None
+        self.passed: list[Passed] = []
         self.armed: str | None = None  # when the worker is to be killed
 
     def apply(self, event: Event) -> None:
@@ -233,6 +240,8 @@ class State:
             "steps": [step.as_json() for step in self.steps.values()] if steps is None else steps,
             "log_truncated": self.log_truncated,
             "breaks": [*self.breaks],
+            "breakpoints": [*self.breakpoints],
+            "stopped_before": self.stopped_before,
             "armed": self.armed,
         }
         if isinstance(self.trigger, Mapping):
@@ -273,6 +282,11 @@ def _step_copied(step: Step, event: Event) -> None:
     step.ended_at, step.error = event.at, data.get("error")
     step.has_output, step.output = "output" in data, data.get("output")
     step.copied = {name: data[name] for name in ("attempts", "took_ms", "edited") if name in data}
+
+
+def _step_given(step: Step, event: Event) -> None:
+    step.ended_at, step.edited = event.at, True
+    step.has_output, step.output = "output" in event.data, event.data.get("output")
 
 
 def _attempt_started(step: Step, event: Event) -> None:
@@ -392,6 +406,7 @@ InstanceChange = Callable[[State, Event], None]
 
 STEP_CHANGES: Mapping[str, StepChange] = {
     ev.STEP_COPIED: _step_copied,
+    ev.STEP_GIVEN: _step_given,
     ev.ATTEMPT_STARTED: _attempt_started,
     ev.ATTEMPT_COMPLETED: _attempt_completed,
     ev.ATTEMPT_ERRORED: _attempt_errored,

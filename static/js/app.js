@@ -13,6 +13,8 @@
 //   playground:recoded  {source}                 the run goes on with this code
 //   playground:shared                           a link to the code was made
 //   playground:lesson  {example}                    the run belongs to the lesson of this example
+//   playground:stops    {lines, ofRun}              breakpoints: [{line, here}] to mark in the editor
+//   playground:stop-line {line}                     a breakpoint is asked for; prevented by the run that takes it
 //   playground:starting, playground:stopped         a run is being asked for; it was refused
 
 import { makeAimed } from "./aimed.js";
@@ -33,6 +35,9 @@ import { makeOutline } from "./outline.js";
 import { makeParams } from "./params.js";
 import { makeReasons } from "./reasons.js";
 import { closeRun, openRun } from "./run/panel.js";
+import { pendingStops, pendingStopsOf, togglePending } from "./run/pending-stops.js";
+import { flatten } from "./run/plan.js";
+import { entryAt, stopLines } from "./run/stop-lines.js";
 import { count } from "./run/words.js";
 import { makeShare } from "./share.js";
 import { makeStart } from "./start.js";
@@ -74,6 +79,7 @@ const editor = makeEditor({
   onShare: () => share.quick(),
   onHover: (line) => tell("hover", { line }),
   onStep: (line) => tell("select", { line }),
+  onStop: stopAt,
 });
 const params = makeParams({ example: page.kind === "instance" ? null : page.example?.slug ?? null, max: page.limits.value_bytes, onChange: changed });
 const halves = makeHalves();
@@ -110,6 +116,7 @@ const start = makeStart({
   ready: editor.ready,
   aimed: (early) => page.kind !== "new" || runId !== null || (!early && inSight()),
   source: editor.text,
+  stops: () => pendingStopsOf(flatten(outline)),
   params,
   onStarting: () => (halves.status("starting"), tell("starting")),
   onStopped: () => (halves.status(counted), tell("stopped")),
@@ -124,6 +131,7 @@ const start = makeStart({
 onKey("run", () => void start.run());
 onKey("share", share.quick);
 onKey("format", format);
+onKey("stop-line", () => stopAt(editor.runLine()));
 onKey("step", () => tell("select", { line: editor.runLine() }));
 onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));
@@ -151,6 +159,18 @@ async function format() {
   const { makeFormat } = await import("./format.js");
   formatter ??= makeFormat({ worker: script.dataset.formatter, wasm: script.dataset.wasm, text: editor.text, apply: editor.edit, goto: (place) => show({ ...place, ofRun: false }) });
   formatter.format();
+}
+
+/** A breakpoint before the step on a line: of the run that is looked at, else of the one to come. */
+function stopAt(line) {
+  const asked = new CustomEvent("playground:stop-line", { detail: { line }, cancelable: true });
+  if (!document.dispatchEvent(asked)) return;
+  const entry = entryAt(flatten(outline), line);
+  if (entry) togglePending(entry);
+}
+
+function markPending() {
+  if (!runId) editor.showStops({ lines: stopLines(pendingStops(), flatten(outline), null), ofRun: false });
 }
 
 /** Changes the address without leaving the page. */
@@ -204,6 +224,7 @@ function checked({ diagnostics, outline: found }) {
   }
   outlineList.behind(behind);
   tell("outline", { outline, source: editor.text(), behind });
+  if (pendingStops().length) markPending();
   const warnings = diagnostics.filter((one) => one.severity === "warning").length;
   const notes = diagnostics.length - errors - warnings;
   const parts = Object.entries({ error: errors, warning: warnings, note: notes }).filter(([, many]) => many);
@@ -257,6 +278,8 @@ document.addEventListener("playground:steps", lately(({ detail }) => {
   editor.showRun(detail);
   outlineList.fill(detail.steps);
 }));
+document.addEventListener("playground:stops", ({ detail }) => editor.showStops(detail));
+document.addEventListener("playground:pending", markPending);
 document.addEventListener("playground:status", ({ detail: { status, picture } }) => {
   counted = status;
   halves.status(status, picture);

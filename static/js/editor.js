@@ -5,10 +5,10 @@ import { el } from "./dom.js";
 
 /**
  * @param {{url: string, nonce: string, onChange: () => void, onCursor: (place: {line: number, column: number}) => void,
- *   onRun: () => void, onShare: () => void, onHover: (line: number | null) => void, onStep: (line: number) => void}} how
+ *   onRun: () => void, onShare: () => void, onHover: (line: number | null) => void, onStep: (line: number) => void, onStop: (line: number) => void}} how
  * @returns the editor; everything may be called at once, and what only CodeMirror can do is done when it is there
  */
-export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onHover, onStep }) {
+export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onHover, onStep, onStop }) {
   const textarea = document.getElementById("source");
   let mirror = null;
   let wanted = {}; // what to draw as soon as there is something to draw on
@@ -44,6 +44,7 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
       onShare,
       onHover,
       onStep,
+      onStop,
     });
     const early = sight();
     document.getElementById("listing").replaceWith(box);
@@ -112,6 +113,7 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
     showProblems: draw("showProblems"),
     showOutline: draw("showOutline"),
     showRun: draw("showRun"),
+    showStops: draw("showStops"),
     link: draw("link"),
     reveal: (line) => mirror?.reveal(line),
     /** The line of the cursor, as numbered in the run's text. */

@@ -15,6 +15,7 @@ const TABLE = {
     ["Next problem", "F8", "problem"],
     ["Make its fix", "mod ."],
     ["To the step of the line", "alt enter", "step"],
+    ["Pause before the step of the line", "F9", "stop-line"],
     ["Complete", "ctrl space"],
     ["Comment out, or in", "mod /"],
     ["Find", "mod F"],
@@ -26,7 +27,11 @@ const TABLE = {
     ["Go to its line", "L", ["line"]],
     ["Kill worker", "X", ["kill"]],
     ["Fork", "F", ["fork"]],
-    ["Break the step", "B", ["break"]],
+    ["Pause before the step, or not", "B", ["stop"]],
+    ["Next commit", "N", ["next-commit"]],
+    ["Run to here", "T", ["run-to"]],
+    ["Continue", "C", ["continue"]],
+    ["Break the step on purpose", "I", ["break"]],
     ["To the event form", "E", ["form"]],
     ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"]],
     ["Scrub back, forward", "[ ]", ["back", "forward"]],
@@ -51,6 +56,7 @@ export function onKey(name, act) {
 onKey("next", () => move("ArrowDown"));
 onKey("previous", () => move("ArrowUp"));
 onKey("line", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:line", { bubbles: true })) : false));
+onKey("stop", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:stop", { bubbles: true })) : false));
 onKey("break", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:break", { bubbles: true })) : false));
 onKey("kill", () => press(inRun("[data-part=kill]")));
 onKey("fork", () => press(inRun("[data-part=step] [data-fork]")) !== false || press(inRun("[data-part=fork]")));

@@ -7,7 +7,7 @@ import { remember, titleOf, tokenOf } from "./tokens-store.js";
 /**
  * @typedef {{tenant: string | null, tokenOf: (id: string) => string | null, titleOf: (id: string) => string | null,
  *   made: (instance: object, title: string) => {id: string, token: string, path: string, snippet: string},
- *   create: (asked: {source: string, params: string | null, breaks: object[]}, options: object) => Promise<object | null>}} Whose
+ *   create: (asked: {source: string, params: string | null, breaks: object[], breakpoints: object[]}, options: object) => Promise<object | null>}} Whose
  *   `made` notes a run that was started; `create` asks for one, null when the person thought better of it; `params` are JSON text
  */
 
@@ -20,8 +20,8 @@ export const ours = {
     remember(instance.id, instance.control_token, title);
     return { id: instance.id, token: instance.control_token, path: instance.url, snippet: instance.snippet };
   },
-  create({ source, params, breaks }, options) {
-    const body = { source, ...(params === null ? {} : { params: new JsonText(params) }), ...(breaks.length ? { breaks } : {}) };
+  create({ source, params, breaks, breakpoints }, options) {
+    const body = { source, ...(params === null ? {} : { params: new JsonText(params) }), ...(breaks.length ? { breaks } : {}), ...(breakpoints.length ? { breakpoints } : {}) };
     return post("/api/instances", body, options);
   },
 };

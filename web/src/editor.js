@@ -18,7 +18,7 @@ import { input } from "./input.js";
 import { notes } from "./notes.js";
 import { columnOf, lineAt, offsetAt } from "./places.js";
 import { nextProblem, problems, show } from "./problems.js";
-import { link, nowLine, runLine, showOutline, showRun, startRun, steps, whereIs } from "./steps.js";
+import { link, nowLine, runLine, showOutline, showRun, showStops, startRun, steps, whereIs } from "./steps.js";
 
 const LINE_PX = 20; // of a line of code, and PAD_PX above the first one: those of the textarea and of the listing, too (editor.css)
 const PAD_PX = 8;
@@ -44,8 +44,9 @@ const unmarked = EditorState.transactionFilter.of((change) =>
  * @param {() => void} options.onShare  Mod-S
  * @param {(line: number | null) => void} options.onHover  a step's line is under the pointer; as numbered in the run's text
  * @param {(line: number) => void} options.onStep  a dot was pressed
+ * @param {(line: number) => void} options.onStop  a line's number was pressed
  */
-export function createEditor({ parent, doc, nonce, labelledby, describedby, onChange, onCursor, onRun, onShare, onHover, onStep }) {
+export function createEditor({ parent, doc, nonce, labelledby, describedby, onChange, onCursor, onRun, onShare, onHover, onStep, onStop }) {
   const pressed = (act) => () => {
     act();
     return true;
@@ -77,7 +78,7 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
       vim.of([]),
       Prec.high(keymap.of(own)),
       problems(),
-      lineNumbers(),
+      lineNumbers({ domEventHandlers: { mousedown: (view, block) => (onStop(runLine(view, block.from)), true) } }),
       steps({ onHover, onStep }),
       notes,
       highlightSpecialChars(),
@@ -149,6 +150,8 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
     startRun: () => startRun(view),
     /** Draws {steps, awaitedLine, error} of the run. */
     showRun: (run) => showRun(view, run),
+    /** Marks {lines: [{line, here}], ofRun} before which a run stops. */
+    showStops: (stops) => showStops(view, stops),
     /** Lights a line of the run; null puts it out. */
     link: (line) => link(view, line),
     /** Brings a line of the run into sight, and leaves the cursor where it is. */

@@ -28,12 +28,13 @@ const setOutline = StateEffect.define();
 const setRun = StateEffect.define();
 const setBase = StateEffect.define();
 const setLinked = StateEffect.define();
+const setStops = StateEffect.define();
 
 const NO_RUN = { steps: [], awaitedLine: null, error: null };
 
 /** `outline` and `run` lie in the text as it is now; `base` is the text of the run, `since` the edits made after. */
 const marks = StateField.define({
-  create: (state) => ({ outline: [], run: NO_RUN, base: state.doc, since: null, linked: null, lines: new Map(), set: Decoration.none, gutters: RangeSet.empty }),
+  create: (state) => ({ outline: [], run: NO_RUN, base: state.doc, since: null, linked: null, stops: [], lines: new Map(), set: Decoration.none, gutters: RangeSet.empty }),
   update(value, transaction) {
     let next = value;
     if (transaction.docChanged) {
@@ -43,6 +44,7 @@ const marks = StateField.define({
         outline: next.outline.map((pos) => changes.mapPos(pos, 1, MapMode.TrackAfter)).filter((pos) => pos !== null),
         since: next.since ? next.since.composeDesc(changes.desc) : changes.desc,
         linked: next.linked === null ? null : changes.mapPos(next.linked),
+        stops: next.stops.map((stop) => ({ ...stop, pos: changes.mapPos(stop.pos, 1, MapMode.TrackAfter) })).filter(({ pos }) => pos !== null),
       };
     }
     for (const effect of transaction.effects) {
@@ -50,6 +52,7 @@ const marks = StateField.define({
       if (effect.is(setOutline)) next = { ...next, outline: effect.value.map((line) => lineAt(doc, line).from) };
       if (effect.is(setBase)) next = { ...next, base: doc, since: null, run: NO_RUN };
       if (effect.is(setRun)) next = { ...next, run: effect.value };
+      if (effect.is(setStops)) next = { ...next, stops: effect.value.map(({ line, here }) => ({ pos: lineAt(doc, line).from, here })) };
       if (effect.is(setLinked)) next = { ...next, linked: effect.value === null ? null : lineAt(doc, effect.value).from };
     }
     return next === value ? value : redraw(next, transaction.state.doc);
@@ -99,6 +102,7 @@ function redraw(value, doc) {
     const note = state === "same" ? new Note("cm-note-raised", error.message) : new Note("cm-note-old", `before the edit: ${error.message}`);
     if (error.message) set.push(Decoration.widget({ widget: note, side: 1 }).range(doc.lineAt(from).to));
   }
+  for (const { pos, here } of value.stops) gutters.push((here ? STOPPED : STOP).range(doc.lineAt(Math.min(pos, doc.length)).from));
   if (value.linked !== null) {
     const { from } = doc.lineAt(Math.min(value.linked, doc.length));
     set.push(Decoration.line({ class: "cm-linked" }).range(from));
@@ -110,6 +114,8 @@ function redraw(value, doc) {
 const AWAITED = new Tint("cm-tint-awaited");
 const RAISED = new Tint("cm-tint-raised");
 const LINKED = new Tint("cm-tint-linked");
+const STOP = new Tint("cm-stop");
+const STOPPED = new Tint("cm-stop cm-stop-here");
 
 const stateOf = (steps) => STATES.find(([status]) => steps.some((step) => step.status === status)) ?? STATES.at(-1);
 const wordsOf = (status) => (STATES.find(([known]) => known === status) ?? [])[3] ?? status;
@@ -181,6 +187,7 @@ const hovering = (onHover) => {
 
 export const showOutline = (view, lines) => view.dispatch({ effects: setOutline.of(lines) });
 export const showRun = (view, run) => view.dispatch({ effects: setRun.of({ ...NO_RUN, ...run }) });
+export const showStops = (view, { lines, ofRun }) => view.dispatch({ effects: setStops.of(lines.map(({ line, here }) => ({ line: ofRun ? nowLine(view, line) : line, here }))) });
 export const startRun = (view) => view.dispatch({ effects: setBase.of(null) });
 export const link = (view, line) => view.dispatch({ effects: setLinked.of(line === null ? null : nowLine(view, line)) });
 

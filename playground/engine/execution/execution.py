@@ -20,6 +20,7 @@ from playground.engine import messages, operations
 from playground.engine.code.sources import Code
 from playground.engine.execution import open_steps, pipeline
 from playground.engine.execution.attempts import Acknowledgements, Attempts
+from playground.engine.execution.breakpoints import Breakpoints
 from playground.engine.execution.budget import Ahead, Budget
 from playground.engine.execution.context import Services
 from playground.engine.execution.environment import ExecutionEnvironment
@@ -61,6 +62,7 @@ class Execution:
         self.steps: dict[StepKey, OpenStep] = {}
         self.attempts = Attempts(self)
         self.breaks = Breaks(self._send_breaks)
+        self.breakpoints = Breakpoints(self._send_breakpoints)
         self.chaos = Chaos(self.kill_worker_and_end)
         self.waits = Waits(self)
         self.rollback = Rollback(self)
@@ -370,7 +372,11 @@ class Execution:
             self._set_pausing(True)
             self._pause_if_idle()
         elif event.type == ev.WORKFLOW_RESUMED:
+            self.breakpoints.apply_event(event)
             self._set_pausing(False)
+        elif event.type in (ev.BREAKPOINT_SET, ev.BREAKPOINT_CLEARED, ev.BREAKPOINT_HIT):
+            self.breakpoints.apply_event(event)
+            self.update_gate()
         elif event.type in (ev.KILL_ARMED, ev.KILL_DISARMED):
             self.armed_kill = event.data.get("when")
             self.update_gate()
@@ -382,9 +388,15 @@ class Execution:
         if self.channel is not None and not self.closing:
             self.send({"op": "breaks", "breaks": self.breaks.as_frame()})
 
+    def _send_breakpoints(self) -> None:
+        if self.channel is not None and not self.closing:
+            self.send({"op": "breakpoints", **self.breakpoints.as_frame()})
+
     def update_gate(self) -> None:
-        """Close the gate while a kill is armed or a break is set, lest the worker is past the step it is set for."""
-        closed = self.armed_kill is not None or self.breaks.is_set
+        """Close the gate while a kill is armed, a break or a breakpoint is set, lest the worker is past the step it is
+        set for.
+        """
+        closed = self.armed_kill is not None or self.breaks.is_set or self.breakpoints.is_set
         if self.gate.allowed and closed != self.gate.closed:
             self.gate.closed = closed
             self.send({"op": "gate", "open": not closed})

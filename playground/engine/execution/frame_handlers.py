@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from playground.engine import messages
+from playground.engine.execution import breakpoints as stops
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Attempts
+from playground.engine.execution.breakpoints import Breakpoints
 from playground.engine.execution.context import ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Chaos
@@ -38,6 +40,7 @@ class Handling(ExecutionContext, Protocol):
 
     attempts: Attempts
     bindings: ExecutionEnvironment
+    breakpoints: Breakpoints
     chaos: Chaos
     diverged: bool
     worker_exit: WorkerExit
@@ -132,6 +135,19 @@ def _suspend(execution: Handling, frame: Any, size: int) -> None:
         execution.advance_workflow_clock(frame.clock)
         begin = execution.waits.sleep if isinstance(frame, frames.Sleep) else execution.waits.wait
         begin(frame)
+
+
+def _stop(execution: Handling, frame: frames.Stop, size: int) -> None:
+    try:
+        execution.breakpoints.claim(frame)
+    except frames.ProtocolError as error:
+        execution.break_limit(f"protocol: {error}")
+        return
+    if frames.step_key(frame.step) in execution.steps or execution.rollback.running:
+        execution.break_limit("protocol: the worker stopped before a step that has begun")
+        return
+    execution.advance_workflow_clock(frame.clock)
+    execution.pipeline.decide(stops.stop_before(stops.stop_data(frame)), execution.apply_committed)
 
 
 def _diverged(execution: Handling, frame: frames.Diverged, size: int) -> None:
@@ -255,6 +271,7 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Collected: lambda execution, frame, size: execution.rollback.on_collected_frame(),
     frames.Sleep: _suspend,
     frames.Wait: _suspend,
+    frames.Stop: _stop,
     frames.Cancel: lambda execution, frame, size: execution.waits.cancel(frame),
     frames.Received: _received,
     frames.Released: lambda execution, frame, size: execution.waits.on_released(frame),

@@ -12,7 +12,7 @@ its code, so it comes first in every replay. Such an end has been overtaken, and
 says so (`step_released` with `reordered`). No crash can come between the two.
 
 The gate is closed, and each step acknowledged after its commit, without isolation, with `--commit-each-step`, in chaos
-runs, and while a kill is armed or a break is set.
+runs, and while a kill is armed, or a break or a breakpoint is set.
 """
 
 from collections.abc import Sequence

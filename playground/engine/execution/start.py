@@ -20,6 +20,7 @@ from playground.engine import messages
 from playground.engine.code.sources import Code, NotRegistered
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Acknowledgements
+from playground.engine.execution.breakpoints import Breakpoints
 from playground.engine.execution.context import ExecutionContext, Services
 from playground.engine.execution.environment import ExecutionEnvironment, describe_env
 from playground.engine.execution.faults import Breaks, Chaos
@@ -50,8 +51,11 @@ def first_frame(
     code: Code,
     mode: str,
     breaks: Sequence[Mapping[str, Any]] = (),
+    breakpoints: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The start frame of an instance with these steps. `breaks` are those that its attempts may fall under."""
+    """The start frame of an instance with these steps. `breaks` are those that its attempts may fall under,
+    `breakpoints` what may stop it.
+    """
     order, clock = open_steps.replay_order(steps, row.clock or 0)
     return {
         "op": "start",
@@ -72,6 +76,7 @@ def first_frame(
         },
         "mode": mode,
         "breaks": breaks,
+        **({} if breakpoints is None else {"breakpoints": breakpoints}),
     }
 
 
@@ -160,6 +165,7 @@ class Starting(ExecutionContext, Protocol):
     acknowledgements: Acknowledgements
     bindings: ExecutionEnvironment
     breaks: Breaks
+    breakpoints: Breakpoints
     chaos: Chaos
     worker_exit: WorkerExit
     idle_timeout: IdleTimeout
@@ -250,10 +256,12 @@ class Start:
         execution.pipeline.follow_from(row.last_seq)
         execution.bindings.begin(code)
         execution.breaks.begin(row.injected)
+        execution.breakpoints.begin(row.injected)
         execution.steps = open_steps.from_snapshot(snapshot)
         execution.chaos.begin(row.injected, execution.steps.values())
         execution.armed_kill = (row.injected or {}).get("armed")
-        execution.gate.closed = execution.armed_kill is not None or execution.breaks.is_set
+        watched = execution.breaks.is_set or execution.breakpoints.is_set
+        execution.gate.closed = execution.armed_kill is not None or watched
         rolling_back = row.rollback == "running"
         begun = [] if row.started_at is not None else [NewEvent(ev.WORKFLOW_STARTED)]
         data = {
@@ -272,7 +280,15 @@ class Start:
             worker.sock, execution.on_frames, execution.worker_exit.on_channel_closed, execution.services.turns
         )
         mode = ROLLBACK if rolling_back else RUN
-        frame = first_frame(execution.services, row, snapshot.steps.values(), code, mode, execution.breaks.as_frame())
+        frame = first_frame(
+            execution.services,
+            row,
+            snapshot.steps.values(),
+            code,
+            mode,
+            execution.breaks.as_frame(),
+            execution.breakpoints.as_frame() if execution.breakpoints.is_set else None,
+        )
         if execution.gate.allowed:
             frame["gate"] = execution.gate.is_open
         if mode == RUN and execution.services.workers.may_be_warm(row, code):

@@ -28,6 +28,7 @@ from playground.store.copying import (
 )
 from playground.store.errors import StoreError, shown_url
 from playground.store.postgres.connections import DatabaseFault, connect, explain
+from playground.store.postgres.hosts import Hosts
 from playground.store.postgres.migrations import MIGRATIONS, migrate
 from playground.store.postgres.opening import migrated_to, without_secret
 from playground.store.postgres.upkeep import PARTITION_KEYS, make_partitions
@@ -109,7 +110,7 @@ class PostgresCopySide:
         name, connections = f"the database {shown_url(url)}", list[Any]()
         try:
             for _ in range(2):
-                connections.append(await connect(url, seconds=None, prepares=False))
+                connections.append(await connect(Hosts(url), seconds=None, prepares=False))
             guard, work = connections
             begun = await work.fetchval(IS_BEGUN)
             if is_source or not begun:

@@ -17,7 +17,7 @@ from playground.engine.forks import FORK
 from playground.store.rows import InstanceRow
 from playground.web.api import snippets
 from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
-from playground.web.api.operations import BREAKS_BYTES, BreakBody, parse_breaks
+from playground.web.api.operations import BREAKS_BYTES, BreakBody, NewBreakpoints, parse_breakpoints, parse_breaks
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
 from playground.web.http.authorization import charge_reading, find_instance
@@ -39,6 +39,7 @@ class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
     breaks: list[BreakBody] = msgspec.field(default_factory=list)
+    breakpoints: NewBreakpoints = msgspec.field(default_factory=list)
 
 
 async def create(context: Context, request: Request) -> Response:
@@ -67,6 +68,7 @@ async def create(context: Context, request: Request) -> Response:
             control_hash=tokens.digest(token),
             snippet_params=snippet_params,
             breaks=parse_breaks(body.breaks),
+            breakpoints=parse_breakpoints(body.breakpoints),
         )
     )
     return created_response(row, token)

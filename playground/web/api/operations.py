@@ -1,5 +1,6 @@
 """What may be done to an instance, over the API: by who holds its control token, or a key of its tenant."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
@@ -7,14 +8,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.engine.execution.breakpoints import ANY_STEP, NOTHING, StepPattern
 from playground.engine.execution.faults import NewBreak
+from playground.store.encoding import Encoded, encode_shown
 from playground.store.protocol import Committed
 from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
 from playground.web.http.authorization import TENANT, find_instance
 from playground.web.http.responses import NO_STORE, json_response
-from playground.workflows import breaks
+from playground.workflows import breakpoints, breaks
 from playground.workflows.events import KillPoint, StepKey
 
 BREAKS_BYTES = breaks.MAX_BREAKS * breaks.MAX_VALUE_BYTES  # of the values of all breaks that one body may set
@@ -34,6 +37,33 @@ class BreakBody(msgspec.Struct, forbid_unknown_fields=True):
     value: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
+class PatternBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The steps that a breakpoint stands before: every call of a name, of one kind or one call only."""
+
+    name: str
+    kind: Literal["do", "sleep", "wait"] | None = None
+    count: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] | None = None
+
+
+class BreakpointBody(msgspec.Struct, forbid_unknown_fields=True):
+    step: PatternBody
+    on: bool
+
+
+class NewBreakpointBody(msgspec.Struct, forbid_unknown_fields=True):
+    step: PatternBody
+
+
+NewBreakpoints = Annotated[list[NewBreakpointBody], msgspec.Meta(max_length=breakpoints.MAX_BREAKPOINTS)]
+
+
+class ContinueBody(msgspec.Struct, forbid_unknown_fields=True):
+    """`output`: the result of the step that the run is stopped before, which is not run then."""
+
+    until: Literal["next-commit"] | PatternBody | None = None
+    output: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 class StepBody(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     count: int = 1
@@ -48,6 +78,7 @@ class TerminateBody(msgspec.Struct, forbid_unknown_fields=True):
 class RestartBody(msgspec.Struct, forbid_unknown_fields=True):
     from_step: StepBody | None = None
     breaks: list[BreakBody] = []
+    breakpoints: NewBreakpoints = []
 
 
 class KillBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -101,9 +132,13 @@ async def restart(context: Context, request: Request) -> Response:
     """Run again from the top, or from a step with what was stored before it."""
     row = await find_controlled_instance(context, request)
     body = await bodies.read_object(request, RestartBody, BREAKS_BYTES + bodies.OVERHEAD_BYTES, may_be_empty=True)
-    return accepted_response(
-        await context.engine.restart(row, from_step=step_key(body.from_step), new_breaks=parse_breaks(body.breaks))
+    committed = await context.engine.restart(
+        row,
+        from_step=step_key(body.from_step),
+        new_breaks=parse_breaks(body.breaks),
+        new_breakpoints=parse_breakpoints(body.breakpoints),
     )
+    return accepted_response(committed)
 
 
 async def delete(context: Context, request: Request) -> Response:
@@ -127,6 +162,28 @@ async def break_step(context: Context, request: Request) -> Response:
     row = await find_controlled_instance(context, request)
     [new] = parse_breaks([await bodies.read_object(request, BreakBody, breaks.MAX_VALUE_BYTES + bodies.OVERHEAD_BYTES)])
     return accepted_response(await context.engine.set_break(row, new))
+
+
+async def set_breakpoint(context: Context, request: Request) -> Response:
+    """Stop before a step that has not begun, or do so no more."""
+    row = await find_controlled_instance(context, request)
+    body = await bodies.read_object(request, BreakpointBody, bodies.OVERHEAD_BYTES)
+    return accepted_response(await context.engine.set_breakpoint(row, _pattern(body.step), on=body.on))
+
+
+async def go_on(context: Context, request: Request) -> Response:
+    """Go on from a stop or a pause: to the next breakpoint or the end, `until` the next step or a named one, with
+    `output` as the result of the step that it is stopped before.
+    """
+    row = await find_controlled_instance(context, request)
+    most = context.settings.value_bytes + bodies.OVERHEAD_BYTES
+    body = await bodies.read_object(request, ContinueBody, most, may_be_empty=True)
+    until = ANY_STEP if isinstance(body.until, str) else None if body.until is None else _pattern(body.until)
+    output = NOTHING
+    if isinstance(body.output, msgspec.Raw):
+        shown = msgspec.json.decode(body.output)
+        output = Encoded(await asyncio.to_thread(encode_shown, shown, "output", context.settings.value_bytes))
+    return accepted_response(await context.engine.go_on(row, until, output))
 
 
 async def wake(context: Context, request: Request) -> Response:
@@ -156,6 +213,15 @@ def parse_breaks(given: list[BreakBody]) -> list[NewBreak]:
         NewBreak(it.step.name, it.step.count, it.how, it.times, it.ms, None if it.value is msgspec.UNSET else it.value)
         for it in given
     ]
+
+
+def parse_breakpoints(given: list[NewBreakpointBody]) -> list[StepPattern]:
+    """The breakpoints that a body sets."""
+    return [_pattern(it.step) for it in given]
+
+
+def _pattern(body: PatternBody) -> StepPattern:
+    return StepPattern(body.name, body.kind, body.count)
 
 
 def step_key(step: StepBody | None) -> StepKey | None:

@@ -125,6 +125,7 @@ class Step(msgspec.Struct):
     error: Json | UnsetType = UNSET
     virtual: bool | UnsetType = UNSET
     copied: Json | UnsetType = UNSET
+    edited: Annotated[bool, msgspec.Meta(description="a person gave its result")] | UnsetType = UNSET
     attempts: list[Attempt] | UnsetType = UNSET
     rollback: Rollback | UnsetType = UNSET
 
@@ -142,7 +143,9 @@ class Execution(msgspec.Struct):
 
 
 class Instance(msgspec.Struct):
-    """`breaks` are those set by POST …/break and not used up, `armed` when the worker is to be killed."""
+    """`breaks` are those set by POST …/break and not used up, `armed` when the worker is to be killed. `stopped_before`
+    is the step that a breakpoint has stopped it before, with its line and what it would begin with.
+    """
 
     id: str
     url: str
@@ -165,6 +168,8 @@ class Instance(msgspec.Struct):
     steps: list[Step]
     log_truncated: int
     breaks: list[Json]
+    breakpoints: list[Json]
+    stopped_before: Json | None
     armed: str | None
     trigger: Json | UnsetType = UNSET
     code_changes: list[Json] | UnsetType = UNSET

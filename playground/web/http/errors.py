@@ -51,6 +51,7 @@ STATUS_OF: Mapping[str, int] = {
     "instance.cannot_fork": 409,
     "version.does_not_fit": 409,
     "instance.cannot_break": 409,
+    "instance.cannot_continue": 409,
     "instance.cannot_run_chaos": 409,
     "instance.no_worker": 409,
     "instance.nothing_to_wake": 409,

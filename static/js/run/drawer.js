@@ -82,7 +82,7 @@ export class Drawer {
       made.addEventListener("click", () => !isDisabled(made) && act(this.step));
       return made;
     };
-    const breaks = step.kind === "do" && !step.parent && button("i-bolt", "Break", this.breakStep, { name: "Break this step", keys: "b", title: "Make it fail, time out, be slow, or return a value" });
+    const breaks = step.kind === "do" && !step.parent && button("i-bolt", "Break", this.breakStep, { name: "Break this step", keys: "i", title: "Make it fail, time out, be slow, or return a value" });
     const again = button("i-restart", "Restart from here", this.restart, { title: "Keeps what began before this step; this one and all later ones run again" });
     const fork = button("i-fork", "Fork from here…", this.fork, { keys: "f", dataset: { fork: "" }, title: "A new run that begins with what finished before this step" });
     const close = el("button.btn.icon", { type: "button", "aria-label": "Close step", title: "Close", onclick: this.close }, icon("i-close"));
@@ -134,7 +134,8 @@ function attempts(step, state, final, pageOf) {
     const next = all[index + 1];
     if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(early(attempt, next) ? next.startedAt - attempt.endedAt : (attempt.retryDelayMs ?? 0), early(attempt, next)));
   });
-  if (!all.length && !step.copied) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
+  if (step.edited) list.append(givenRow(step));
+  else if (!all.length && !step.copied) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
   if (step.status === "retrying" && !final && all.length) list.append(el("li.pause", {}, icon("i-retry"), el("span", {}, `${nextOf(step)} at ${clock(step.until)}`)));
   for (const execution of lives(state)) {
     if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) {
@@ -168,6 +169,9 @@ function attemptRow(attempt, final, run) {
   return row;
 }
 
+/** A step that the run was stopped before, and whose result a person gave. */
+const givenRow = (step) => el("li", {}, icon("i-done"), el("span", {}, "Its result was given by hand, and it did not run.", el("span.tag.open", { title: "For this run only, and in its journal" }, "injected")), el("span.num", {}, hours(step.startedAt)));
+
 /** A fork's step ran in the run it was forked from. */
 function copiedRow(step, { trigger }, pageOf) {
   const link = el("a", { href: pageOf(trigger?.of ?? "") }, "That run");
@@ -183,6 +187,7 @@ function story(step, state, { final, now, pageOf }) {
   const list = el("ol.try-list");
   const row = (mark, words, at, tone = "") => list.append(el("li", {}, icon(mark, { tone }), el("span", {}, words), el("span.num", {}, at === null ? "" : hours(at))));
   if (step.copied) return copiedStory(list, step, state, pageOf);
+  if (step.edited) return list.append(givenRow(step)), list;
   if (step.kind === "sleep") row("i-sleep", "fell asleep", step.startedAt);
   else row("i-waiting", ["began to wait for ", el("code", {}, step.eventType)], step.startedAt);
   if (step.endedAt === null) {

@@ -1,6 +1,7 @@
 // The fold of what concerns the run as a whole: its life, its executions, its log. Names of events are those of the journal.
 
-import { OPEN, alive, cancelWaits, hush, keyOf, reopen, stir } from "./fold-state.js";
+import { breakpointsAfter, lastingOnes, stopOf } from "./breakpoints.js";
+import { OPEN, alive, cancelWaits, forgetStops, hush, keyOf, reopen, stir } from "./fold-state.js";
 
 // Reasons for which a worker is gone without having been asked to give up: drawn as a cut through every row.
 const DEATHS = new Set(["killed", "crashed", "lost", "limit"]);
@@ -49,6 +50,7 @@ function restarted(state, event, data) {
   state.inExecution = false;
   state.output = state.error = state.rollback = state.startedAt = state.endedAt = state.pausedAt = null;
   state.logTruncated = 0;
+  forgetStops(state);
   state.generationAt = kept.length ? Math.min(...kept.map((step) => step.startedAt)) : event.at;
   if (meant(state, event)) uncut(state);
   state.logs.push({ seq: event.seq, at: event.at, cut: "restart", execution: null });
@@ -62,6 +64,7 @@ function final(status) {
     state.output = data.output ?? null;
     state.error = data.error ?? null;
     state.endedAt = event.at;
+    forgetStops(state);
     if (status === "errored") blame(state, event);
     cancelWaits(state, event);
     stir(state, event.at);
@@ -87,6 +90,7 @@ function paused(state, event) {
 }
 
 function resumed(state, event) {
+  state.stoppedBefore = null;
   if (state.status === "waitingForPause") {
     state.status = "running";
     return;
@@ -175,6 +179,10 @@ function log(state, event, data) {
   else state.logsBegun.delete(source);
 }
 
+function breakpoints(state, event, data) {
+  state.breakpoints = breakpointsAfter(state.breakpoints, event.type, data);
+}
+
 function armed(state, event, data) {
   state.armed = data.when ?? null;
 }
@@ -215,6 +223,12 @@ export const RUN = {
   execution_ended: executionEnded,
   replay_diverged(state, event, data) {
     state.diverged.push({ seq: event.seq, execution: event.execution, steps: data.steps });
+  },
+  breakpoint_set: breakpoints,
+  breakpoint_cleared: breakpoints,
+  breakpoint_hit(state, event, data) {
+    state.breakpoints = lastingOnes(state.breakpoints);
+    state.stoppedBefore = stopOf(data);
   },
   kill_armed: armed,
   kill_disarmed: armed,

@@ -1,5 +1,7 @@
 // What a fold holds, and what every part of it may ask of it.
 
+import { lastingOnes } from "./breakpoints.js";
+
 export const OPEN = new Set(["running", "retrying", "sleeping", "waiting"]);
 
 /** Kinds of steps that are waits: when the run ends they are over, too. */
@@ -32,6 +34,8 @@ export function newState() {
     codeChanges: [],
     inExecution: false,
     breaks: [],
+    breakpoints: [],
+    stoppedBefore: null, // the step, with what it would begin with
     armed: null, // when the worker is to be killed
     diverged: [], // [{seq, execution, steps}]: stored steps that a replay did not come to again
     // for pictures only
@@ -53,6 +57,12 @@ export function newState() {
 /** The execution that has a worker at this moment, or null. */
 export function alive(state) {
   return state.inExecution ? state.executions[state.executions.length - 1] : null;
+}
+
+/** No step of this generation begins any more: what is left are breakpoints for a restart. */
+export function forgetStops(state) {
+  state.breakpoints = lastingOnes(state.breakpoints);
+  state.stoppedBefore = null;
 }
 
 /** The executions that made what this generation shows; a restart from a step keeps some of an earlier one. */

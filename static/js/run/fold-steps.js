@@ -1,7 +1,7 @@
 // The fold of what concerns one step: its attempts, its waits, its rollback. Names of events are those of the journal.
 
 import { breaksAfter } from "./breaks.js";
-import { close, keyOf, stirred } from "./fold-state.js";
+import { close, forgetStops, keyOf, stirred } from "./fold-state.js";
 
 function stepOf(state, event) {
   const step = state.steps.get(keyOf(event.step));
@@ -40,6 +40,7 @@ function addStep(state, event, status, more) {
     returned: false, // its event went back to those that are kept
     byEnd: false, // cancelled, since the run had ended
     copied: null,
+    edited: false, // a person gave its result
     brokeLimit: false, // its worker broke a limit, which ended the run
     startedSeq: event.seq,
     version: event.seq,
@@ -142,6 +143,16 @@ function stepCopied(state, event, data) {
   close(state, step);
 }
 
+/** A person gave the result of the step that the run was stopped before: it does not run. */
+function stepGiven(state, event, data) {
+  const { config = null, event_type: eventType = null } = data;
+  const output = "output" in data ? { hasOutput: true, output: data.output } : {};
+  const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, edited: true, ...output });
+  if (data.rollback) step.rollback = newHandler("pending");
+  close(state, step);
+  state.stoppedBefore = null;
+}
+
 /** Nobody waits for it any more. What it was given the code has never seen. */
 function cancelled(state, event, data) {
   const step = end(state, event, "cancelled");
@@ -152,6 +163,7 @@ function cancelled(state, event, data) {
 
 export const STEPS = {
   step_copied: stepCopied,
+  step_given: stepGiven,
   step_started(state, event, data) {
     const step = addStep(state, event, "running", { config: data.config ?? null });
     if (data.rollback) step.rollback = newHandler("pending");
@@ -210,6 +222,7 @@ export const STEPS = {
   wait_cancelled: cancelled,
   rollback_started(state, event) {
     state.rollback = "running";
+    forgetStops(state);
     if (!state.inExecution) state.status = "queued";
     stirred(state, event);
   },

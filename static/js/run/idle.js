@@ -4,7 +4,9 @@ import { el, setText, setVar } from "../dom.js";
 import { fillPlan, newRow } from "./new-row.js";
 import { pendingBreaks, setPending } from "./pending.js";
 import { flatten } from "./plan.js";
+import { pendingStops, togglePending } from "./pending-stops.js";
 import { breakTool } from "./row-break.js";
+import { rowStop, stopTool } from "./row-stop.js";
 
 const MOST = 60; // rows of a plan; a longer one says how many more there are
 
@@ -44,6 +46,7 @@ export class Idle {
     for (const { item, entry } of this.planned ?? []) {
       const broken = pendingBreaks().find((each) => entry.kind === "do" && each.step.name === entry.name) ?? null;
       breakTool(item, entry, broken, () => askPending(entry, broken));
+      stopTool(item, entry, rowStop(pendingStops(), entry), false, () => togglePending(entry));
     }
   }
 

@@ -6,7 +6,10 @@ import { INJECTED, says } from "./breaks.js";
 import { notReached } from "./diverged.js";
 import { Rows } from "./rows.js";
 import { brief, valueNodes } from "./value.js";
-import { CUT, clock, errorBrief, innerLabel, lasting, pathLabel } from "./words.js";
+import { CUT, clock, errorBrief, innerLabel, lasting, pathLabel, stepLabel } from "./words.js";
+
+/** The steps that a breakpoint stands before. */
+const stopped = ({ name, count = 1 }) => (name ? stepLabel({ name, count }) : "the next step");
 
 const ROW_PX = 24;
 const TALL_PX = 40; // on a telephone
@@ -148,6 +151,14 @@ export function said(event) {
       return says(data);
     case "break_cleared":
       return "is not broken any more";
+    case "breakpoint_set":
+      return data.once ? `stops once before ${stopped(data.step)}` : `stops before ${stopped(data.step)}`;
+    case "breakpoint_cleared":
+      return `does not stop before ${stopped(data.step)} any more`;
+    case "breakpoint_hit":
+      return `stopped before ${stepLabel(data.step)}${data.line ? `, line ${data.line}` : ""}`;
+    case "step_given":
+      return ["given by hand, not run", "output" in data ? brief(data.output) : ""].filter(Boolean).join(": ");
     case "kill_armed":
       return data.when === "during-step" ? "the worker will be killed during its next step" : "the worker will be killed after its next effect, before the commit";
     case "kill_disarmed":

@@ -5,7 +5,9 @@
 import { tell } from "../dom.js";
 import { toast } from "../toast.js";
 import { Address, momentOf } from "./address.js";
+import { onKey } from "../keys.js";
 import { BreakList } from "./break-list.js";
+import { breakpointOf } from "./breakpoints.js";
 import { Diverged } from "./diverged.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
@@ -27,6 +29,8 @@ import { Plan, flatten } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
 import { Scrubber } from "./scrubber.js";
 import { Sentence } from "./sentence.js";
+import { StopBar } from "./stop-bar.js";
+import { StopLines, entryAt } from "./stop-lines.js";
 import { StepsTable } from "./steps-table.js";
 import { Stream } from "./stream.js";
 import { Tabs } from "./tabs.js";
@@ -50,6 +54,7 @@ export class Live {
     this.parts = { end: part("end"), timeline: part("timeline"), rows: part("timeline").firstElementChild };
     this.sentence = new Sentence(root);
     this.telling = new Telling();
+    this.stops = new StopLines();
     const copy = (text) => this.copy(text);
     this.lesson = new Lesson({ root: part("lesson") });
     const operations = (this.operations = new Operations(this));
@@ -62,6 +67,7 @@ export class Live {
       onWake: (step) => operations.wake(step),
       onSend: (type, payload) => operations.sendEvent(type, payload),
       onBreak: (entry) => operations.breakStep(entry),
+      onBreakpoint: (entry) => this.toggleBreakpoint(entry),
       onStop: () => operations.act("terminate"),
       onFix: (step, line) => this.fix(step, line),
       payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
@@ -81,6 +87,10 @@ export class Live {
       pageOf: (id) => pagePath({ ...this.run, id }),
     });
     this.diverged = new Diverged(part("notices"));
+    this.stopBar = new StopBar({ narrator: part("narrator"), go: (body) => operations.goOn(body), target: () => this.timeline.target() });
+    onKey("next-commit", () => this.stopBar.press("next"));
+    onKey("run-to", () => this.stopBar.press("here"));
+    onKey("continue", () => this.stopBar.press("on"));
     this.lineage = new Lineage(part("notices"));
     this.watching = new Watching(part("notices"));
     this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
@@ -105,6 +115,7 @@ export class Live {
     }
     document.addEventListener("playground:select", (event) => this.timeline.revealLine(event.detail.line));
     document.addEventListener("playground:outline", (event) => this.planned(event.detail));
+    document.addEventListener("playground:stop-line", (event) => this.run && (event.preventDefault(), this.toggleLine(event.detail.line)));
     document.addEventListener("playground:recoded", () => {
       if (!this.run) return;
       this.effects.open(this.run);
@@ -147,6 +158,7 @@ export class Live {
     this.heardAt = Date.now();
     this.drawnEnd = null;
     this.telling.reset();
+    this.stops.reset();
     this.sentence.reset();
     this.plan = new Plan(this.plan.flat);
     this.timeline.reset(this.plan);
@@ -296,6 +308,8 @@ export class Live {
     this.lesson.update(newest, FINAL.has(newest.status));
     this.recode.update(newest, { ...context, final: FINAL.has(newest.status) });
     this.header.update(state, context);
+    this.stopBar.update(newest, { ...context, final: FINAL.has(newest.status) });
+    this.stops.tell(newest, this.plan.flat);
     this.breaks.update(newest, { ...context, final: FINAL.has(newest.status) });
     if (this.past && this.seen === state.lastSeq) return; // only what comes behind it has changed
     this.seen = state.lastSeq;
@@ -352,6 +366,20 @@ export class Live {
     }
     this.operations.fork(step);
     return false;
+  }
+
+  /** Sets a breakpoint before every call of a step, or clears the one that stands before it. */
+  toggleBreakpoint(entry) {
+    const found = breakpointOf(this.moments.state.breakpoints, entry);
+    return this.operations.setBreakpoint(found?.step ?? { kind: entry.kind, name: entry.name }, !found);
+  }
+
+  /** The same for the step on a line, or the nearest one below it. */
+  toggleLine(line) {
+    const { why } = this.context();
+    if (why || FINAL.has(this.moments.state.status)) return toast(why || "This run has ended. Restart it, then set a breakpoint.");
+    const entry = entryAt([...this.state.rows, ...this.plan.flat], line);
+    if (entry) this.toggleBreakpoint(entry);
   }
 
   closeStep() {

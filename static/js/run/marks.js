@@ -10,7 +10,7 @@ import { clock, copiedWords, errorBrief, lasting } from "./words.js";
  * One that was made to be so has `injected`. Types: ran given fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · copied · pause · undo undo-fail undo-on.
  */
 export function marksOf(step, state, final) {
-  const marks = step.copied ? [copied(step)] : step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
+  const marks = step.copied || step.edited ? [copied(step)] : step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
   for (const execution of lives(state).slice(step.copied ? 1 : 0)) {
     if (step.endedSeq !== null && execution.startedSeq > step.endedSeq && !isMissed(step, execution.execution, state)) {
       marks.push({ type: "read", from: execution.startedAt, title: `read from the journal by execution ${execution.execution}, not run` });
@@ -25,7 +25,8 @@ export function marksOf(step, state, final) {
 
 /** A step that a fork began with stands at its beginning, whatever it took where it ran. */
 function copied(step) {
-  return { type: "copied", from: step.startedAt, to: step.startedAt, title: `${copiedWords(step)}; not run here` };
+  const words = step.edited ? "its result was given by hand" : copiedWords(step);
+  return { type: "copied", from: step.startedAt, to: step.startedAt, title: `${words}; not run here` };
 }
 
 function attempts(step, state, final) {

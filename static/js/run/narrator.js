@@ -26,6 +26,7 @@ export function narrate(state, { now, final, stale, watching = false, task = nul
   if (final) return ended(state, doubles);
   if (task && !watching && !state.armed && canTry(task, state)) return { icon: "i-hand", tone: "try", press: task.do, parts: ["Try it: ", ...spoken(lowered(task.say))] };
   if (state.rollback === "running") return undoing(state);
+  if (state.stoppedBefore) return say("i-pause", state.status === "paused" ? "Paused before " : "Stopping before ", name(state.stoppedBefore), ". Nothing of it has begun.");
   if (state.status === "paused") return say("i-pause", "Paused. Sleeps and waits have stopped with it and keep their remaining time.");
   if (state.status === "waitingForPause") return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");
   if (state.status === "queued") return queued(state);
@@ -151,7 +152,7 @@ function ended(state, doubles) {
 function complete(state, after, doubles) {
   const lost = state.rows.filter((step) => step.attempts.some(isLost));
   const failed = state.rows.filter((step) => step.status === "completed" && step.attempts.some((one) => one.error && !isLost(one)));
-  const given = state.rows.filter((step) => step.attempts.some((one) => one.done && one.injected === "return"));
+  const given = state.rows.filter((step) => step.edited || step.attempts.some((one) => one.done && one.injected === "return"));
   const steps = state.rows.filter((step) => step.kind === "do" && !step.copied).length;
   const copied = copies(state);
   const parts = [`Complete${after}. `];

@@ -33,8 +33,8 @@ export function fillPlan(item, entry, around) {
   setVar(row, "--deep", 0);
   setIcon(mark, STEP.not.icon, "not");
   setText(name, entry.name || "…");
-  setText(count, "");
-  setText(words, ", not reached");
+  setText(count, entry.count > 1 ? `-${entry.count}` : "");
+  setText(words, entry.stop ? ", the run is stopped before it" : ", not reached");
   item.parts.button.title = entry.name || "";
   track.replaceChildren();
   meta.replaceChildren();

@@ -16,6 +16,7 @@ const NOT = {
   restart: "It was not restarted.",
   wake: "It could not be ended early.",
   break: "It was not cleared.",
+  breakpoints: "The breakpoint was not changed.",
 };
 
 export class Operations {
@@ -54,6 +55,18 @@ export class Operations {
 
   clearBreak(step) {
     return this.send("break", { step, how: null });
+  }
+
+  /** Sets or clears a breakpoint: of every call of a step, or as it was set. */
+  setBreakpoint(step, on) {
+    return this.send("breakpoints", { step, on });
+  }
+
+  /** Goes on from a stop; the words of a refusal stand in its bar. */
+  async goOn(body) {
+    const { run } = this.live;
+    const { words } = await call("POST", `${instancePath(run)}/continue`, { token: run.token, body });
+    return words;
   }
 
   disarm() {

@@ -117,6 +117,7 @@ function placeMeta(item, { final, now, counted }) {
 }
 
 function metaOf(step, open, now, counted) {
+  if (step.edited) return ["edited", false];
   if (step.copied) return [step.copied.edited ? "edited" : "copied", false];
   if (!open) return [step.endedAt === null ? "" : lasting(stepMs(step)), false];
   if (step.kind !== "do") return [left(step.until - now), true];

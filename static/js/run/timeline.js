@@ -8,6 +8,7 @@ import { alikeUpTo, bracketAt, rowsOf } from "./nested.js";
 import { fanClass, fillPlan, newRow } from "./new-row.js";
 import { Plan } from "./plan.js";
 import { breakTool, markBreak, rowBreak } from "./row-break.js";
+import { mayStop, rowStop, stopTool } from "./row-stop.js";
 import { fillStep, placeRow } from "./row.js";
 import { Rows } from "./rows.js";
 import { Scale } from "./scale.js";
@@ -19,9 +20,9 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, onBreak, onStop, onFix, payloadFor}} how `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
-  constructor({ root, onOpen, onWake, onSend, onBreak, onStop, onFix, payloadFor }) {
-    Object.assign(this, { root, onOpen, onBreak });
+  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, onStop, onFix, payloadFor}} how `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
+  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, onStop, onFix, payloadFor }) {
+    Object.assign(this, { root, onOpen, onBreak, onBreakpoint });
     this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
     this.setbacks = new Setbacks({ retry: onWake, stop: onStop, fix: onFix });
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
@@ -34,6 +35,7 @@ export class Timeline {
     this.list.addEventListener("keydown", (event) => this.pressed(event));
     this.list.addEventListener("playground:line", () => this.goto());
     this.list.addEventListener("playground:break", () => this.askBreak());
+    this.list.addEventListener("playground:stop", () => this.toggleStop());
     this.list.addEventListener("pointerover", (event) => this.pointed(event));
     this.list.addEventListener("pointerleave", () => tell("hover", { line: null }));
     this.list.addEventListener("focusin", (event) => this.focused(event));
@@ -78,7 +80,7 @@ export class Timeline {
     this.state = state;
     this.generation = state.generation;
     this.final = context.final;
-    const rest = context.hideRest ? [] : this.plan.ahead(state);
+    const rest = restOf(state, context.hideRest ? [] : this.plan.ahead(state));
     const shown = rowsOf(state);
     const steps = shown.length;
     this.life = lifeOf(state, context.final);
@@ -139,6 +141,8 @@ export class Timeline {
     item.broken = markBreak(item, index < this.steps ? broken : null);
     const mayBreak = index >= this.steps && !this.context.why && !this.final;
     breakTool(item, entry, broken, mayBreak ? () => this.onBreak(entry) : null, item.parts.button.tabIndex);
+    const may = !this.context.why && !this.final ? () => this.onBreakpoint(entry) : null;
+    stopTool(item, entry, rowStop(this.state.breakpoints, entry), Boolean(entry.stop), may, item.parts.button.tabIndex);
     item.version = index < this.steps ? entry.version : null;
     item.around = aroundOf(this.state);
     setFlag(item.parts.row, "is-linked", this.linked !== null && item.line === this.linked);
@@ -199,7 +203,7 @@ export class Timeline {
   }
 
   clicked(event) {
-    if (event.target.closest(".ask, .setback, .wake, .row-break")) return;
+    if (event.target.closest(".ask, .setback, .wake, .row-break, .row-stop")) return;
     const index = this.indexOf(event.target);
     if (index < 0) return;
     const item = this.rows.shown.get(index);
@@ -250,6 +254,18 @@ export class Timeline {
     if (entry?.kind === "do" && entry.name && !entry.parent && !this.context.why) this.onBreak(entry);
   }
 
+  /** Sets or clears a breakpoint before the step that the keyboard is at. */
+  toggleStop() {
+    const entry = this.rows.shown.get(this.active)?.stops && this.entry(this.active);
+    if (entry) this.onBreakpoint(entry);
+  }
+
+  /** The step that the keyboard is at, as `continue` takes it, if it is still to come; else null. */
+  target() {
+    const entry = this.active >= this.steps && this.rows.shown.has(this.active) ? this.entry(this.active) : null;
+    return entry && mayStop(entry) && !entry.stop ? { kind: entry.kind, name: entry.name } : null;
+  }
+
   focusRow(index) {
     if (index < 0 || index >= this.rows.count) return;
     this.setActive(index);
@@ -260,11 +276,17 @@ export class Timeline {
 
   setActive(index) {
     const old = this.rows.shown.get(this.active);
-    for (const button of old ? [old.parts.button, old.breaks] : []) if (button) button.tabIndex = -1;
+    for (const button of old ? [old.parts.button, old.breaks, old.stops] : []) if (button) button.tabIndex = -1;
     this.active = index;
     const item = this.rows.shown.get(index);
-    for (const button of item ? [item.parts.button, item.breaks] : []) if (button) button.tabIndex = 0;
+    for (const button of item ? [item.parts.button, item.breaks, item.stops] : []) if (button) button.tabIndex = 0;
   }
+}
+
+/** What is still to come, with the step that the run is stopped before at its head. */
+function restOf({ stoppedBefore: stop }, ahead) {
+  if (!stop) return ahead;
+  return [{ ...stop, stop: true }, ...ahead.filter((entry) => entry.kind !== stop.kind || entry.name !== stop.name)];
 }
 
 /** What a row's marks depend on besides its step: how many lives and pauses there have been, how the latest stand, what is broken. */
@@ -272,5 +294,6 @@ function aroundOf(state) {
   const life = state.executions[state.executions.length - 1];
   const pause = state.pauses[state.pauses.length - 1];
   const broken = state.breaks.map((each) => `${each.id}/${each.left}`);
-  return `${state.generation}:${state.executions.length}:${state.diverged.length}:${life?.endedSeq}:${life?.cut}:${state.pauses.length}:${pause?.[1]}:${broken}`;
+  const stops = state.breakpoints.map(({ step, once }) => `${step.kind}/${step.name}/${step.count}/${once}`);
+  return `${stops}:${state.stoppedBefore?.name}/${state.stoppedBefore?.count}:${state.generation}:${state.executions.length}:${state.diverged.length}:${life?.endedSeq}:${life?.cut}:${state.pauses.length}:${pause?.[1]}:${broken}`;
 }

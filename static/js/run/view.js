@@ -25,6 +25,8 @@ export function view(state) {
     steps: [...state.steps.values()].map(stepView),
     log_truncated: state.logTruncated,
     breaks: state.breaks,
+    breakpoints: state.breakpoints,
+    stopped_before: state.stoppedBefore,
     armed: state.armed,
   };
   if (state.trigger !== null && typeof state.trigger === "object") shown.trigger = state.trigger;
@@ -47,6 +49,7 @@ function stepView(step) {
     ...(step.hasOutput ? { output: step.output } : {}),
     ...(step.virtual ? { virtual: true } : {}),
     ...(step.copied ? { copied: step.copied } : {}),
+    ...(step.edited ? { edited: true } : {}),
     ...(step.kind === "do" ? { attempts: step.attempts.map(attemptView) } : {}),
     ...(rollback ? { rollback: { status: rollback.status, attempts: rollback.attempts.map(attemptView), ...told({ error: rollback.error }) } } : {}),
   };

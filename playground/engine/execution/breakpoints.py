@@ -1,0 +1,261 @@
+"""Stopping before a step: breakpoints of a run, what its worker is sent of them, and how a run goes on from a stop.
+
+A worker knows the breakpoints (`playground/workflows/breakpoints.py`) and holds a new step that one stands before: it
+starts nothing more and sends `stop` with what the step would begin with. That is committed as `breakpoint_hit`, and the
+instance is paused as by a person: attempts that run come to their end, then the worker is released. A stopped instance
+is a row. So it survives whatever a paused one does, and any node goes on with it.
+
+Going on resumes it, and a replay brings the code to the same step, which is passed by then. *Next commit* and *run to
+here* are breakpoints that are gone after the next stop. A result that is given stands in the journal before the code
+runs, as the result of the step, so that every replay finds it.
+
+A worker that ignores its breakpoints, since its tenant wrote it so, runs on: they guard nothing. One that claims a stop
+where none was sent, or two at once, breaks the protocol.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from playground.engine import operations
+from playground.sandbox import frames
+from playground.store.protocol import Decider, Snapshot
+from playground.store.rows import STEP_RUNNING, InstanceRow
+from playground.workflows import breakpoints, event_rules, names
+from playground.workflows import events as ev
+from playground.workflows.breakpoints import Breakpoint, Passed, Stop
+from playground.workflows.errors import CannotBreak, CannotContinue, InstanceInFiniteState
+from playground.workflows.events import Event, NewEvent, StepKey
+
+
+@dataclass(frozen=True, slots=True)
+class StepPattern:
+    """The steps that a breakpoint stands before: what is None matches every step."""
+
+    name: str | None = None
+    kind: str | None = None
+    count: int | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The pattern as in the journal."""
+        fields = {"kind": self.kind, "name": self.name, "count": self.count}
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+ANY_STEP = StepPattern()
+NOTHING: Any = object()  # no result is given
+
+
+def breakpoint_event(step: StepPattern, *, on: bool = True, once: bool = False) -> NewEvent:
+    """The event that sets a breakpoint, or clears it. Raises CannotBreak when it makes no sense."""
+    if step.name is not None and not names.is_step_name(step.name):
+        raise CannotBreak(names.step_name_error(step.name))
+    if step.kind is not None and step.kind not in ev.KINDS:
+        raise CannotBreak(f"kind takes {', '.join(ev.KINDS)}")
+    if step.count is not None and (step.count < 1 or step.name is None):
+        raise CannotBreak("count is which call of a name it is, from 1, and needs that name")
+    data: dict[str, Any] = {"step": step.as_json(), **({"once": True} if once else {})}
+    return NewEvent(ev.BREAKPOINT_SET if on else ev.BREAKPOINT_CLEARED, data)
+
+
+def change_breakpoints(event: NewEvent) -> Decider:
+    """Set or clear a breakpoint of an instance that has not ended; nothing where that changes nothing.
+
+    Raises InstanceInFiniteState, CannotBreak.
+    """
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.row
+        if row.status in ev.FINAL_STATUSES:
+            raise InstanceInFiniteState(
+                f'Instance "{row.id}" has ended ({row.status}). Restart it with `breakpoints`: then they are set '
+                "before it runs."
+            )
+        before = breakpoints_of(row.injected)
+        if _after(before, event) == list(before):
+            return []
+        check_number_of_breakpoints(before, [event])
+        return [event]
+
+    return decide
+
+
+def check_number_of_breakpoints(before: Sequence[Breakpoint], events: Sequence[NewEvent]) -> None:
+    """Raises CannotBreak when the breakpoints after these events would be too many."""
+    for event in events:
+        before = _after(before, event)
+    if len(before) > breakpoints.MAX_BREAKPOINTS:
+        raise CannotBreak(
+            f"An instance can have {breakpoints.MAX_BREAKPOINTS} breakpoints at once. Clear some first; one without a "
+            "count stands before every call of its name."
+        )
+
+
+def _after(before: Sequence[Breakpoint], event: NewEvent) -> list[Breakpoint]:
+    return breakpoints.breakpoints_after(before, event.type, event.data)
+
+
+def breakpoints_of(injected: Mapping[str, Any] | None) -> Sequence[Breakpoint]:
+    """The breakpoints that a row holds."""
+    found: Sequence[Breakpoint] = (injected or {}).get("breakpoints", ())
+    return found
+
+
+def stop_of(row: InstanceRow) -> Stop | None:
+    """The step that an instance is stopped before."""
+    found: Stop | None = (row.injected or {}).get("stopped_before")
+    return found
+
+
+def stop_before(data: Mapping[str, Any]) -> Decider:
+    """The code has come to a breakpoint: stop now, or when the attempts that run have ended. `data`: of the event."""
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        if snapshot.row.status in ev.FINAL_STATUSES:
+            return []
+        return [NewEvent(ev.BREAKPOINT_HIT, data), *operations.pause(snapshot)]
+
+    return decide
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A result for the step that an instance is stopped before: an encoded value, of a wait its event's payload."""
+
+    value: Any
+
+
+def go_on(at: int, until: StepPattern | None = None, given: Given | None = None) -> Decider:
+    """Go on from a stop or a pause, until a step if one is named. `given`: the step has that result and does not run.
+
+    On an instance that runs, `until` makes it stop there; without it, what was to stop it once is forgotten.
+
+    Raises InstanceInFiniteState, CannotContinue, CannotBreak.
+    """
+    stops = [] if until is None else [breakpoint_event(until, once=True)]
+    resume = operations.resume(at)
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.row
+        if row.status in ev.FINAL_STATUSES:
+            raise InstanceInFiniteState(f'Instance "{row.id}" has ended ({row.status}); it does not go on.')
+        events = [] if given is None else [_give(snapshot, given, at)]
+        before = breakpoints_of(row.injected)
+        kept = breakpoints.lasting(before)
+        cleared = [
+            NewEvent(ev.BREAKPOINT_CLEARED, each)
+            for each in before
+            if each not in kept and each["step"] not in [stop.data["step"] for stop in stops]
+        ]
+        stops_now = [stop for stop in stops if stop.data not in before]
+        check_number_of_breakpoints(kept, stops)
+        return [*events, *cleared, *stops_now, *resume(snapshot)]
+
+    return decide
+
+
+def _give(snapshot: Snapshot, given: Given, at: int) -> NewEvent:
+    """The end of the step that an instance is stopped before, with a result that a person gives it."""
+    row, stop = snapshot.row, stop_of(snapshot.row)
+    if stop is None:
+        raise CannotContinue(f'Instance "{row.id}" is not stopped before a step ({row.status}), so none gets a result.')
+    key = StepKey(stop["kind"], stop["name"], stop["count"])
+    if row.status != ev.PAUSED:
+        running = [step.key.label for step in snapshot.open if step.status == STEP_RUNNING]
+        raise CannotContinue(
+            f'Instance "{row.id}" is about to stop before "{key.label}": {", ".join(running)} still runs. Give the '
+            "result once it is paused."
+        )
+    data: dict[str, Any] = {
+        "status": event_rules.COMPLETED,
+        "line": stop["line"],
+        "edited": True,
+        "clock_us": max(row.clock or 0, stop.get("clock_us") or 0),
+        **{name: stop[name] for name in ("config", "rollback", "event_type") if name in stop},
+    }
+    value = given.value
+    if key.kind == ev.SLEEP:
+        if value is not None:
+            raise CannotContinue(f'"{key.label}" is a sleep, which has no result: null skips it.')
+        return NewEvent(ev.STEP_GIVEN, data, key)
+    if key.kind == ev.WAIT:
+        value = {"type": stop["event_type"], "payload": value, "timestamp": at}
+    if (stop.get("config") or {}).get("sensitive"):
+        return NewEvent(ev.STEP_GIVEN, {**data, "output": ev.REDACTED}, key, value)
+    return NewEvent(ev.STEP_GIVEN, {**data, "output": value}, key)
+
+
+def stop_data(frame: frames.Stop) -> dict[str, Any]:
+    """The data of the event that a worker's `stop` becomes."""
+    step = frames.step_key(frame.step)
+    begins = {
+        "config": None if frame.config is None else frames.config_to_builtins(frame.config),
+        "rollback": None if frame.rollback is None else frames.config_to_builtins(frame.rollback),
+        "event_type": frame.event_type,
+        "timeout": frame.timeout,
+        "duration": frame.duration,
+        "until": frame.until,
+        "clock_us": frame.clock,
+    }
+    shown = {name: value for name, value in begins.items() if value is not None}
+    return {"step": step.as_json(), "line": frame.line, **shown}
+
+
+def is_stop(frame: frames.Stop) -> bool:
+    """Whether a `stop` has what its kind of step begins with, and is not of a step inside another."""
+    wanted = {ev.DO: frame.config is not None, ev.WAIT: frame.event_type is not None and frame.timeout is not None}
+    sleeps = (frame.duration is None) != (frame.until is None)
+    return frame.step.parent is None and wanted.get(frame.step.kind, sleeps)
+
+
+class Breakpoints:
+    """The breakpoints of one execution, and those that its worker was ever sent.
+
+    Args:
+        on_change: sends them to the worker (`as_frame`), while it can receive them.
+    """
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._now: list[Breakpoint] = []
+        self._passed: list[Passed] = []
+        self._sent: list[Breakpoint] = []
+        self._stop: Stop | None = None
+        self._claimed = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether a later step may be stopped before."""
+        return bool(self._now)
+
+    def begin(self, injected: Mapping[str, Any] | None) -> None:
+        """Read them from the row that the execution starts from."""
+        self._now = list(breakpoints_of(injected))
+        self._passed = list((injected or {}).get("passed", ()))
+
+    def as_frame(self) -> dict[str, Any]:
+        """What the worker is sent of them."""
+        self._sent += [each for each in self._now if each not in self._sent]
+        return {"set": self._now, "passed": self._passed}
+
+    def claim(self, frame: frames.Stop) -> None:
+        """The worker has stopped before a step. Raises ProtocolError when it was sent no breakpoint there."""
+        step = frame.step
+        if self._claimed or not is_stop(frame):
+            raise frames.ProtocolError("the worker stopped twice, or before what is no step")
+        if not breakpoints.stops_before(self._sent, (), step.kind, step.name, step.count):
+            raise frames.ProtocolError("the worker stopped where no breakpoint is")
+        self._claimed = True
+
+    def apply_event(self, event: Event) -> None:
+        """A breakpoint was set, cleared or hit, or the instance goes on from a stop: send the worker what is new."""
+        if event.type == ev.WORKFLOW_RESUMED:
+            self._claimed = False
+            if self._stop is None:
+                return
+            self._passed, self._stop = breakpoints.passed_after(self._passed, self._stop), None
+        else:
+            self._now = breakpoints.breakpoints_after(self._now, event.type, event.data)
+            if event.type == ev.BREAKPOINT_HIT:
+                self._stop = breakpoints.stop_of(event.data)
+        self._on_change()

@@ -1,0 +1,60 @@
+"""Breakpoints: an instance stops before a step, so that a person can look, change a result and go on.
+
+A breakpoint is plain JSON, the same in the journal, in the row, in frames and in the API: `{"step": {"name"?, "kind"?,
+"count"?}, "once"?}`. What `step` leaves out matches everything: without a name it is any step. One that is `once` is
+gone after the next stop, wherever that is: *next commit* and *run to here* are such breakpoints.
+
+Only a step that is not in the journal stops an instance, so a replay passes what it has been through. A step that a
+callback of another one calls stops nothing: the attempt around it would run out of time.
+
+A step that an instance was stopped before and has gone on from is passed: it stops nothing a second time, not even when
+its worker is killed before the step has begun. The engine and the worker both read this, so the module is pure.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from playground.workflows import events as ev
+
+MAX_BREAKPOINTS = 100  # of one instance at once
+MAX_PASSED = 20  # steps that have been passed and may not have begun: those that one batch of branches starts with
+
+Breakpoint = Mapping[str, Any]
+Stop = Mapping[str, Any]  # the step that an instance is stopped before, with its line and what it would begin with
+Passed = Mapping[str, Any]
+
+
+def stops_before(breakpoints: Iterable[Breakpoint], passed: Iterable[Passed], kind: str, name: str, count: int) -> bool:
+    """Whether an instance stops before a new step."""
+    step = {"kind": kind, "name": name, "count": count}
+    return any(_matches(each["step"], step) for each in breakpoints) and step not in passed
+
+
+def _matches(wanted: Mapping[str, Any], step: Mapping[str, Any]) -> bool:
+    return all(step[field] == value for field, value in wanted.items())
+
+
+def breakpoints_after(before: Sequence[Breakpoint], type: str, data: Mapping[str, Any]) -> list[Breakpoint]:
+    """The breakpoints after a `breakpoint_set`, a `breakpoint_cleared` or a `breakpoint_hit`."""
+    if type == ev.BREAKPOINT_HIT:
+        return lasting(before)
+    once = bool(data.get("once"))
+    kept = [each for each in before if bool(each.get("once")) != once or each["step"] != data["step"]]
+    if type == ev.BREAKPOINT_CLEARED:
+        return kept
+    return [*kept, {"step": data["step"], "once": True} if once else {"step": data["step"]}]
+
+
+def lasting(before: Sequence[Breakpoint]) -> list[Breakpoint]:
+    """The breakpoints that outlast a stop."""
+    return [each for each in before if not each.get("once")]
+
+
+def stop_of(data: Mapping[str, Any]) -> Stop:
+    """What an instance is stopped before, by the data of its `breakpoint_hit`."""
+    return {**data["step"], **{name: value for name, value in data.items() if name != "step"}}
+
+
+def passed_after(before: Sequence[Passed], stop: Stop) -> list[Passed]:
+    """The passed steps once an instance goes on from a stop."""
+    return [*before, {name: stop[name] for name in ("kind", "name", "count")}][-MAX_PASSED:]

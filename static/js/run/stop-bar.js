@@ -1,0 +1,120 @@
+// Where a run is stopped before a step: what is held, and how it goes on. It stands in the narrator's place, since it says the same moment.
+
+import { el, icon, isDisabled, lineLink, once, setDisabled, setFlag, setInvalid, setText } from "../dom.js";
+import { typed } from "./typed.js";
+import { count, stepLabel } from "./words.js";
+
+const STILL_RUNS = "What runs finishes first.";
+const GIVES = {
+  do: { word: "Edit result", label: "Its result, JSON", yes: "Use it and continue", say: "It does not run, and has this result." },
+  wait: { word: "Edit event", label: "The event's payload, JSON", yes: "Use it and continue", say: "It does not wait, and gets this event." },
+  sleep: { word: "Skip it", label: "", yes: "Skip it and continue", say: "" },
+};
+
+export class StopBar {
+  /**
+   * @param {{narrator: HTMLElement, go: (body: object) => Promise<string>, target: () => {kind: string, name: string, count?: number} | null}} how
+   *   `narrator` is whose place it takes; `go` continues with a body of POST …/continue and resolves to a refusal's words or "";
+   *   `target` is the step of the row that the keyboard is at
+   */
+  constructor({ narrator, go, target }) {
+    Object.assign(this, { narrator, go, target });
+    this.title = el("p.stop-title", { role: "alert" });
+    this.held = el("p.stop-held");
+    const button = (word, keys, kind, act) => {
+      const made = el(`button.btn.${kind}`, { type: "button", "aria-keyshortcuts": keys, dataset: { title: "" } }, word);
+      made.addEventListener("click", (event) => {
+        if (isDisabled(made)) return;
+        event.stopPropagation(); // it is about to be sent: no reason to say why it cannot act
+        act(made);
+      });
+      return made;
+    };
+    this.next = button("Next commit", "n", "main", (made) => this.send(made, { until: "next-commit" }));
+    this.here = button("Run to here", "t", "line", (made) => this.runTo(made));
+    this.on = button("Continue", "c", "line", (made) => this.send(made, {}));
+    this.edit = button("Edit result", "e", "line", () => this.toggle());
+    this.said = el("p.said", { role: "alert", hidden: true });
+    this.form = el("form.stop-edit", { novalidate: true, hidden: true });
+    this.form.addEventListener("submit", (event) => this.give(event));
+    this.form.addEventListener("keydown", (event) => event.key === "Escape" && (event.stopPropagation(), this.toggle(false), this.edit.focus()));
+    this.box = el("section.stop-bar", { "aria-label": "Stopped before a step", hidden: true }, el("span.gate", { "aria-hidden": "true" }), el("div.stop-words", {}, this.title, this.held), el("div.stop-acts", {}, this.next, this.here, this.on, this.edit), this.said, this.form);
+    narrator.append(this.box);
+    this.drawn = null;
+  }
+
+  update(state, { why, final }) {
+    const stop = final ? null : state.stoppedBefore;
+    const seq = stop && `${state.generation}:${state.executions.length}:${stepLabel(stop)}`;
+    this.box.hidden = !stop;
+    setFlag(this.narrator, "is-stopped", Boolean(stop));
+    if (seq !== this.drawn) this.fill(stop, seq);
+    if (!stop) return;
+    const stopping = state.status === "waitingForPause";
+    const stored = state.rows.filter((step) => step.endedAt !== null).length;
+    const running = [...state.open].filter((step) => step.status === "running");
+    const waits = stopping ? `${running.map(stepLabel).join(", ")} finishes first. ` : "";
+    setText(this.held, `${waits}${stored ? `${count(stored, "result")} stored. ` : ""}Nothing of it has begun.`);
+    for (const button of [this.next, this.here, this.on]) setDisabled(button, why);
+    setDisabled(this.edit, why || (stopping ? STILL_RUNS : ""));
+  }
+
+  fill(stop, seq) {
+    this.drawn = seq;
+    this.stop = stop;
+    this.refuse("");
+    this.toggle(false);
+    this.title.replaceChildren();
+    if (!stop) return;
+    this.gives = GIVES[stop.kind];
+    this.title.append("Paused before ", el("code", {}, stepLabel(stop)), stop.line ? " on " : "", ...(stop.line ? [lineLink(stop.line)] : []));
+    setText(this.edit, this.gives.word);
+    const id = `give-${seq}`;
+    this.field = el("textarea.field", { id, rows: "2", spellcheck: "false", autocomplete: "off", autocapitalize: "off" });
+    this.field.value = "null";
+    this.field.addEventListener("input", () => this.refuse(""));
+    this.yes = el("button.btn.main", { type: "submit" }, this.gives.yes);
+    const label = this.gives.label ? [el("label", { for: id }, this.gives.label, this.field)] : [];
+    this.form.replaceChildren(...label, el("p.dim", {}, icon("i-bolt-on"), `${this.gives.say} On this run only, and marked as edited in its journal.`), this.yes);
+  }
+
+  runTo(button) {
+    const target = this.target();
+    if (!target) return this.refuse("Choose a step of the timeline that is still to come: the run stops once before it.");
+    return this.send(button, { until: target });
+  }
+
+  toggle(open = this.form.hidden) {
+    this.form.hidden = !open;
+    this.edit.setAttribute("aria-expanded", String(open));
+    if (open) (this.gives.label ? this.field : this.yes).focus();
+    if (open && this.gives.label) this.field.select();
+  }
+
+  give(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    const { json, wrong } = typed(this.field.value);
+    if (wrong) {
+      this.refuse(wrong);
+      this.field.focus();
+    } else this.send(this.yes, { output: json });
+  }
+
+  send(button, body) {
+    return once(button, async () => this.refuse(await this.go(body)));
+  }
+
+  refuse(words) {
+    setText(this.said, words);
+    this.said.hidden = !words;
+    if (this.field) setInvalid(this.field, words);
+  }
+
+  /** Does what a key asks for; false where there is nothing to go on with. */
+  press(name) {
+    const button = { next: this.next, here: this.here, on: this.on }[name];
+    if (this.box.hidden || isDisabled(button)) return false;
+    button.click();
+  }
+}

@@ -1,0 +1,127 @@
+"""Stopping a run before a step in a real browser: by mouse, by keyboard alone, and on a telephone."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from access_support import findings
+from page_support import Playground, expect, journal
+
+SHOP = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("charge")
+        async def charge():
+            return "paid"
+
+        @step.do("ship")
+        async def ship():
+            return "shipped"
+
+        @step.do("mail")
+        async def mail():
+            return "sent"
+
+        return [await charge(), await ship(), await mail()]
+"""
+PHONE = {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark", "has_touch": True}
+
+
+@pytest.fixture
+def opened(opened: Callable[..., Playground]) -> Callable[..., Playground]:
+    """`opened(**context_options)` opens the page as a new visitor, with the code in the editor."""
+
+    def open_one(**options: object) -> Playground:
+        page = opened("/examples/hello", reduced_motion="reduce", **options)
+        page.write(SHOP)
+        return page
+
+    return open_one
+
+
+def test_a_line_s_number_stops_the_run_which_is_stepped_and_given_a_result(opened: Callable[..., Playground]) -> None:
+    page = opened()
+    expect(page.control("Pause before charge")).to_have_attribute("aria-pressed", "false")
+    page.page.locator(".cm-lineNumbers .cm-gutterElement", has_text=re.compile("^6$")).click()
+    expect(page.control("Pause before charge")).to_have_attribute("aria-pressed", "true")
+    expect(page.page.locator(".cm-lineNumbers .cm-stop")).to_have_text("6")
+    page.run()
+
+    bar = page.page.get_by_role("region", name="Stopped before a step")
+    expect(bar.get_by_role("alert").first).to_have_text("Paused before charge on line 6")
+    expect(bar).to_contain_text("Nothing of it has begun.")
+    expect(page.page.locator(".cm-lineNumbers .cm-stop-here")).to_have_text("6")
+    page.expect_status("Paused")
+    assert findings(page.page) == []
+    bar.get_by_role("button", name="Next commit").click()
+    expect(bar).to_contain_text("Paused before ship")
+    expect(bar).to_contain_text("1 result stored.")
+    page.page.reload()  # the stop is the run's
+    expect(bar).to_contain_text("Paused before ship")
+    bar.get_by_role("button", name="Edit result").click()
+    field = bar.get_by_label("Its result, JSON")
+    expect(field).to_be_focused()
+    field.fill("{nonsense")
+    bar.get_by_role("button", name="Use it and continue").click()
+    expect(bar.get_by_text("This is not JSON")).to_be_visible()
+    field.fill('{"by": 9007199254740993}')
+    assert findings(page.page) == []
+    bar.get_by_role("button", name="Use it and continue").click()
+    page.expect_status("Complete")
+    expect(page.output).to_contain_text("9007199254740993")
+    page.expect_step("ship", "edited")
+    page.step("ship").click()
+    drawer = page.page.get_by_role("tabpanel", name="ship")
+    expect(drawer).to_contain_text("Its result was given by hand, and it did not run.")
+    types = [event["type"] for event in journal(page.url, page.instance)]
+    assert (types.count("breakpoint_hit"), types.count("step_given")) == (2, 1)
+
+
+def test_a_keyboard_alone_sets_a_breakpoint_steps_and_goes_on(opened: Callable[..., Playground]) -> None:
+    page = opened()
+    keys = page.page.keyboard
+    page.control("Pause before charge").focus()
+    keys.press("Space")
+    page.run()
+    bar = page.page.get_by_role("region", name="Stopped before a step")
+    expect(bar).to_contain_text("Paused before charge")
+    keys.press("j")
+    page.page.get_by_role("button", name=re.compile("^mail")).focus()
+    keys.press("b")
+    expect(page.control("Pause before mail")).to_have_attribute("aria-pressed", "true")
+    keys.press("n")
+    expect(bar).to_contain_text("Paused before ship")
+    page.page.get_by_role("button", name=re.compile("^mail")).focus()
+    keys.press("b")
+    expect(page.control("Pause before mail")).to_have_attribute("aria-pressed", "false")
+    keys.press("t")
+    expect(bar).to_contain_text("Paused before mail")
+    keys.press("c")
+    page.expect_status("Complete")
+    expect(bar).to_be_hidden()
+    keys.press("?")
+    keys_list = page.page.get_by_role("dialog", name="Keyboard")
+    expect(keys_list).to_contain_text("Next commit")
+    expect(keys_list).to_contain_text("Pause before the step")
+
+
+def test_on_a_telephone_a_run_is_stopped_watched_and_taken_on(
+    opened: Callable[..., Playground], open_page: Callable
+) -> None:
+    page = opened(**PHONE)
+    page.page.get_by_role("button", name="Not run yet").click()
+    page.control("Pause before ship").click()
+    page.run()
+    bar = page.page.get_by_role("region", name="Stopped before a step")
+    expect(bar).to_contain_text("Paused before ship")
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert findings(page.page) == []
+    watching = open_page(page.page.url).page
+    shown = watching.get_by_role("region", name="Stopped before a step")
+    expect(shown.get_by_role("button", name="Next commit")).to_have_attribute("aria-disabled", "true")
+    bar.get_by_role("button", name="Run to here").click()
+    expect(bar).to_contain_text("Choose a step of the timeline that is still to come")
+    bar.get_by_role("button", name="Continue").click()
+    page.expect_status("Complete")
