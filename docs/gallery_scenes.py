@@ -105,6 +105,31 @@ await step.do("send welcome", lambda: "sent")
 await step.sleep("three days", "3 days")
 await step.do("send tips", lambda: "sent")
 """)
+BRANCHES = code("""
+items = await step.do("list items", lambda: [1, 2, 3])
+if event["payload"].get("express"):
+    await step.do("call courier", lambda: 1)
+    if event["payload"].get("abroad"):
+        await step.do("fill in the customs form", lambda: 1)
+else:
+    await step.do("queue parcel", lambda: 1)
+
+async def declined():
+    raise NonRetryableError("the card was declined")
+
+try:
+    await step.do("charge card", declined)
+except Exception:
+    await step.do("send invoice", lambda: 1)
+
+async def pack():
+    for item in items:
+        await step.do(f"pack item {item}", lambda: 1)
+
+await asyncio.gather(pack(), step.do("print label", lambda: 1))
+await step.wait_for_event("customer agrees", "agreed")
+await step.do("ship", lambda: 1)
+""")
 NESTED = code("""
 @step.do("book trip")
 async def trip():
@@ -249,6 +274,33 @@ def fan_out(stage: Stage) -> None:
 def nested(stage: Stage) -> None:
     """Steps in a step, and a long name."""
     stage.run(NESTED).expect_status("Waiting")
+
+
+def graph(stage: Stage) -> None:
+    """A run laid over the graph of its code."""
+    tabbed(stage.run(BRANCHES), "Waiting", "Graph")
+
+
+def graph_of_many(stage: Stage) -> None:
+    """Sixty steps side by side and a loop, as a graph."""
+    tabbed(stage.run(FAN), "Waiting", "Graph")
+
+
+def graph_of_plan(stage: Stage) -> None:
+    """The plan as a graph, before a run."""
+    page = stage.open("/")
+    page.editor.wait_for()
+    page.write(BRANCHES)
+    expect(page.page.get_by_role("region", name="Plan")).to_contain_text("customer agrees")
+    page.control("Graph").click()
+    expect(page.page.get_by_role("treeitem").first).to_be_visible()
+
+
+def graph_chosen(stage: Stage) -> None:
+    """A node of the graph chosen, in code and timeline too."""
+    page = stage.run(BRANCHES)
+    tabbed(page, "Waiting", "Graph")
+    page.page.get_by_role("treeitem", name="queue parcel").click()
 
 
 def journal(stage: Stage) -> None:
