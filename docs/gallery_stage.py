@@ -62,7 +62,8 @@ STILL = """
 })();
 """
 EQUAL = """(pairs) => {
-  const equal = (text) => pairs.reduce((all, [from, to]) => all.replaceAll(from, to), text);
+  const equal = (text) => pairs.reduce((all, [from, to]) => all.replaceAll(from, to), text)
+    .replace(/\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d\\.\\d{3} UTC/g, "2026-01-05 09:00:00.000 UTC");
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walk.nextNode(); node; node = walk.nextNode()) {
     const text = equal(node.data);
@@ -150,7 +151,8 @@ class Stage:
             page.wait_for_timeout(SETTLE_MS)
             for scheme in SCHEMES:
                 page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-                page.evaluate(EQUAL, list(self.equal.items()))
+                short = {key[:8]: value[:8] for key, value in self.equal.items() if "/" not in key and "." not in key}
+                page.evaluate(EQUAL, [*self.equal.items(), *short.items()])
                 high = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
                 taken.append(folder / f"{width}-{scheme}.png")
                 page.screenshot(
