@@ -273,3 +273,176 @@ def test_stays_bounded_when_helpers_call_helpers():
     helpers = "\n".join(f"async def h{n}():\n    await h{n + 1}()\n    await h{n + 1}()" for n in range(30))
     nodes = outline(helpers + "\nasync def h30():\n    await step.do('x', lambda: 1)\nawait h0()")
     assert len(drawn(nodes)) <= NODES + 1
+
+
+def told(nodes: list, *fields: str) -> list:
+    """Each node's name with what it says in these fields, those in it after it."""
+    found = []
+    for node in nodes:
+        found.append((node["name"], *(node.get(field) for field in fields)))
+        found.extend(told([*node.get("children", []), *node.get("inside", [])], *fields))
+    return found
+
+
+def test_branches_of_one_decision_are_told_from_those_of_the_next():
+    nodes = outline("""
+        if a:
+            await step.do("1", lambda: 1)
+        elif b:
+            return await step.do("2", lambda: 1)
+        else:
+            await step.do("3", lambda: 1)
+        if c:
+            await step.do("4", lambda: 1)
+        match d:
+            case 1:
+                await step.do("5", lambda: 1)
+            case _:
+                raise ValueError(await step.do("6", lambda: 1))
+        e = await step.do("7", lambda: 1) if a else await step.do("8", lambda: 1)
+    """)
+    assert [(node["decision"], node["name"], node.get("ends", False)) for node in nodes] == [
+        (1, "if a", False),
+        (1, "elif b", True),
+        (1, "else", False),
+        (2, "if c", False),
+        (3, "case 1", False),
+        (3, "case _", True),
+        (4, "if a", False),
+        (4, "else", False),
+    ]
+
+
+def test_what_is_returned_early_and_what_is_left_are_one_decision():
+    nodes = outline("""
+        if a:
+            await step.do("1", lambda: 1)
+            return 1
+        return await step.do("2", lambda: 1)
+    """)
+    assert told(nodes, "decision", "ends")[::2] == [("if a", 1, True), ("else", 1, True)]
+
+
+def test_a_return_in_a_helper_leaves_the_helper_only():
+    nodes = outline("""
+        async def helper():
+            if a:
+                return await step.do("1", lambda: 1)
+        await helper()
+    """)
+    assert "ends" not in nodes[0]
+
+
+def test_handlers_say_how_much_before_them_is_tried():
+    nodes = outline("""
+        await step.do("before", lambda: 1)
+        try:
+            await step.do("1", lambda: 1)
+            for _ in range(2):
+                await step.do("2", lambda: 1)
+        except ValueError:
+            await step.do("3", lambda: 1)
+        except KeyError:
+            await step.do("4", lambda: 1)
+        finally:
+            await step.do("5", lambda: 1)
+    """)
+    assert [(node["name"], node.get("covers"), node.get("decision")) for node in nodes][3:] == [
+        ("except ValueError", 2, 1),
+        ("except KeyError", 2, 1),
+        ("5", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "lanes"),
+    [
+        (
+            """
+            async def both():
+                await step.do("a", lambda: 1)
+                await step.do("b", lambda: 1)
+            await asyncio.gather(both(), step.do("c", lambda: 1))
+            """,
+            [("a", 0), ("b", 0), ("c", 1)],
+        ),
+        (
+            """
+            tasks = [step.do("a", lambda: 1), step.do("b", lambda: 1)]
+            await asyncio.gather(*tasks, step.do("c", lambda: 1))
+            """,
+            [("a", 0), ("b", 1), ("c", 2)],
+        ),
+        (
+            """
+            async with asyncio.TaskGroup() as group:
+                group.create_task(step.do("a", lambda: 1))
+                group.create_task(step.do("b", lambda: 1))
+            """,
+            [("a", 0), ("b", 1)],
+        ),
+        (
+            """
+            tasks = []
+            for n in range(3):
+                tasks.append(step.do("a", lambda: 1))
+            await asyncio.gather(*tasks, step.do("c", lambda: 1))
+            """,
+            [("for n in range(3)", 0), ("a", 0), ("c", 1)],
+        ),
+    ],
+)
+def test_what_runs_side_by_side_has_lanes(code, lanes):
+    (parallel,) = [node for node in outline(code) if node["kind"] == "parallel"]
+    assert told(parallel["children"], "lane") == lanes
+    assert "each" not in parallel
+
+
+def test_one_for_each_says_so():
+    (parallel,) = outline('await asyncio.gather(*(step.do(f"{n}", lambda: 1) for n in range(3)))')
+    assert parallel["each"] is True
+
+
+def test_a_step_says_what_its_callback_calls_and_whether_that_starts_workflows():
+    nodes = outline("""
+        @step.do()
+        async def outer():
+            await step.do("inner", lambda: 1)
+            @step.do()
+            async def deep():
+                await self.env.WORKFLOWS.create(params=1)
+            await deep()
+        async def again():
+            await step.do("of the direct form", lambda: 1)
+        await outer()
+        await step.do("direct", again)
+        await step.do("keeps", lambda: self.env.KV.get("create"))
+    """)
+    assert told(nodes[:3], "child") == [
+        ("outer", None),
+        ("inner", None),
+        ("deep", True),
+        ("direct", None),
+        ("of the direct form", None),
+        ("keeps", None),
+    ]
+    assert "inside" not in nodes[2]
+
+
+def test_steps_in_steps_stay_bounded():
+    code = "\n".join(
+        f'async def s{n}():\n    await step.do("a{n}", s{n + 1})\n    await step.do("b{n}", s{n + 1})'
+        for n in range(30)
+    )
+    nodes = outline(code + '\nasync def s30(): ...\nawait step.do("first", s0)\nawait step.do("last", lambda: 1)')
+    assert [node["name"] for node in nodes] == ["first", "last"]
+    assert len(told(nodes)) < 3 * NODES
+
+
+def test_a_step_that_calls_itself_ends():
+    nodes = outline("""
+        async def again():
+            await step.do("again", again)
+        await step.do("first", again)
+    """)
+    assert told(nodes) == [("first",), ("again",)]

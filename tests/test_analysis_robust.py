@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.analysis import MOST_DIAGNOSTICS, check, inspect
-from playground.analysis.outline import PARTS
+from playground.analysis.labels import PARTS
 from playground.analysis.rules.unavailable import MAX_SUGGESTIONS
 from playground.examples import load
 

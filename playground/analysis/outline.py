@@ -4,100 +4,27 @@ A decorated step is at its first call (or where another step's parameter request
 which is its line in the journal. Calls of helper functions are followed. Conditions are labelled by their source. A
 name that is computed at run time becomes a pattern: `step.do(f"item {i}")` is `item {i}`, and its node has
 `pattern: true`.
+
+What is drawn as a graph needs more than the order: branches of one decision share `decision`; those that handle the
+errors of a `try` say in `covers` how many nodes before the first of them are tried. A branch with `ends` leaves `run`.
+Children of a parallel group that share a `lane` follow each other; with `each` all of them run once for each element.
+A step has `inside` what is called in its callback, and `child` where that starts workflows.
 """
 
 import ast
-import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
+from playground.analysis.labels import Labels
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, Placed, below, children
 from playground.analysis.workflow import StepCall, Workflow
 from playground.workflows.events import DO, SLEEP, WAIT
 
-MAX_TEXT = 60  # characters of a condition or of a computed part of a name
-PARTS = 50  # pieces of a name that are read: variables made of variables, twice each, would be endless
-
-
-Part = tuple[str, bool]  # a piece of a name, and whether it is known; else it is a placeholder
-
-
-class Labels:
-    """The labels of an outline. Inside a helper it knows the texts that a call passes as arguments."""
-
-    def __init__(self, workflow: Workflow) -> None:
-        self._workflow = workflow
-        self._arguments: dict[ast.AST, list[Part]] = {}
-
-    @contextmanager
-    def inside(self, call: ast.Call, helper: Function) -> Iterator[None]:
-        """Enter the helper of a call, where parameters with texts as arguments are known."""
-        parameters = [*helper.args.posonlyargs, *helper.args.args][isinstance(call.func, ast.Attribute) :]
-        filled: dict[ast.AST, ast.expr] = dict(zip(parameters, call.args, strict=False))
-        filled |= {
-            parameter: given.value for given in call.keywords for parameter in parameters if parameter.arg == given.arg
-        }
-        parts = {parameter: self._first_parts(value) for parameter, value in filled.items()}
-        known_parts = {parameter: pieces for parameter, pieces in parts.items() if any(known for _, known in pieces)}
-        outer, self._arguments = self._arguments, {**self._arguments, **known_parts}
-        try:
-            yield
-        finally:
-            self._arguments = outer
-
-    def name(self, name: ast.expr, default: str) -> dict[str, Any]:
-        """The name of a step, with `pattern: true` when parts of it are placeholders;
-        `default` where None is written.
-        """
-        if isinstance(name, ast.Constant) and name.value is None:
-            return {"name": default}
-        parts = self._first_parts(name)
-        text = "".join(part for part, _ in parts)
-        return {"name": text} if all(known for _, known in parts) else {"name": text, "pattern": True}
-
-    def text(self, node: Placed) -> str:
-        """The source of a node, cut to what can be shown."""
-        text = self._workflow.source.one_line(node)
-        return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
-
-    def _first_parts(self, name: ast.expr) -> list[Part]:
-        return list(itertools.islice(self._parts(name), PARTS))
-
-    def _parts(self, name: ast.expr, followed: tuple[str, ...] = ()) -> Iterator[Part]:
-        """The pieces of a name. `followed` are the variables resolved so far, since two may be made of each other."""
-        if isinstance(name, ast.Name):
-            yield from self._of_variable(name, followed)
-        elif isinstance(name, ast.Constant) and isinstance(name.value, (str, int, float)):
-            yield str(name.value), True
-        elif isinstance(name, ast.JoinedStr):
-            for value in name.values:
-                yield from self._parts(value, followed)
-        elif (
-            isinstance(name, ast.FormattedValue)
-            and name.format_spec is None
-            and isinstance(name.value, (ast.Name, ast.Constant))
-        ):
-            yield from self._parts(name.value, followed)
-        elif isinstance(name, ast.BinOp) and isinstance(name.op, ast.Add):
-            yield from self._parts(name.left, followed)
-            yield from self._parts(name.right, followed)
-        else:
-            yield "{" + self.text(name.value if isinstance(name, ast.FormattedValue) else name) + "}", False
-
-    def _of_variable(self, name: ast.Name, followed: tuple[str, ...]) -> Iterator[Part]:
-        bound = self._workflow.tree.bound(name)
-        value = self._workflow.tree.value(name) if name.id not in followed else None
-        if len(bound) == 1 and bound[0] in self._arguments:
-            yield from self._arguments[bound[0]]
-        elif isinstance(value, (ast.Constant, ast.JoinedStr)):
-            yield from self._parts(value, (*followed, name.id))
-        else:
-            yield "{" + name.id + "}", False
-
-
 NODES = 500  # nodes at most; a longer outline is not read
 MAX_HELPER_CALLS = 500  # calls that are followed: a chain of helpers that each call the next one twice is exponential
+MAX_NESTED = 500  # nodes, and calls that are followed, in the callbacks of steps
+_STARTS_WORKFLOWS = (["create"], ["create_batch"])  # of a binding of `self.env`
+_ENV = ["self", "env"]
 
 _GATHERS = {"asyncio.gather": "gather", "asyncio.wait": "wait", "asyncio.as_completed": "as_completed"}
 _TASK_GROUP = "asyncio.TaskGroup"
@@ -127,6 +54,9 @@ class _Outliner:
         self.inside: list[Function] = []  # helpers being followed, against recursion
         self.filled: set[str] = set()  # lists that the current loop appends awaitables to
         self.held: dict[str, list[Node]] = {}  # nodes of awaitables that a name holds until they are awaited
+        self.decisions = 0
+        self.starting: dict[Function, bool] = {}  # callbacks, and whether they start workflows
+        self.nesting = self.nested_nodes = self.nested_calls = 0  # in callbacks of steps: how deep, how many
 
     def function(self, function: Function, into: list[Node]) -> None:
         self.inside.append(function)
@@ -154,7 +84,8 @@ class _Outliner:
                 and isinstance(statement.body[-1], (ast.Return, ast.Raise))
             )
             if left and place == len(body) - 2 and into and into[-1]["line"] == statement.lineno:
-                self.group("branch", "else", body[-1], [body[-1]], into)
+                decision = into[-1]["decision"]
+                self.branch("else", body[-1], [body[-1]], into, decision, body[-1])
                 return
 
     def statement(self, node: ast.stmt, into: list[Node]) -> None:
@@ -169,28 +100,22 @@ class _Outliner:
             self.loop(f"while {self.labels.text(node.test)}", node, [node.test, *node.body], into)
         elif isinstance(node, ast.Match):
             self.visit(node.subject, into)
+            decision = self.decision()
             for case in node.cases:
-                self.group(
-                    "branch",
-                    f"case {self.labels.text(case.pattern)}",
-                    case.pattern,
-                    [case.guard, *case.body],
-                    into,
-                    case.body[-1],
-                )
+                name = f"case {self.labels.text(case.pattern)}"
+                self.branch(name, case.pattern, [case.guard, *case.body], into, decision, case.body[-1])
         elif isinstance(node, (ast.Try, ast.TryStar)):
+            before, decision = len(into), self.decision()
             self.statements(node.body, into)
+            covers = len(into) - before
             for handler in node.handlers:
-                self.group(
-                    "branch",
-                    f"except {self.labels.text(handler.type)}" if handler.type else "except",
-                    handler,
-                    handler.body,
-                    into,
-                )
+                name = f"except {self.labels.text(handler.type)}" if handler.type else "except"
+                made = self.branch(name, handler, handler.body, into, decision, handler.body[-1])
+                if made is not None:
+                    made["covers"] = covers
             self.statements([*node.orelse, *node.finalbody], into)
         elif isinstance(node, ast.AsyncWith) and any(self.is_task_group(item.context_expr) for item in node.items):
-            _named_by_loop(self.group("parallel", "TaskGroup", node, node.body, into))
+            _named_by_loop(self.group("parallel", "TaskGroup", node, node.body, into, lanes=True))
         elif isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             self.assigned(node.targets[0].id, node.value, into)
         else:
@@ -200,39 +125,70 @@ class _Outliner:
     def assigned(self, name: str, value: ast.expr, into: list[Node]) -> None:
         """An awaitable assigned to a name belongs where the name is used: `tasks = [...]`, later `gather(*tasks)`."""
         kept: list[Node] = []
-        self.visit(value, kept)
+        lanes: list[int] = []
+        for lane, part in enumerate(value.elts if isinstance(value, (ast.List, ast.Tuple)) else [value]):
+            self.visit(part, kept)
+            lanes += [lane] * (len(kept) - len(lanes))
         if kept and not self.starts(value):
-            self.held[name] = kept
+            self.held[name] = [{"lane": lane, **made} for lane, made in zip(lanes, kept, strict=True)]
         else:
             into.extend(kept)
 
-    def branches(self, node: ast.If, into: list[Node]) -> None:
+    def decision(self) -> int:
+        self.decisions += 1
+        return self.decisions
+
+    def branch(
+        self, name: str, node: Placed, parts: list[Any], into: list[Node], decision: int, last: Placed | None = None
+    ) -> Node | None:
+        """A branch of a decision, when there is a step in it."""
+        made = self.group("branch", name, node, parts, into, last)
+        if made is not None:
+            made["decision"] = decision
+            if isinstance(parts[-1], (ast.Return, ast.Raise)) and len(self.inside) == 1:
+                made["ends"] = True
+        return made
+
+    def branches(self, node: ast.If, into: list[Node], decision: int | None = None) -> None:
+        decision = self.decision() if decision is None else decision
         self.visit(node.test, into)
-        self.group("branch", f"if {self.labels.text(node.test)}", node, node.body, into, node.body[-1])
+        self.branch(f"if {self.labels.text(node.test)}", node, node.body, into, decision, node.body[-1])
         if (
             len(node.orelse) == 1
             and isinstance(node.orelse[0], ast.If)
             and node.orelse[0].col_offset == node.col_offset
         ):
             rest: list[Node] = []
-            self.branches(node.orelse[0], rest)
+            self.branches(node.orelse[0], rest, decision)
             for arm in rest:
                 if arm.get("line") == node.orelse[0].lineno and arm["kind"] == "branch":
                     arm["name"] = f"el{arm['name']}" if arm["name"].startswith("if ") else arm["name"]
             into.extend(rest)
         elif node.orelse:
-            self.group("branch", "else", node.orelse[0], node.orelse, into, node.orelse[-1])
+            self.branch("else", node.orelse[0], node.orelse, into, decision, node.orelse[-1])
 
     def group(
-        self, kind: str, name: str, node: Placed, parts: list[Any], into: list[Node], last: Placed | None = None
+        self,
+        kind: str,
+        name: str,
+        node: Placed,
+        parts: list[Any],
+        into: list[Node],
+        last: Placed | None = None,
+        lanes: bool = False,
     ) -> Node | None:
-        """A node with children, when there are any."""
+        """A node with children, when there are any. With `lanes`, each part runs side by side with the others."""
         inner: list[Node] = []
-        for part in parts:
+        lane_of: dict[tuple[int, int], int] = {}
+        for index, part in enumerate(parts):
+            before = len(inner)
             if isinstance(part, ast.stmt):
                 self.statement(part, inner)
             elif part is not None:
                 self.visit(part, inner)
+            if lanes:
+                for made in inner[before:]:
+                    made["lane"] = lane_of.setdefault((index, made.get("lane", 0)), len(lane_of))
         if not inner:
             return None
         made = {
@@ -254,8 +210,9 @@ class _Outliner:
             self.comprehension(node, into)
         elif isinstance(node, ast.IfExp):
             self.visit(node.test, into)
-            self.group("branch", f"if {self.labels.text(node.test)}", node.body, [node.body], into)
-            self.group("branch", "else", node.orelse, [node.orelse], into)
+            decision = self.decision()
+            self.branch(f"if {self.labels.text(node.test)}", node.body, [node.body], into, decision)
+            self.branch("else", node.orelse, [node.orelse], into, decision)
         elif isinstance(node, ast.Name):
             self.name(node, into)
         else:
@@ -273,7 +230,7 @@ class _Outliner:
             return
         gathers = _GATHERS.get(self.tree.dotted(node.func) or "")
         if gathers is not None:
-            _named_by_loop(self.group("parallel", gathers, node, node.args, into))
+            _named_by_loop(self.group("parallel", gathers, node, node.args, into, lanes=True))
             return
         if (
             isinstance(node.func, ast.Attribute)
@@ -311,9 +268,10 @@ class _Outliner:
         kept: list[Node] = []
         for argument in arguments:
             self.visit(argument, kept)
-        into.extend(kept)
         if kept and not any(self.starts(argument) for argument in arguments):
             self.filled.add(name)
+            kept = [{"lane": len(into), **made} for made in kept]  # each call has one of its own
+        into.extend(kept)
 
     def comprehension(
         self, node: ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp, into: list[Node]
@@ -353,7 +311,7 @@ class _Outliner:
                     "name": "concurrent",
                     "line": min(lines),
                     "end_line": max(lines),
-                    "children": needed,
+                    "children": [made | {"lane": lane} for lane, made in enumerate(needed)],
                 }
             ]
         into.extend(needed)
@@ -383,7 +341,42 @@ class _Outliner:
         }
         if call is not None and call.name is not None:
             made.update(self.labels.name(call.name, function.name))
+        self.nested(function, made)
         return made
+
+    def nested(self, callback: Function | None, made: Node) -> None:
+        """Say of a step what its callback calls. That counts for itself, so that the rest of an outline stays whole."""
+        if callback is None or callback in self.inside:
+            return
+        outer = self.count, self.helper_calls, self.shown, self.filled
+        if not self.nesting:
+            self.count, self.helper_calls = self.nested_nodes, self.nested_calls
+        inner: list[Node] = []
+        if max(self.count, self.helper_calls) < MAX_NESTED:
+            self.helper_calls, self.shown, self.filled = self.helper_calls + 1, set(), set()
+            self.nesting += 1
+            self.function(callback, inner)
+            self.nesting -= 1
+        self.shown, self.filled = outer[2:]
+        if not self.nesting:
+            self.nested_nodes, self.nested_calls = self.count, self.helper_calls
+            self.count, self.helper_calls = outer[:2]
+        if inner:
+            made["inside"] = inner
+        if callback not in self.starting:
+            calls = (node for node in below(callback) if self.tree.enclosing(node) is callback)
+            self.starting[callback] = any(map(self.starts_workflow, calls))
+        if self.starting[callback]:
+            made["child"] = True
+
+    def starts_workflow(self, node: ast.AST) -> bool:
+        """Whether a node is the call `self.env.NAME.create(...)`."""
+        names: list[str] = []
+        part: ast.AST | None = node.func if isinstance(node, ast.Call) else None
+        while isinstance(part, ast.Attribute):
+            names.append(part.attr)
+            part = part.value
+        return isinstance(part, ast.Name) and names[:1] in _STARTS_WORKFLOWS and [part.id, *names[:0:-1]][:2] == _ENV
 
     def step(self, call: StepCall) -> Node:
         self.count += 1
@@ -404,6 +397,8 @@ class _Outliner:
                     if isinstance(given, ast.Constant) and isinstance(given.value, str)
                     else self.labels.text(given)
                 )
+        if call.callback is not None:
+            self.nested(self.workflow.called(call.callback), made)
         return made
 
     def is_task_group(self, node: ast.expr) -> bool:
@@ -426,6 +421,7 @@ def _named_by_loop(made: Node | None) -> None:
     """Replace a parallel group whose only child is a loop by that loop's name and children."""
     if made is not None and len(made["children"]) == 1 and made["children"][0]["kind"] == "loop":
         made["name"], made["children"] = made["children"][0]["name"], made["children"][0]["children"]
+        made["each"] = True
 
 
 def _is_true(value: ast.expr | None) -> bool:

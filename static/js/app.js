@@ -2,8 +2,8 @@
 //
 //   playground:steps   {steps, awaitedLine, error}  the run's fold changed: dots, awaited line, outline
 //   playground:status  {status, picture, executions, replayed, killed}  the run's status, or its executions (how many; of the last)
-//   playground:goto    {line, column?}              go to a line of the run's source
-//   playground:hover   {line | null, reveal?}       light a line, from either half; bring it into sight
+//   playground:goto    {line, column?, ofRun?}      go to a line of the run's source, or of the text as it is
+//   playground:hover   {line | null, reveal?, ofRun?}  light a line, from either half; bring it into sight; `ofRun` false: of the text as it is
 //   playground:select  {line}                       a step's dot was pressed: show that step
 //   playground:outline {outline, source, behind}    what /api/check found; the plan of a run that has not begun. `behind`: the source
 //                                                   has an error, and the outline is that of before
@@ -297,9 +297,9 @@ document.addEventListener("playground:recoded", ({ detail: { source } }) => {
   relabel(editor.text());
 });
 document.addEventListener("playground:goto", ({ detail }) => show(detail));
-document.addEventListener("playground:hover", ({ detail: { line, reveal } }) => {
-  editor.link(line);
-  if (reveal) editor.reveal(line);
+document.addEventListener("playground:hover", ({ detail: { line, reveal, ofRun } }) => {
+  editor.link(line, ofRun);
+  if (reveal) editor.reveal(line, ofRun);
   outlineList.link(line);
 });
 document.addEventListener("playground:lesson", ({ detail }) => (lesson = detail.example));

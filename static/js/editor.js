@@ -114,8 +114,8 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
     showOutline: draw("showOutline"),
     showRun: draw("showRun"),
     showStops: draw("showStops"),
-    link: draw("link"),
-    reveal: (line) => mirror?.reveal(line),
+    link: (line, ofRun) => mirror?.link(line, ofRun),
+    reveal: (line, ofRun) => mirror?.reveal(line, ofRun),
     /** The line of the cursor, as numbered in the run's text. */
     runLine: () => mirror?.runLine() ?? placeOf(textarea.value, textarea.selectionStart).line,
     /** Where a line of the run's text is now: {line, state: "same" | "edited"}, or null once it is gone. */

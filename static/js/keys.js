@@ -34,6 +34,7 @@ const TABLE = {
     ["Break the step on purpose", "I", ["break"]],
     ["To the event form", "E", ["form"]],
     ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"]],
+    ["Graph", "G", ["graph"]],
     ["Scrub back, forward", "[ ]", ["back", "forward"]],
     ["Back to live", "End", ["live"]],
     ["Zoom in, out, to all of it", "+ - 0", ["zoom-in", "zoom-out", "zoom-fit"]],
@@ -62,7 +63,7 @@ onKey("kill", () => press(inRun("[data-part=kill]")));
 onKey("fork", () => press(inRun("[data-part=step] [data-fork]")) !== false || press(inRun("[data-part=fork]")));
 onKey("form", () => focus(inRun(".ask textarea")));
 onKey("timeline", () => (tab("timeline"), move("")));
-for (const view of ["lens", "journal", "logs", "effects"]) onKey(view, () => tab(view));
+for (const view of ["lens", "graph", "journal", "logs", "effects"]) onKey(view, () => tab(view));
 
 const [COMBINATIONS, SINGLES] = bindings();
 
@@ -129,6 +130,8 @@ const rowNow = () => (document.activeElement?.matches?.("#run .row-name") ? docu
 
 /** To the next or previous step; to the one last looked at when none has the focus. */
 function move(key) {
+  const node = document.activeElement?.closest?.("[role=treeitem]");
+  if (node) return void node.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
   if (!rowNow()) return false;
   if (document.activeElement === rowNow()) rowNow().dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
   else rowNow().focus();

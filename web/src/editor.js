@@ -152,10 +152,13 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
     showRun: (run) => showRun(view, run),
     /** Marks {lines: [{line, here}], ofRun} before which a run stops. */
     showStops: (stops) => showStops(view, stops),
-    /** Lights a line of the run; null puts it out. */
-    link: (line) => link(view, line),
+    /** Lights a line of the run, or of the text as it is now; null puts it out. */
+    link: (line, ofRun) => link(view, line, ofRun),
     /** Brings a line of the run into sight, and leaves the cursor where it is. */
-    reveal: (line) => view.dispatch({ effects: EditorView.scrollIntoView(view.state.doc.line(nowLine(view, line)).from, { y: "nearest", yMargin: 60 }) }),
+    reveal(line, ofRun = true) {
+      const there = ofRun ? view.state.doc.line(nowLine(view, line)) : lineAt(view.state.doc, line);
+      view.dispatch({ effects: EditorView.scrollIntoView(there.from, { y: "nearest", yMargin: 60 }) });
+    },
     /** Where a line of the run is now: {line, state: "same" | "edited"}, or null once it is gone. */
     whereIs: (line) => whereIs(view, line),
     runLine: () => runLine(view, view.state.selection.main.head),

@@ -189,7 +189,7 @@ export const showOutline = (view, lines) => view.dispatch({ effects: setOutline.
 export const showRun = (view, run) => view.dispatch({ effects: setRun.of({ ...NO_RUN, ...run }) });
 export const showStops = (view, { lines, ofRun }) => view.dispatch({ effects: setStops.of(lines.map(({ line, here }) => ({ line: ofRun ? nowLine(view, line) : line, here }))) });
 export const startRun = (view) => view.dispatch({ effects: setBase.of(null) });
-export const link = (view, line) => view.dispatch({ effects: setLinked.of(line === null ? null : nowLine(view, line)) });
+export const link = (view, line, ofRun = true) => view.dispatch({ effects: setLinked.of(line === null || !ofRun ? line : nowLine(view, line)) });
 
 /** Where a line of the run is now: {line, state: "same" | "edited"}, or null once it is gone. */
 export function whereIs(view, line) {

@@ -1,6 +1,7 @@
 // The run's half before there is a run: what to do, and the plan read from the code.
 
 import { el, setText, setVar } from "../dom.js";
+import { GraphPanel } from "./graph-panel.js";
 import { fillPlan, newRow } from "./new-row.js";
 import { pendingBreaks, setPending } from "./pending.js";
 import { flatten } from "./plan.js";
@@ -14,12 +15,24 @@ export class Idle {
   constructor(root) {
     document.addEventListener("playground:pending", () => this.mark());
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
-    Object.assign(this, { root, plan: part("plan"), rows: part("plan-rows"), word: part("idle-word"), note: part("plan-note") });
+    Object.assign(this, { root, plan: part("plan"), rows: part("plan-rows"), word: part("idle-word"), note: part("plan-note"), asGraph: part("plan-as-graph") });
+    this.graph = new GraphPanel({ root: part("plan-graph"), ofRun: false });
+    this.asGraph.addEventListener("click", () => this.drawAs(this.graph.root.hidden));
+  }
+
+  /** Shows the plan as a graph, or as rows. */
+  drawAs(graph) {
+    this.asGraph.setAttribute("aria-pressed", String(graph));
+    this.graph.root.hidden = !graph;
+    this.rows.hidden = graph;
+    if (graph) this.graph.show();
   }
 
   show(outline, behind = false) {
     const flat = flatten(outline);
     this.plan.hidden = !flat.length;
+    if (!flat.length) this.drawAs(false);
+    this.graph.plan(outline);
     const shown = flat.slice(0, MOST);
     const slots = places(shown);
     const items = shown.map((entry, index) => {

@@ -12,8 +12,9 @@ import { Diverged } from "./diverged.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
 import { Following } from "./following.js";
-import { FINAL, fold, keyOf } from "./fold.js";
+import { FINAL, fold, keyOf, stepMs } from "./fold.js";
 import { wayOn } from "./fork.js";
+import { GraphPanel } from "./graph-panel.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
 import { Lens } from "./lens.js";
@@ -77,6 +78,7 @@ export class Live {
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
+    this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), asked: { keyOf, stepMs } });
     this.drawer = new Drawer({
       root: part("step"),
       close: () => this.closeStep(),
@@ -132,6 +134,7 @@ export class Live {
     this.lineage.open(this.run, view !== null);
     this.recode.open(this.run);
     this.plan = new Plan(flatten(outline));
+    this.graph.plan(outline);
     this.skew = 0;
     this.trouble = null;
     this.wanted = momentOf(location.href);
@@ -165,6 +168,7 @@ export class Live {
     this.following.reset();
     this.table.reset();
     this.lens.reset(this.plan);
+    this.graph.reset();
     this.journal.reset(this.moments.events);
     this.logs.reset();
     this.scrubber.reset();
@@ -178,6 +182,7 @@ export class Live {
   planned({ outline, source }) {
     if (source === this.run?.source && outline.length) {
       this.plan = this.timeline.plan = this.lens.plan = new Plan(flatten(outline));
+      this.graph.plan(outline);
       this.schedule(true);
     }
   }
@@ -319,6 +324,7 @@ export class Live {
     this.journal.show(state.lastSeq, this.past);
     this.logs.show(state.logs, state.logTruncated);
     this.lens.update(state, context);
+    this.graph.update(state, context);
     this.drawer.update(state, context);
     this.effects.update(state, { final: context.final, past: this.past });
     this.tabs.count("journal", state.lastSeq);
@@ -340,6 +346,7 @@ export class Live {
     this.logs.catchUp();
     if (this.tabs?.view === "effects") this.effects.look();
     this.lens.update(this.state, context);
+    if (this.tabs?.view === "graph") this.graph.show();
     this.drawer.update(this.state, context);
     this.timeline.frame();
     this.following.show();
@@ -350,8 +357,15 @@ export class Live {
     if (line !== this.timeline.linked) tell("hover", { line });
   }
 
+  /** What was chosen in the graph is shown in the timeline. */
+  picked(step) {
+    this.timeline.select(step?.key ?? null);
+    if (step) this.timeline.revealStep(step);
+  }
+
   openStep(step) {
     this.timeline.select(step.key);
+    this.graph.select(step);
     this.tabs.step(stepLabel(step));
     this.tabs.show("step");
     this.drawer.show(step, this.state, this.context());
@@ -384,6 +398,7 @@ export class Live {
 
   closeStep() {
     this.timeline.select(null);
+    this.graph.select(null);
     this.drawer.reset();
     this.tabs.step(null);
     this.timeline.focusRow(this.timeline.active);

@@ -197,6 +197,14 @@ export class Timeline {
     if (index >= 0) this.focusRow(index);
   }
 
+  /** Brings the row of a step into sight and makes it the one that keys begin from; the focus stays where it is. */
+  revealStep(step) {
+    const index = this.placeOf(step);
+    if (index < 0) return;
+    this.setActive(index);
+    this.rows.reveal(index);
+  }
+
   indexOf(node) {
     for (const [index, item] of this.rows.shown) if (item.contains(node)) return index;
     return -1;
