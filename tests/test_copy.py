@@ -16,7 +16,7 @@ from aio import run as in_loop
 from aio import story
 from copy_support import KEYS, digests, fill_at, seen
 from database_support import postgres_database
-from postgres_support import shared_server
+from postgres_support import Pooler, shared_server
 from store_support import AT, POSTGRES, SQLITE, claim, create, opened
 
 from playground.commands import BadCommand
@@ -107,6 +107,17 @@ async def test_a_key_that_was_used_is_not_used_again_though_its_instance_is_gone
     [row] = await create(store, "new")
     await store.close()
     assert (kept.key, gone.key, row.key) == (1, 2, 3)
+
+
+def test_it_goes_through_a_pooler_in_transaction_mode_both_ways(database: Databases) -> None:
+    source, between, target = database(SQLITE), database(POSTGRES), database(SQLITE)
+    in_loop(fill_at(source))
+    server = shared_server()
+    with Pooler(server, server.folder / "pooler-of-copy") as pooler:
+        pooled = pooler.url(between)
+        in_loop(copied(source, pooled))
+        in_loop(copied(pooled, target))
+    assert in_loop(digests(source)) == in_loop(digests(target)) == in_loop(digests(between))
 
 
 # What a target makes itself, or nobody needs: leases, locks, and what is derived from other rows.
