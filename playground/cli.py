@@ -21,9 +21,9 @@ GROUPS = {
         "retention_days", "unsafe_no_sandbox",
     ),
     "serving": (
-        "processes", "node", "drain_seconds", "allowed_hosts", "embeddable", "allow_weak_sandbox", "metrics",
-        "secrets_key", "slow_commit_ms", "body_bytes", "head_bytes", "head_seconds", "body_seconds",
-        "stream_send_seconds", "queue_length",
+        "processes", "node", "drain_seconds", "allowed_hosts", "embeddable",
+        "allow_weak_sandbox", "metrics", "secrets_key", "slow_commit_ms", "body_bytes", "head_bytes", "head_seconds",
+        "body_seconds", "stream_send_seconds", "queue_length",
     ),
     "a run": (
         "source_bytes", "value_bytes", "instance_bytes", "log_bytes", "step_limit", "journal_events",
@@ -45,7 +45,7 @@ GROUPS = {
         "warm_workers", "warm_seconds", "warm_executions", "warm_growth_bytes",
         "commit_each_step", "ahead_entries", "ahead_bytes", "ahead_ms",
     ),
-    "storage": ("synchronous", "free_disk_bytes", "chaos_retention_hours", "used_id_days"),
+    "storage": ("synchronous", "database_outage_seconds", "free_disk_bytes", "chaos_retention_hours", "used_id_days"),
 }  # fmt: skip
 
 _EPILOG = (

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from playground.engine.ids import SystemIds
 from playground.opening import configured_keyring, read_private_file
-from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment
+from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment, without_password
 from playground.store.encryption import BadKey, Keyring, new_key
 from playground.store.errors import StoreError
 from playground.store.open import open_key_admin
@@ -132,8 +132,8 @@ def _forget_secrets_key(options: argparse.Namespace, say: Callable[[str], None])
         gone = admin.forget_secrets_key(options.id)
     if gone is None:
         raise BadCommand(
-            f"nothing in {options.database} is encrypted with a key {options.id[:40]!r}; the error at the server's "
-            "start names it"
+            f"nothing in {without_password(options.database)} is encrypted with a key {options.id[:40]!r}; the error "
+            "at the server's start names it"
         )
     for tenant, name in gone:
         say(f"Secret {name} of tenant {tenant} is removed; it has to be set again.")

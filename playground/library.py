@@ -68,7 +68,8 @@ async def open_engine(
     dispatchers right after the engine is open: their instances wait until then.
 
     Args:
-        database: `sqlite:///relative.db` or `sqlite:////absolute.db`; one process at a time.
+        database: `sqlite:///relative.db` or `sqlite:////absolute.db`, of one process at a time, or
+            `postgresql://user@host/database`, which any number of processes share.
         log: called with `(event, **fields)` for each event that an operator must know; by default the logger
             "playground" of the `logging` module.
         settings: rows of `playground.settings.Settings` to change, for example `workers=8`. The default of
@@ -87,7 +88,14 @@ async def open_engine(
         sandbox = await open_configured_sandbox(chosen, log)
         opened.push_async_callback(sandbox.close)
         yield await opened.enter_async_context(
-            Engine.open(settings=chosen, store=store, sandbox=sandbox, clock=SystemClock(), ids=SystemIds(), log=log)
+            Engine.open(
+                settings=chosen,
+                store=store,
+                sandbox=sandbox,
+                clock=SystemClock(),
+                ids=SystemIds(),
+                log=log,
+            )
         )
 
 

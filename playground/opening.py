@@ -22,7 +22,12 @@ def open_configured_store(settings: Settings, log: Log) -> Store:
     slow_seconds = settings.slow_commit_ms / 1000
     keyring = configured_keyring(settings)
     store = open_store(
-        settings.database, synchronous=settings.synchronous, log=log, slow_seconds=slow_seconds, keyring=keyring
+        settings.database,
+        synchronous=settings.synchronous,
+        log=log,
+        slow_seconds=slow_seconds,
+        keyring=keyring,
+        outage_seconds=settings.database_outage_seconds,
     )
     if not keyring:
         log("secrets_plain")

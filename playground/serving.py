@@ -155,7 +155,13 @@ async def _open(
         name = node.name or settings.node or default_name(sock.getsockname()[1])
         engine = await opened.enter_async_context(
             Engine.open(
-                settings=settings, store=store, sandbox=sandbox, clock=SystemClock(), ids=ids, log=log, node=name
+                settings=settings,
+                store=store,
+                sandbox=sandbox,
+                clock=SystemClock(),
+                ids=ids,
+                log=log,
+                node=name,
             )
         )
         app = create_app(

@@ -59,7 +59,11 @@ class Settings:
     host: str = _row("127.0.0.1", "address to listen on")
     port: int = _row(8000, "port to listen on; 0 takes a free one", most=65_535, limit=False)
     database: str = _row(
-        "sqlite:///playground.db", "database of the journals: sqlite:///relative.db or sqlite:////absolute.db"
+        "sqlite:///playground.db",
+        "database of the journals: sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database",
+    )
+    database_outage_seconds: int = _row(
+        30, "how long a call waits for a PostgreSQL that is away, before it fails", unit="seconds", least=1, limit=False
     )
     node: str = _row(
         "",
@@ -397,10 +401,12 @@ def non_default_settings(settings: Settings) -> str:
 
 
 def without_password(url: str) -> str:
-    """A database's URL without its password, to be shown."""
-    before, at, after = url.rpartition("@")
+    """A database's URL without its password and parameters, which may hold one, to be shown."""
+    if url.startswith("sqlite:"):
+        return url
+    before, at, after = url.partition("?")[0].rpartition("@")
     scheme, _, who = before.partition("://")
-    return f"{scheme}://{who.partition(':')[0]}@{after}" if at and who else url
+    return f"{scheme}://{who.partition(':')[0]}@{after}" if at and who else url.partition("?")[0]
 
 
 def limit_settings() -> tuple[str, ...]:

@@ -2,19 +2,21 @@
 used).
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import database_support
 import pytest
 import quick_support
 from dispatch_support import Place
 from http_support import Background, MakeSite, Site, running_sandbox, sites
 from hypothesis import HealthCheck, settings
 from server_support import Server
-from store_support import URLS
+from store_support import POSTGRES, SQLITE, sqlite_url
 
 from playground.sandbox.pool import Sandbox
 from playground.testing import WorkflowTester
@@ -32,7 +34,22 @@ settings.register_profile(
 )
 settings.load_profile("steady")
 
+# Files of tests of the engine that run on SQLite and, with what matters most there, on PostgreSQL. Those of the store
+# use the fixture `store_url`, and test_semantics_* has a round of its own.
+ON_BOTH_DATABASES = frozenset(
+    f"test_{name}"
+    for name in (
+        *("bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
+        *("code_change", "fork", "gate", "nodes", "nodes_limits", "operations", "stream", "tenants_http"),
+        *("property_crashes", "property_nodes", "property_operations"),
+    )
+)
+# What PostgreSQL's round leaves out: programs that open a SQLite file by themselves, and code that waits for each
+# commit, which the other half of the same test does not.
+LEFT_OUT_ON_POSTGRES = ("_killed_server_is_in_its_journal", "_killed_worker_or_fork_server", "each-step-acknowledged")
 LAST = "test_browser_"
+RUN = "TEST_RUN_OF_PLAYGROUND"  # the process id of the run, by which its processes find what they share
+os.environ.setdefault(RUN, str(os.getpid()))
 AS_IF_ISOLATED = replace(TIER, letter="A")  # the code of these tests is ours, and lets nothing out by itself
 FEWEST, MOST = 3, 4  # processes
 MANY = ("--starts-per-minute", "1000", "--running-per-address", "100", "--reads-per-minute", "100000")
@@ -61,9 +78,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     The long ones come first of their kind, so that at the end no process is alone with one.
     """
+    items[:] = [item for item in items if not is_left_out(item)]
     for item in items:
         quick_support.mark(item)
     items.sort(key=lambda item: (item.path.name.startswith(LAST), item.get_closest_marker("long") is None))
+
+
+def is_left_out(item: pytest.Item) -> bool:
+    """Whether a test is not repeated on PostgreSQL."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return params.get("database") == POSTGRES and any(part in item.nodeid for part in LEFT_OUT_ON_POSTGRES)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -85,20 +109,44 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         pytest.fail(quick_support.refusal(WATCH.started[0]), pytrace=False)
 
 
+# Promises that are kept before anything reaches a store, so that one database shows all there is to see.
+OF_THE_WORKER = {f"test_semantics_{name}" for name in ("values", "config", "names", "misuse", "errors")}
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what semantics.md promises on one node with each step acknowledged after its commit, and again where
-    operations enter by another node than the one that plays, and code runs ahead of its commits.
+    operations enter by another node than the one that plays, and code runs ahead of its commits, and so on PostgreSQL.
     """
-    if metafunc.module.__name__.startswith("test_semantics_"):
+    name = metafunc.module.__name__
+    if name.startswith("test_semantics_"):
         metafunc.fixturenames.append("nodes")
-        metafunc.parametrize("nodes", [ALONE, ASKED_ELSEWHERE], ids=["one-node", "asked-elsewhere"], indirect=True)
+        rounds = {"one-node": ALONE, "asked-elsewhere": ASKED_ELSEWHERE}
+        if name not in OF_THE_WORKER:
+            rounds["on-postgres"] = POSTGRES
+        metafunc.parametrize("nodes", rounds.values(), ids=rounds, indirect=True)
+    if name in ON_BOTH_DATABASES:
+        metafunc.fixturenames.insert(0, "database")
+        metafunc.parametrize("database", [SQLITE, POSTGRES], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """On which database the stores of a module's tests are."""
+    with pytest.MonkeyPatch.context() as patched, database_support.on(request.param):
+        if request.param == POSTGRES:
+            patched.setattr(WorkflowTester, "database", database_support.postgres_database)
+        yield
 
 
 @pytest.fixture
 def nodes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers of every WorkflowTester of a test; in the second round code runs ahead of its commits, too."""
-    monkeypatch.setattr(WorkflowTester, "nodes", request.param)
-    if request.param == ASKED_ELSEWHERE:
+    """The servers of every WorkflowTester of a test; in later rounds code runs ahead of its commits, too, and the last
+    is on PostgreSQL.
+    """
+    monkeypatch.setattr(WorkflowTester, "nodes", ALONE if request.param == ALONE else ASKED_ELSEWHERE)
+    if request.param == POSTGRES:
+        monkeypatch.setattr(WorkflowTester, "database", database_support.postgres_database)
+    if request.param != ALONE:
         monkeypatch.setattr(LocalSandbox, "tier", AS_IF_ISOLATED)
 
 
@@ -148,10 +196,42 @@ def place(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPath
     return Place(*sandbox, tmp_path_factory.mktemp("place"))
 
 
-@pytest.fixture(params=sorted(URLS))
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=[SQLITE, POSTGRES])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database, one test run for each kind."""
-    return URLS[request.param](tmp_path)
+    if request.param == SQLITE:
+        yield sqlite_url(tmp_path)
+    else:
+        yield from postgres_database()
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    from postgres_support import NoPostgres, shared_server
+
+    with contextlib.suppress(NoPostgres):  # which the next line reports
+        shared_server()
+    yield from postgres_database()
+
+
+def postgres_database() -> Iterator[str]:
+    import postgres_support  # late: what runs on SQLite too stays quick
+
+    try:
+        url = postgres_support.new_database()
+    except postgres_support.NoPostgres as error:
+        pytest.fail(str(error), pytrace=False)
+    yield url
+    postgres_support.give_back(url)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Stop the run's PostgreSQL, if one was started."""
+    if os.environ[RUN] == str(os.getpid()):
+        import postgres_support
+
+        postgres_support.stop_shared_server()
 
 
 @pytest.fixture(scope="module")

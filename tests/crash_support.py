@@ -5,12 +5,15 @@ again.
 import os
 import textwrap
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from database_support import Chosen
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from semantics_support import HEAD, assert_dense, assert_rows_agree, started
+from store_support import POSTGRES
 
 from playground.store.protocol import Committed
 from playground.testing import Run, ServerCrashed, WorkflowTester
@@ -21,6 +24,8 @@ EXAMPLES = int(os.environ.get("CRASH_EXAMPLES", "3"))
 EVERY_DAY = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
+# On PostgreSQL one, after the one that is tried first: it is the store that differs there, not the engine.
+ON_POSTGRES = settings(EVERY_DAY, max_examples=1)
 DEADLINE = 1200.0
 GRACES = st.sampled_from([10_000, 0])  # milliseconds that an idle worker is kept: with none, every wait hibernates
 Node = tuple[Any, ...]
@@ -56,6 +61,14 @@ RICH: Node = (
         ),
     ],
 )
+
+
+def every_day(test: Callable[..., None]) -> Callable[..., None]:
+    """As many examples as a run of all tests has time for."""
+    decorated: Callable[..., None] = (ON_POSTGRES if Chosen.kind == POSTGRES else EVERY_DAY)(test)
+    return decorated
+
+
 NAMES = "from crash_support import WORLD\n"
 DO = """
 async def callback(ctx):

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from database_support import url_in
 from http_support import Background, Log
 
 from playground.engine import Engine
@@ -59,14 +60,14 @@ class Place:
 
     def new_url(self) -> str:
         """A database of its own."""
-        return f"sqlite:///{self._folder}/{next(self._numbers)}.db"
+        return url_in(self._folder, f"{next(self._numbers)}.db")
 
     @asynccontextmanager
     async def engine(self, url: str, clock: Clock | None = None, **settings: Any) -> Any:
         """An open engine."""
         self.log = Log()
         chosen = Settings(**{"database": url, "workers": 8, "synchronous": "normal", "drain_seconds": 0, **settings})
-        store = await asyncio.to_thread(open_store, url, synchronous="normal")
+        store = await asyncio.to_thread(open_store, url, synchronous="normal", uses_caller_clock=clock is not None)
         try:
             async with Engine.open(
                 settings=chosen,
@@ -88,7 +89,9 @@ class Place:
             **{"database": self.new_url(), "workers": 8, "synchronous": "normal", "drain_seconds": 0, **settings}
         )
         async with AsyncExitStack() as opened:
-            store = await asyncio.to_thread(open_store, chosen.database, synchronous="normal")
+            store = await asyncio.to_thread(
+                open_store, chosen.database, synchronous="normal", uses_caller_clock=clock is not None
+            )
             opened.push_async_callback(store.close)
             shared: Any = {"settings": chosen, "store": store, "sandbox": self._sandbox, "log": self.log}
             shared |= {"clock": clock or SystemClock(), "ids": SystemIds()}

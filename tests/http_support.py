@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from database_support import url_in
 
 from playground.engine import Engine
 from playground.engine.clock import SystemClock
@@ -105,7 +106,7 @@ class Site:
 
     def __init__(self, background: Background, sandbox: Sandbox, folder: Path, **settings: Any) -> None:
         self._background, self._sandbox = background, sandbox
-        self.settings = Settings(**({"database": f"sqlite:///{folder / 'test.db'}", "port": 0} | GENEROUS | settings))
+        self.settings = Settings(**({"database": url_in(folder, "test.db"), "port": 0} | GENEROUS | settings))
         self.log = Log()
         self.port = self.settings.port
         self.start()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from database_support import url_in
 from puppet_support import Puppet, Puppets
 
 from playground.engine import CreateInstance, Engine
@@ -125,9 +126,9 @@ class Cluster:
 async def cluster(folder: Path, *names: str, **settings: Any) -> AsyncIterator[Cluster]:
     """Nodes of these names."""
     clock = LeaseClock()
-    chosen = Settings(**({"workers": 4, "synchronous": "normal", "spare_slots": 0} | settings))
+    chosen = Settings(**({"workers": 4, "synchronous": "normal", "drain_seconds": 0, "spare_slots": 0} | settings))
     async with contextlib.AsyncExitStack() as opened:
-        url = f"sqlite:///{folder / 'nodes.db'}"
+        url = url_in(folder, "nodes.db")
         store = await asyncio.to_thread(open_store, url, synchronous="normal", lease_clock=clock)
         opened.push_async_callback(store.close)
         found = Cluster(store, clock, opened, chosen)

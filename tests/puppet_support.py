@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from database_support import url_in
+
 from playground.engine import CreateInstance, Engine
 from playground.engine.clock import SystemClock
 from playground.engine.ids import SystemIds
@@ -45,6 +47,11 @@ def do(name: str = "s", count: int = 1, **more: Any) -> bytes:
 
 def done(name: str = "s", count: int = 1, value: Any = None, **more: Any) -> bytes:
     return frame(op="done", step=["do", name, count], attempt=1, value=value, **more)
+
+
+def did(name: str = "s", count: int = 1, value: Any = None, **more: Any) -> bytes:
+    """`do` and `done` of a worker that goes on at once, in one frame."""
+    return frame(op="did", **{"step": ["do", name, count], "config": CONFIG, "ended": 0, "value": value, **more})
 
 
 class Puppet:
@@ -220,9 +227,11 @@ class Stage:
 async def staged(folder: Path, *, tier: Tier = TIER, **settings: Any) -> AsyncIterator[Stage]:
     """A stage on a new database. Workers of an isolated `tier` run ahead of their commits."""
     log: list[tuple[str, dict[str, Any]]] = []
-    chosen = Settings(**({"workers": 8, "synchronous": "normal", "running_per_tenant": 1000} | settings))
+    chosen = Settings(
+        **({"workers": 8, "synchronous": "normal", "drain_seconds": 0, "running_per_tenant": 1000} | settings)
+    )
     async with contextlib.AsyncExitStack() as opened:
-        store = await asyncio.to_thread(open_store, f"sqlite:///{folder / 'puppets.db'}", synchronous="normal")
+        store = await asyncio.to_thread(open_store, url_in(folder, "puppets.db"), synchronous="normal")
         opened.push_async_callback(store.close)
         held = HeldStore(store)
         puppets = Puppets(tier)

@@ -19,12 +19,15 @@ from typing import Any
 
 import page_code_support
 import pytest
+from store_support import POSTGRES
 
 from playground.testing.server import ALONE
 
 HERE = str(Path(__file__).parent)
 # Whatever begins isolation, a server, a browser or any other process goes by one of these names.
-STARTS = frozenset({"subprocess", "Popen", "Sandbox", "open_engine", "serve", "sync_playwright"})
+STARTS = frozenset(
+    {"subprocess", "Popen", "Sandbox", "open_engine", "serve", "sync_playwright", "shared_server", "own_server"}
+)
 # Node, which runs the page's pure code, starts in 50 ms and needs no isolation.
 HARMLESS = page_code_support
 
@@ -41,7 +44,9 @@ def mark(item: pytest.Item) -> None:
 
 
 def _is_repeated(item: Any) -> bool:
-    return hasattr(item, "callspec") and item.callspec.params.get("nodes", ALONE) != ALONE
+    """Whether it is run a second time, with other servers or on a database that has a server."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return params.get("nodes", ALONE) != ALONE or POSTGRES in (params.get("store_url"), params.get("database"))
 
 
 def parts(item: Any) -> Iterator[Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from database_support import url_in
+
 from playground.engine import CreateInstance, Engine
 from playground.engine.clock import SystemClock
 from playground.engine.ids import SystemIds
@@ -51,9 +53,9 @@ class Outcome:
 
 async def run_all(programs: Mapping[str, Program], folder: Path, **changed: Any) -> dict[str, Outcome]:
     """Run all at once; `folder` takes the database, `changed` are settings."""
-    settings = Settings(**{"workers": 8, "synchronous": "normal", **changed})
+    settings = Settings(**{"workers": 8, "synchronous": "normal", "drain_seconds": 0, **changed})
     async with contextlib.AsyncExitStack() as opened:
-        store = await asyncio.to_thread(open_store, f"sqlite:///{folder / 'runs.db'}", synchronous=settings.synchronous)
+        store = await asyncio.to_thread(open_store, url_in(folder, "runs.db"), synchronous=settings.synchronous)
         opened.push_async_callback(store.close)
         sandbox = await Sandbox.open(
             memory_bytes=settings.worker_memory_bytes, cpu_seconds=settings.worker_cpu_seconds, parked=4, log=_no_log

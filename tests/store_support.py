@@ -19,14 +19,32 @@ from playground.workflows.events import NewEvent, StepKey
 AT = 1_700_000_000_000
 NODE = "node-a"
 CONFIG = {"retries": {"limit": 2, "delay": 1000, "backoff": "constant"}, "timeout": 5000}
-URLS: dict[str, Callable[[Path], str]] = {"sqlite": lambda folder: f"sqlite:///{folder}/store.db"}
+SQLITE, POSTGRES = "sqlite", "postgres"
+NEVER_SECONDS = 3_600.0  # without polls, hints come from commits alone
+
+
+def sqlite_url(folder: Path) -> str:
+    """The URL of an empty SQLite database."""
+    return f"sqlite:///{folder}/store.db"
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether a database is SQLite's."""
+    return url.startswith("sqlite:")
+
+
+def opened(url: str, **given: Any) -> Store:
+    """A store whose time is the test's: what is due is compared with `at`, and leases last."""
+    if not is_sqlite(url):
+        given = {"uses_caller_clock": True, "lease_clock": lambda: 0, "poll_seconds": NEVER_SECONDS} | given
+    return open_store(url, **given)
 
 
 def with_store(test: Callable[[Store], Awaitable[None]]) -> Callable[[str], None]:
     """Run a test coroutine on a fresh store of each kind."""
 
     async def story(url: str) -> None:
-        store = open_store(url)
+        store = opened(url)
         try:
             await test(store)
         finally:
@@ -37,6 +55,24 @@ def with_store(test: Callable[[Store], Awaitable[None]]) -> Callable[[str], None
 
     functools.update_wrapper(in_a_loop, test)
     del in_a_loop.__wrapped__  # pytest would look at the inner signature
+    return in_a_loop
+
+
+def with_sqlite(test: Callable[[Store], Awaitable[None]]) -> Callable[[Path], None]:
+    """Run a test coroutine on SQLite only, since it is about the file, its one process or the writer's thread."""
+
+    async def story(folder: Path) -> None:
+        store = opened(sqlite_url(folder))
+        try:
+            await test(store)
+        finally:
+            await store.close()
+
+    def in_a_loop(tmp_path: Path) -> None:
+        run(story(tmp_path))
+
+    functools.update_wrapper(in_a_loop, test)
+    del in_a_loop.__wrapped__
     return in_a_loop
 
 

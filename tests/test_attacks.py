@@ -1,6 +1,6 @@
 """Every hostile workflow of `attacks/` against a real server: each ends as it must, and everyone else is untouched.
 
-The server is whoever's who runs the tests; beside that, a third of the attacks is made by tenants in warm workers, a
+The server is whoever's who runs the tests; beside that, a sixth of the attacks is made by tenants in warm workers, a
 third on a server of an ordinary user (where root runs them), and those that layers stop on ones without namespaces.
 All attacks in all ways, twice in a row:
 
@@ -75,7 +75,7 @@ class Way:
         if self is WAYS[0]:
             return attacks()
         if self.warm:
-            return attacks()[1::SHARE]
+            return attacks()[1 :: 2 * SHARE]
         if self.namespaces:
             return attacks()[::SHARE]
         return [attack for attack in attacks() if attack.name.split("_")[0] in LAYERED][self.ordinary :: 2]

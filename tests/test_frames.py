@@ -4,6 +4,7 @@ turns.
 
 import asyncio
 import json
+import re
 import socket
 import tracemalloc
 from contextlib import suppress
@@ -14,11 +15,12 @@ import pytest
 from aio import run, story
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from puppet_support import do, done, frame
+from puppet_support import did, do, done, frame
 
 from playground.sandbox import frames
 from playground.sandbox.channel import TURN_SECONDS, FairReading, FrameChannel
 from playground.sandbox.frames import DEPTH_MAX, ProtocolError
+from playground.worker.channel import Channel
 from playground.workflows.values import RAW_JSON_BYTES, json_depth
 
 JSON = st.recursive(
@@ -31,6 +33,7 @@ OPS = st.sampled_from(
         "do",
         "resume",
         "done",
+        "did",
         "fail",
         "sleep",
         "wait",
@@ -156,6 +159,8 @@ WHOLE = msgspec.json.Decoder(frames.WorkerFrame)  # which makes objects of every
     st.sampled_from(
         [
             done(value=["x" * RAW_JSON_BYTES, 1.5, {"é": -1}]),
+            did(value=["x" * RAW_JSON_BYTES, 1.5, {"é": -1}]),
+            did(value={"é": -1}),
             frame(op="finish", output={"a": [1e300, "\u2028" * RAW_JSON_BYTES]}),
         ]
     ),
@@ -196,9 +201,17 @@ def test_what_is_no_strict_json_is_refused_in_a_large_result_too(value: bytes) -
         for body in (
             b'{"op":"finish","output":[%b,"%b"]}',
             b'{"op":"done","step":["do","a",1],"attempt":1,"value":[%b,"%b"]}',
+            did()[4:-5].replace(b"%", b"%%") + b'[%b,"%b"]}',
         ):
             with pytest.raises(ProtocolError):
                 frames.decode(body % (value, padding))
+
+
+@given(st.lists(st.sampled_from(["0", "1", "9" * 199, "7" * 200, "e", "E", "+", "-", ".", "12", ","])))
+def test_a_number_that_may_be_out_of_range_is_found(parts: list[str]) -> None:
+    text = "".join(parts).encode()
+    found = re.search(rb"[0-9]{200}|[0-9][eE]\+?[0-9]{3}", text)
+    assert frames._may_be_out_of_range(text) == (found is not None)
 
 
 def test_a_large_result_is_not_made_into_objects() -> None:
@@ -213,6 +226,30 @@ def test_a_large_result_is_not_made_into_objects() -> None:
 
 def test_a_small_value_is_an_object() -> None:
     assert frames.decode(b'{"op":"finish","output":{"a":1}}').output == {"a": 1}
+    assert frames.decode(did(value={"a": 1}, line=7)[4:]).value == {"a": 1}, "however large its frame is"
+
+
+def test_a_frame_is_taken_back_until_something_follows_it() -> None:
+    near, far = socket.socketpair()
+    with far:
+        channel = Channel(near.detach())
+        channel.acknowledged = channel.received
+        first: dict[str, Any] = {"op": "first"}
+        for follows in (lambda: channel.post({"op": "next"}), channel.flush, lambda: channel.flush_old(0.0)):
+            channel.hold(first)
+            assert channel.take_back(first) and not channel.take_back(first)
+            channel.hold(first)
+            follows()
+            assert not channel.take_back(first), "it is before what follows"
+        channel.hold(first)
+        channel.received += 1
+        assert not channel.take_back(first), "it was written before that was received"
+        channel.hold({"op": "last"})
+        channel.flush()
+        sent = far.recv(1_000)
+        channel.socket.close()
+    ops = [json.loads(text)["op"] for text in re.findall(rb"{[^}]*}", sent)]
+    assert ops == ["first", "next", "first", "first", "first", "received", "last"]
 
 
 async def conversation(data: bytes, pieces: int, turns: FairReading) -> list[Any]:

@@ -15,7 +15,7 @@ import gate_program
 import pytest
 from aio import run, story
 from http_support import MakeSite
-from puppet_support import ISOLATED, Puppet, Stage, do, done, frame, staged
+from puppet_support import CONFIG, ISOLATED, Puppet, Stage, did, do, done, frame, staged
 
 from playground import Binding, CallContext, Code, Dispatcher
 from playground.engine.execution.execution import Execution
@@ -108,6 +108,27 @@ async def test_no_step_is_acknowledged_and_all_are_in_the_journal_in_their_order
         ended = [event.key.name for event in await journal(stage, row) if event.type == ev.STEP_COMPLETED]
         assert ended == ["a", "b", "c"]
         assert await puppet.hear() is None, "no frame came after the start"
+
+
+@story
+async def test_a_step_in_one_frame_is_in_the_journal_as_one_in_two(tmp_path: Path) -> None:
+    more: dict[str, Any] = {"line": 7, "rollback": {**CONFIG, "timeout": 99}, "clock": 5}
+    for place, value in enumerate((None, {"a": [1, "\u00e9"]}, "x" * 10_000)):
+        journals = []
+        for number, spoken in enumerate(
+            (
+                do(**more) + done(value=value, ahead=True, clock=9, took=3),
+                did(value=value, ended=9, took=3, **more),
+            )
+        ):
+            folder = tmp_path / f"{place}-{number}"
+            folder.mkdir()
+            async with staged(folder, tier=ISOLATED) as stage:
+                row, puppet = await stage.begin()
+                await puppet.say(spoken, frame(op="finish", output="over"))
+                assert (await stage.end(row)).status == "complete"
+                journals.append([(event.type, event.step, event.data) for event in await journal(stage, row)])
+        assert journals[0] == journals[1] and len(journals[0]) == 9
 
 
 @story
@@ -265,6 +286,17 @@ FORGED: dict[str, tuple[list[bytes], str]] = {
         [ahead("s"), frame(op="done", step=["do", "s", 1], attempt=2, ahead=True)],
         "an outcome for an attempt that never began",
     ),
+    "a step twice, in one frame each": ([did(), did()], "started a step twice or out of place"),
+    "a step in one frame that is a wait": (
+        [did(step=["wait", "s", 1])],
+        "started a step twice or out of place",
+    ),
+    "a step in one frame inside of nothing": (
+        [did(step=["do", "s", 1, ["do", "ghost", 1]])],
+        "a step inside a step that never began",
+    ),
+    "a step in one frame that is its second attempt": ([did(attempt=2)], "a frame is not what the protocol allows"),
+    "a step in one frame with a result past the limit": ([did(value="x" * 1024 * 1024)], "result: more than 1,048,576"),
     "a flood of calls before the commit": (
         [do("s"), *(frame(op="call", call=n, binding="KV", method="get", step=["do", "s", 1]) for n in range(1, 3000))],
         "calls: 1,000 calls of bindings over their limits",
@@ -294,10 +326,11 @@ async def test_where_the_gate_is_closed_a_worker_that_goes_on_is_ended(
     tier = {"tier": ISOLATED} if settings else {}
     async with staged(tmp_path, **tier, **settings) as stage:
         assert not stage.engine.runs_ahead
-        row, puppet = await stage.begin()
-        await puppet.say(ahead("s"))
-        state = await stage.end(row)
-        assert "protocol: the worker went on before its result was acknowledged" in state.error["message"]
+        for spoken in (ahead("s"), did()):
+            row, puppet = await stage.begin()
+            await puppet.say(spoken)
+            state = await stage.end(row)
+            assert "protocol: the worker went on before its result was acknowledged" in state.error["message"]
 
 
 def test_healthz_and_about_say_which_is_in_force(make_site: MakeSite) -> None:

@@ -20,6 +20,7 @@ from crash_support import (
     SAGAS,
     WORLD,
     crash_at_every_commit,
+    every_day,
     open_tester,
     play,
     saga,
@@ -40,7 +41,7 @@ MOST_CRASHES = 4  # a step that loses five workers in a row ends its instance, a
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("victim", ["worker", "server"])
 def test_a_crash_at_any_commit_changes_nothing(victim: str, moment: str) -> None:
-    @EVERY_DAY
+    @every_day
     @example(RICH, 0)
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:
@@ -72,7 +73,7 @@ def test_several_crashes_of_one_run_change_nothing(node: Any, grace: int, crashe
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("victim", ["worker", "server"])
 def test_a_crash_at_any_commit_of_a_saga_changes_nothing(victim: str, moment: str) -> None:
-    @EVERY_DAY
+    @every_day
     @given(SAGAS, GRACES)
     def every_commit(groups: Any, grace: int) -> None:
         run(crash_at_every_commit(written_saga(groups), victim, moment, grace, saga), DEADLINE)

@@ -12,13 +12,13 @@ import pytest
 from aio import run
 from crash_support import (
     DEADLINE,
-    EVERY_DAY,
     GRACES,
     NODES,
     RICH,
     SAGAS,
     WORLD,
     crash_at_every_commit,
+    every_day,
     play,
     saga,
     written,
@@ -39,7 +39,7 @@ BOTH = ("a", "b")
 def test_a_node_lost_at_any_commit_changes_nothing(crashed: str, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WorkflowTester, "nodes", Nodes(BOTH, BOTH, crashed))
 
-    @EVERY_DAY
+    @every_day
     @example(RICH, 0)
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:
@@ -56,7 +56,7 @@ def test_a_node_lost_at_any_commit_changes_nothing(crashed: str, moment: str, mo
 def test_a_node_lost_at_any_commit_of_a_saga_changes_nothing(crashed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(WorkflowTester, "nodes", Nodes(BOTH, BOTH, crashed))
 
-    @EVERY_DAY
+    @every_day
     @given(SAGAS, GRACES)
     def every_commit(groups: Any, grace: int) -> None:
         run(crash_at_every_commit(written_saga(groups), "server", "before", grace, saga, each_was_lost), DEADLINE)

@@ -12,12 +12,12 @@ import pytest
 from aio import run
 from crash_support import (
     DEADLINE,
-    EVERY_DAY,
     GRACES,
     NODES,
     RICH,
     WORLD,
     Source,
+    every_day,
     open_tester,
     outcome,
     play,
@@ -98,7 +98,7 @@ OPERATIONS = [pause_and_resume, step_on, kill_now, kill_before_commit, kill_duri
 
 @pytest.mark.parametrize("operate", OPERATIONS, ids=lambda operate: operate.__name__)
 def test_an_operation_after_any_commit(operate: Any, runs_ahead: bool) -> None:
-    @EVERY_DAY
+    @every_day
     @example(RICH, 10_000)
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:

@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aio import story
-from store_support import with_store
+from store_support import opened, with_store
 
 from playground.engine import limits
 from playground.engine.limits import FRESH_MS, SENT_AT_ONCE, SharedCount, SharedCounts
-from playground.store import StoreError, open_store
+from playground.store import StoreError
 from playground.store.protocol import Store
 
 WINDOW = 60
@@ -201,8 +200,8 @@ async def test_what_is_being_sent_is_counted_once(store: Store) -> None:
 
 
 @story
-async def test_a_store_that_is_closed_gives_no_counts(tmp_path: Path) -> None:
-    store = open_store(f"sqlite:///{tmp_path}/a.db")
+async def test_a_store_that_is_closed_gives_no_counts(store_url: str) -> None:
+    store = opened(store_url)
     shared, count = node(store, Time())
     count.add("k", 1)
     await store.close()

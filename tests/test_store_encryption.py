@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from aio import run
 from http_support import Log
-from store_support import AT, do, quick, running
+from store_support import AT, do, is_sqlite, opened, quick, running, sqlite_url
 
-from playground.store import StoreError, open_store
+from playground.store import StoreError
 from playground.store.encoding import as_objects
 from playground.store.encryption import BadKey, CannotDecrypt, Keyring, key_id, new_key
+from playground.store.open import open_key_admin
 from playground.store.tables import Scope, scope_of
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -90,8 +91,14 @@ def test_keys_are_read_from_a_variable_or_a_file_and_a_bad_one_is_not_shown() ->
 # A store.
 
 
-def url(folder: Path) -> str:
-    return f"sqlite:///{folder}/store.db"
+def execute(url: str, statement: str) -> list[str]:
+    """Run a statement on a database behind the store's back; the first column of its rows."""
+    if is_sqlite(url):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as db:
+            return [str(value) for (value,) in db.execute(statement)]
+    from postgres_support import shared_server
+
+    return shared_server().sql(statement, url.partition("@/")[2].partition("?")[0]).splitlines()
 
 
 def files(folder: Path) -> bytes:
@@ -102,13 +109,13 @@ def put(key: str, value: object, secret: object = None) -> NewEvent:
     return NewEvent(ev.KV_PUT, {"key": key, "value": value}, None, secret)
 
 
-def used(folder: Path, *keys: bytes, log: Log | None = None) -> int:
+def used(url: str, *keys: bytes, log: Log | None = None) -> int:
     """A database in which a secret stands as a tenant's secret, a key's value and a step's result, with these keys;
     gives the instance's number.
     """
 
     async def use() -> int:
-        store = open_store(url(folder), keyring=Keyring(keys), log=Log() if log is None else log)
+        store = opened(url, keyring=Keyring(keys), log=Log() if log is None else log)
         try:
             await store.tenants.set_secret("acme", "TOKEN", SECRET)
             row = await running(store, tenant="acme")
@@ -127,9 +134,9 @@ def used(folder: Path, *keys: bytes, log: Log | None = None) -> int:
     return int(run(use()))
 
 
-def check_all_is_there(folder: Path, key: int, *keys: bytes, log: Log | None = None) -> None:
+def check_all_is_there(url: str, key: int, *keys: bytes, log: Log | None = None) -> None:
     async def look() -> None:
-        store = open_store(url(folder), keyring=Keyring(keys), log=Log() if log is None else log)
+        store = opened(url, keyring=Keyring(keys), log=Log() if log is None else log)
         try:
             assert await store.tenants.secrets("acme") == {"TOKEN": SECRET}
             row = (await store.load(key)).row
@@ -143,39 +150,66 @@ def check_all_is_there(folder: Path, key: int, *keys: bytes, log: Log | None = N
 
 
 def test_no_file_of_a_store_with_a_key_holds_the_secret(tmp_path: Path) -> None:
-    key = used(tmp_path, OLD)
+    """Of SQLite, whose files are all there is; what PostgreSQL's hold of rows that were is its own matter."""
+    key = used(sqlite_url(tmp_path), OLD)
     assert SECRET.encode() not in files(tmp_path)
-    check_all_is_there(tmp_path, key, OLD)
+    check_all_is_there(sqlite_url(tmp_path), key, OLD)
+
+
+STORED = (
+    "SELECT value FROM tenant_secret UNION ALL SELECT value FROM kv WHERE key = 'token' "
+    "UNION ALL SELECT result FROM step WHERE result IS NOT NULL"
+)
+
+
+def test_what_was_plain_is_encrypted_in_every_row_when_the_first_key_appears(store_url: str) -> None:
+    key = used(store_url)
+    assert all(SECRET in text for text in execute(store_url, STORED))
+    log = Log()
+    check_all_is_there(store_url, key, OLD, log=log)
+    stored = execute(store_url, STORED)
+    assert len(stored) == 3 and all(text.startswith(f"enc1:{key_id(OLD)}:") for text in stored)
+    [told] = log.of("secrets_encrypted")
+    assert (told["values"], told["key"]) == (4, key_id(OLD))
+    with open_key_admin(store_url) as admin:
+        assert admin.reencrypt(Keyring([NEW, OLD])) == (4, [key_id(OLD)])
+    assert all(text.startswith(f"enc1:{key_id(NEW)}:") for text in execute(store_url, STORED))
+    check_all_is_there(store_url, key, NEW)
+    with open_key_admin(store_url) as admin:
+        assert admin.forget_secrets_key(key_id(OLD)) is None
+        assert admin.forget_secrets_key(key_id(NEW)) == [("acme", "TOKEN")]
+    run(opened(store_url).close())
 
 
 def test_what_was_plain_is_encrypted_when_the_first_key_appears_and_no_free_page_keeps_it(tmp_path: Path) -> None:
-    key = used(tmp_path)
+    """Of SQLite's file."""
+    key = used(sqlite_url(tmp_path))
     assert SECRET.encode() in files(tmp_path), "else this test can't fail"
     log = Log()
-    check_all_is_there(tmp_path, key, OLD, log=log)
+    check_all_is_there(sqlite_url(tmp_path), key, OLD, log=log)
     assert SECRET.encode() not in files(tmp_path)
     [told] = log.of("secrets_encrypted")
     assert (told["values"], told["key"], told["reason"]) == (4, key_id(OLD), "-")
     again = Log()
-    check_all_is_there(tmp_path, key, OLD, log=again)
+    check_all_is_there(sqlite_url(tmp_path), key, OLD, log=again)
     assert again.of("secrets_encrypted") == []
 
 
 @pytest.mark.parametrize(("given", "why"), [((), "no key is given"), ((NEW,), "not among the keys given")])
 def test_a_store_whose_key_is_missing_is_not_opened_and_nothing_is_lost(
-    tmp_path: Path, given: tuple[bytes, ...], why: str
+    store_url: str, given: tuple[bytes, ...], why: str
 ) -> None:
-    key = used(tmp_path, OLD)
+    key = used(store_url, OLD)
     with pytest.raises(StoreError, match=f"encrypted with key {key_id(OLD)}, and .*{why}.*PLAYGROUND_SECRETS_KEY"):
-        open_store(url(tmp_path), keyring=Keyring(given))
-    check_all_is_there(tmp_path, key, NEW, OLD)
+        opened(store_url, keyring=Keyring(given))
+    check_all_is_there(store_url, key, NEW, OLD)
 
 
-def test_who_opens_it_without_asking_for_secrets_reads_none_and_is_never_given_an_empty_one(tmp_path: Path) -> None:
-    key = used(tmp_path, OLD)
+def test_who_opens_it_without_asking_for_secrets_reads_none_and_is_never_given_an_empty_one(store_url: str) -> None:
+    key = used(store_url, OLD)
 
     async def look() -> None:
-        store = open_store(url(tmp_path))
+        store = opened(store_url)
         try:
             assert await store.tenants.secret_names("acme") == ["TOKEN"]
             for refused in (store.tenants.secrets("acme"), store.load(key), store.kv.get(Scope("acme", 0), "token")):
@@ -188,13 +222,12 @@ def test_who_opens_it_without_asking_for_secrets_reads_none_and_is_never_given_a
     run(look())
 
 
-def test_a_secret_that_was_copied_to_another_tenant_is_not_read_there(tmp_path: Path) -> None:
-    used(tmp_path, OLD)
-    with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as db:
-        db.execute("INSERT INTO tenant_secret SELECT 'mallory', name, value, encrypted FROM tenant_secret")
+def test_a_secret_that_was_copied_to_another_tenant_is_not_read_there(store_url: str) -> None:
+    used(store_url, OLD)
+    execute(store_url, "INSERT INTO tenant_secret SELECT 'mallory', name, value, encrypted FROM tenant_secret")
 
     async def look() -> None:
-        store = open_store(url(tmp_path), keyring=Keyring([OLD]))
+        store = opened(store_url, keyring=Keyring([OLD]))
         try:
             with pytest.raises(CannotDecrypt, match="secret mallory TOKEN"):
                 await store.tenants.secrets("mallory")
@@ -204,11 +237,11 @@ def test_a_secret_that_was_copied_to_another_tenant_is_not_read_there(tmp_path: 
     run(look())
 
 
-def test_a_tenants_value_that_looks_encrypted_is_a_value(tmp_path: Path) -> None:
+def test_a_tenants_value_that_looks_encrypted_is_a_value(store_url: str) -> None:
     text = Keyring([OLD]).encrypt(json.dumps(SECRET), *PLACE)
 
     async def look() -> None:
-        store = open_store(url(tmp_path), keyring=Keyring([OLD]))
+        store = opened(store_url, keyring=Keyring([OLD]))
         try:
             row = await running(store, tenant="acme")
             await store.append(row.key, [*quick(do(), text), put("k", text)], execution=row.execution, at=AT)

@@ -32,12 +32,12 @@ def refusal(url, **options):
     "url", ["", "store.db", "sqlite:", "sqlite://store.db", "sqlite:///", "mysql://x/y", "SQLITE:///x.db"]
 )
 def test_a_url_that_names_no_database_says_what_would_do(url):
-    assert "sqlite:///relative.db or sqlite:////absolute.db" in refusal(url)
+    assert "sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database" in refusal(url)
 
 
-def test_postgresql_is_promised_not_pretended():
-    assert "PostgreSQL is not in this version yet" in refusal("postgresql://user:secret@host/db")
-    assert "secret" not in refusal("postgresql://user:secret@host/db")
+@pytest.mark.parametrize("url", ["postgresql://me:hush@127.0.0.1:1/db", "mysql://me:hush@host/db?password=hush"])
+def test_a_refused_url_is_shown_without_its_password(url):
+    assert "hush" not in refusal(url)
 
 
 def test_a_relative_and_an_absolute_path(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import asyncio
 
 from aio import story
-from store_support import AT, attempt, completed, do, running, started, with_store
+from store_support import AT, attempt, completed, do, running, started, with_sqlite, with_store
 
 from playground.engine.scheduler import IdleTrimmer
 from playground.store.rows import Snippet
@@ -45,8 +45,9 @@ async def test_an_instance_goes_on_after_memory_was_given_back(store) -> None:
     assert committed.row.status == ev.COMPLETE
 
 
-@with_store
+@with_sqlite
 async def test_a_fenced_append_to_a_step_under_way_asks_the_database_nothing(store) -> None:
+    """PostgreSQL is asked in the statement that appends."""
     row = await running(store)
     await store.append(row.key, [started(do()), attempt(do())], execution=1, at=AT)
     statements: list[str] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from aio import story
-from store_support import AT, create, execution_started, printed
+from store_support import AT, create, execution_started, opened, printed
 
 from playground.store import open_store
 from playground.store.errors import NodeLost
@@ -21,10 +21,10 @@ LEASE = 1_000
 
 
 @asynccontextmanager
-async def shared(folder: Path) -> AsyncIterator[tuple[Store, LeaseClock]]:
+async def shared(url: str) -> AsyncIterator[tuple[Store, LeaseClock]]:
     """A store whose leases end by a clock of the test."""
     clock = LeaseClock()
-    store = await asyncio.to_thread(open_store, f"sqlite:///{folder}/nodes.db", synchronous="normal", lease_clock=clock)
+    store = await asyncio.to_thread(opened, url, synchronous="normal", lease_clock=clock)
     try:
         yield store, clock
     finally:
@@ -32,21 +32,21 @@ async def shared(folder: Path) -> AsyncIterator[tuple[Store, LeaseClock]]:
 
 
 @story
-async def test_a_node_is_known_by_its_name_and_by_how_often_it_has_joined(tmp_path: Path) -> None:
-    async with shared(tmp_path) as (store, _):
+async def test_a_node_is_known_by_its_name_and_by_how_often_it_has_joined(store_url: str) -> None:
+    async with shared(store_url) as (store, _):
         first, other = await store.nodes.join("a", LEASE), await store.nodes.join("b", LEASE)
         again = await store.nodes.join("a", LEASE)
         assert [lease.owner for lease in (first, other, again)] == ["a.1", "b.1", "a.2"]
         with pytest.raises(NodeLost, match=r"the lease of node a \(boot 1\) is over"):
             await store.nodes.renew(first)
         await store.nodes.renew(again)
-    async with shared(tmp_path) as (store, _):  # the number is never used again
+    async with shared(store_url) as (store, _):  # the number is never used again
         assert (await store.nodes.join("a", LEASE)).boot == 3
 
 
 @story
-async def test_a_lease_lasts_as_long_as_it_is_renewed_and_says_when_the_next_ends(tmp_path: Path) -> None:
-    async with shared(tmp_path) as (store, clock):
+async def test_a_lease_lasts_as_long_as_it_is_renewed_and_says_when_the_next_ends(store_url: str) -> None:
+    async with shared(store_url) as (store, clock):
         a, b = await store.nodes.join("a", LEASE), await store.nodes.join("b", LEASE)
         clock.now = 900
         assert await store.nodes.renew(a) == 100
@@ -60,8 +60,8 @@ async def test_a_lease_lasts_as_long_as_it_is_renewed_and_says_when_the_next_end
 
 
 @story
-async def test_a_node_without_a_lease_claims_nothing(tmp_path: Path) -> None:
-    async with shared(tmp_path) as (store, clock):
+async def test_a_node_without_a_lease_claims_nothing(store_url: str) -> None:
+    async with shared(store_url) as (store, clock):
         await create(store, "i")
         lease = await store.nodes.join("a", LEASE)
         clock.now = LEASE
@@ -74,12 +74,13 @@ async def test_a_node_without_a_lease_claims_nothing(tmp_path: Path) -> None:
 
 
 @story
-async def test_what_a_lost_node_owned_is_taken_over_and_its_late_commits_are_refused(tmp_path: Path) -> None:
-    async with shared(tmp_path) as (store, clock):
+async def test_what_a_lost_node_owned_is_taken_over_and_its_late_commits_are_refused(store_url: str) -> None:
+    async with shared(store_url) as (store, clock):
         await create(store, "i", "j")
         lost, other = await store.nodes.join("a", LEASE), await store.nodes.join("b", LEASE)
         [row] = (await store.claim(lost.owner, 1, at=AT)).rows
         [kept] = (await store.claim(other.owner, 1, at=AT)).rows
+        assert await store.nodes.owned(other.owner) == [kept] and await store.nodes.owned("b.2") == []
         await store.append(row.key, [execution_started()], execution=1, at=AT)
         clock.now = 999
         await store.nodes.renew(other)
@@ -98,8 +99,8 @@ async def test_what_a_lost_node_owned_is_taken_over_and_its_late_commits_are_ref
 
 
 @story
-async def test_a_node_that_leaves_gives_up_what_it_owned_at_once(tmp_path: Path) -> None:
-    async with shared(tmp_path) as (store, _):
+async def test_a_node_that_leaves_gives_up_what_it_owned_at_once(store_url: str) -> None:
+    async with shared(store_url) as (store, _):
         await create(store, "i")
         lease = await store.nodes.join("a", LEASE)
         await store.claim(lease.owner, 1, at=AT)
@@ -110,6 +111,7 @@ async def test_a_node_that_leaves_gives_up_what_it_owned_at_once(tmp_path: Path)
 
 @story
 async def test_without_a_clock_a_lease_lasts_as_long_as_the_process(tmp_path: Path) -> None:
+    """Of SQLite: the file's lock is the lease, and its process the only one."""
     store = await asyncio.to_thread(open_store, f"sqlite:///{tmp_path}/one.db", synchronous="normal")
     lease = await store.nodes.join("local", LEASE)
     assert lease.lasts_ms is None and await store.nodes.renew(lease) is None

@@ -3,8 +3,11 @@
 import asyncio
 
 import pytest
+from aio import story
 from store_support import AT, claim, create, passes, printed, running, with_store
 
+from playground.store.errors import StoreError
+from playground.store.notifications import Floor, Notifications
 from playground.workflows.errors import InstanceNotFound
 
 
@@ -147,3 +150,68 @@ async def test_what_is_expected_of_a_journal_that_has_moved_is_not_written(store
     assert (list(refused.events), refused.row.last_seq) == ([], 4)
     committed = await store.append(row.key, [printed("mine")], execution=1, at=AT, last_seq=4)
     assert [event.seq for event in committed.events] == [5]
+
+
+class Journals:
+    """Journals by their last seq, and what falls due, of which nobody is notified."""
+
+    def __init__(self) -> None:
+        self.last = {1: 3, 2: 5}
+        self.due: int | None = None
+        self.failures = 0
+        self.asked: list[list[int]] = []
+
+    async def last_seq(self, key):
+        return self.last[key]
+
+    async def last_seqs(self, keys):
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("the connection was lost")
+        self.asked.append(list(keys))
+        return {key: self.last[key] for key in keys if key in self.last}
+
+    async def next_due(self):
+        return self.due
+
+    def polled(self) -> Notifications:
+        return Notifications(self.last_seq, Floor(0, self.last_seqs, self.next_due))
+
+
+@story
+async def test_a_lost_notification_is_found_by_the_poll():
+    journals = Journals()
+    notifications, heard, due = journals.polled(), [], []
+    leave = notifications.listen(2, heard.append)
+    notifications.listen_due(due.append)
+    async with notifications.watch(1) as wait:
+        waiting = asyncio.create_task(wait(3))
+        journals.last[1], journals.due, journals.failures = 4, 1_000, 2
+        assert await waiting == 4
+        del journals.last[2]
+        await passes(lambda: bool(heard) and heard[-1] is None and bool(due))
+        assert set(due) == {1_000}
+        leave()
+        await passes(lambda: journals.asked[-1] == [1])
+        del journals.last[1]
+        with pytest.raises(InstanceNotFound):
+            await wait(4)
+    notifications.close()
+
+
+@story
+async def test_nothing_polls_without_a_subscription_or_after_the_end():
+    journals = Journals()
+    notifications = journals.polled()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert journals.asked == [] and len(asyncio.all_tasks()) == 1
+    notifications.listen(1, lambda last: None)
+    await passes(lambda: bool(journals.asked))
+    notifications.close()
+    await passes(lambda: len(asyncio.all_tasks()) == 1)
+
+
+@with_store
+async def test_only_a_store_of_many_processes_polls_for_lost_notifications(store):
+    assert (store.poll_ms is None) == (store.product[0] == "SQLite")

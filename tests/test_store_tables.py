@@ -3,11 +3,10 @@ their code.
 """
 
 import asyncio
-from pathlib import Path
 
 import pytest
 from aio import story
-from store_support import AT, claim, create, do, quick, running, with_store
+from store_support import AT, claim, create, do, opened, quick, running, with_store
 
 from playground.store import open_store
 from playground.store.open import open_key_admin
@@ -341,11 +340,11 @@ async def test_of_many_versions_deployed_at_once_no_more_are_kept_than_there_may
 
 
 @story
-async def test_keys_are_made_and_revoked_by_another_program_while_the_store_is_open(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/store.db"
-    store = open_store(url)
+async def test_keys_are_made_and_revoked_by_another_program_while_the_store_is_open(store_url: str) -> None:
+    store = open_store(store_url)
+    await store.nodes.join("serving", 600_000)
     try:
-        with open_key_admin(url) as admin:
+        with open_key_admin(store_url) as admin:
             assert admin.is_served
             assert admin.add_key("acme", "laptop", "h1", at=AT) == 1
             assert admin.add_key("acme", "server", "h2", at=AT) == 2
@@ -364,8 +363,8 @@ async def test_keys_are_made_and_revoked_by_another_program_while_the_store_is_o
 
 
 @story
-async def test_migrating_changes_which_code_an_instance_has(tmp_path: Path) -> None:
-    store = open_store(f"sqlite:///{tmp_path}/store.db")
+async def test_migrating_changes_which_code_an_instance_has(store_url: str) -> None:
+    store = opened(store_url)
     try:
         [row] = await create(store, "i", tenant="acme")
         committed = await store.decide(
@@ -386,13 +385,12 @@ async def test_migrating_changes_which_code_an_instance_has(tmp_path: Path) -> N
 
 
 @story
-async def test_a_chore_is_one_node_s_until_its_time_is_over_also_after_a_restart(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/store.db"
-    store = open_store(url)
+async def test_a_chore_is_one_node_s_until_its_time_is_over_also_after_a_restart(store_url: str) -> None:
+    store = opened(store_url)
     assert sum(await asyncio.gather(*(store.take_chore("tidy", at=AT, until=AT + 10) for _ in range(5)))) == 1
     assert await store.take_chore("other", at=AT, until=AT + 10)
     await store.close()
-    store = open_store(url)
+    store = opened(store_url)
     assert not await store.take_chore("tidy", at=AT + 9, until=AT + 19)
     assert await store.take_chore("tidy", at=AT + 10, until=AT + 20)
     assert await store.take_chore("tidy", at=AT - 50, until=AT - 40), "a clock that was set back does not stop it"

@@ -24,11 +24,11 @@ from playground.engine.ids import SystemIds
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
+from playground.store.columns import step_key
 from playground.store.encoding import as_objects, encode_step
 from playground.store.encryption import Keyring
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
-from playground.store.sqlite.rows import step_key
 from playground.store.tables import Scope
 from playground.workflows import events as ev
 from playground.workflows.events import DO, WAIT, StepKey
@@ -79,6 +79,7 @@ class ClockOf(SystemClock):
     """The machine's clock, set back to when a file was written."""
 
     def __init__(self, file: Path) -> None:
+        super().__init__()
         with closing(sqlite3.connect(file)) as db:
             self._back = super().now() - db.execute("SELECT max(at) FROM event").fetchone()[0]
 
@@ -88,7 +89,7 @@ class ClockOf(SystemClock):
 
 @asynccontextmanager
 async def engine_on(store: Store, sandbox: Sandbox, file: Path) -> AsyncIterator[Engine]:
-    settings = Settings(database=f"sqlite:///{file}", workers=8)
+    settings = Settings(database=f"sqlite:///{file}", workers=8, drain_seconds=0)
     async with Engine.open(
         settings=settings, store=store, sandbox=sandbox, clock=ClockOf(file), ids=SystemIds(), log=lambda *_, **__: None
     ) as engine:

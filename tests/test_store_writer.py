@@ -5,7 +5,7 @@ import sqlite3
 import threading
 
 import pytest
-from store_support import AT, do, passes, printed, quick, running, with_store
+from store_support import AT, do, passes, printed, quick, running, sqlite_url, with_sqlite
 
 from playground.store.sqlite import writer
 from playground.workflows.errors import Fenced
@@ -33,7 +33,7 @@ async def committed_by(store, key, *more):
     return threads[0]
 
 
-@with_store
+@with_sqlite
 async def test_a_call_that_comes_alone_is_committed_on_the_event_loop_and_those_that_come_together_by_the_thread(store):
     row = await running(store)
     assert await committed_by(store, row.key) == "loop"
@@ -43,7 +43,7 @@ async def test_a_call_that_comes_alone_is_committed_on_the_event_loop_and_those_
     assert [event.seq for event in journal] == list(range(1, 8))
 
 
-@with_store
+@with_sqlite
 async def test_while_the_thread_commits_all_others_wait_for_it(store):
     row = await running(store)
     hold, holding = threading.Event(), threading.Event()
@@ -63,7 +63,7 @@ async def test_while_the_thread_commits_all_others_wait_for_it(store):
     assert await committed_by(store, row.key) == "loop"
 
 
-@with_store
+@with_sqlite
 async def test_what_needs_no_acknowledgement_is_left_to_the_thread(store):
     row = await running(store)
     threads = []
@@ -76,14 +76,14 @@ async def test_what_needs_no_acknowledgement_is_left_to_the_thread(store):
     assert threads == [False]
 
 
-@with_store
+@with_sqlite
 async def test_the_thread_has_every_so_many_commits_and_writes_the_log_back(store):
     row = await running(store)
     by = [await committed_by(store, row.key) for _ in range(2 * (writer.LOOP_COMMITS_MAX + 1))]
     assert by == (["loop"] * writer.LOOP_COMMITS_MAX + ["writer"]) * 2
 
 
-@with_store
+@with_sqlite
 async def test_after_a_commit_that_took_long_on_the_event_loop_the_thread_has_the_next(store):
     row = await running(store)
     with pytest.MonkeyPatch.context() as patched:
@@ -93,7 +93,7 @@ async def test_after_a_commit_that_took_long_on_the_event_loop_the_thread_has_th
     assert await committed_by(store, row.key) == "writer"
 
 
-@with_store
+@with_sqlite
 async def test_a_call_that_is_refused_on_the_event_loop_leaves_the_next_alone(store):
     row = await running(store)
     with pytest.raises(Fenced):
@@ -101,7 +101,7 @@ async def test_a_call_that_is_refused_on_the_event_loop_leaves_the_next_alone(st
     assert (await acknowledged(store, row.key)).row.last_seq == 4
 
 
-@with_store
+@with_sqlite
 async def test_closing_commits_what_has_just_been_handed_in(store):
     row = await running(store)
     last = asyncio.create_task(acknowledged(store, row.key))
@@ -110,11 +110,11 @@ async def test_closing_commits_what_has_just_been_handed_in(store):
     assert (await last).row.last_seq == 4
 
 
-def test_the_event_loop_does_not_wait_for_another_program_that_writes(store_url):
-    @with_store
+def test_the_event_loop_does_not_wait_for_another_program_that_writes(tmp_path):
+    @with_sqlite
     async def story(store):
         row = await running(store)
-        other = sqlite3.connect(store_url.removeprefix("sqlite:///"), isolation_level=None)
+        other = sqlite3.connect(sqlite_url(tmp_path).removeprefix("sqlite:///"), isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         waiting = asyncio.create_task(acknowledged(store, row.key))
         assert (await store.find("", row.id)).last_seq == 3  # the loop is free
@@ -123,4 +123,4 @@ def test_the_event_loop_does_not_wait_for_another_program_that_writes(store_url)
         other.close()
         assert (await waiting).row.last_seq == 4
 
-    story(store_url)
+    story(tmp_path)

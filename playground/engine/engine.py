@@ -1,7 +1,7 @@
 """The engine: create instances and operate on them. The result of each operation is a commit in the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from playground.engine import operations
-from playground.engine.clock import Clock
+from playground.engine.clock import Clock, SharedClock
 from playground.engine.code import compatibility
 from playground.engine.code.checker import Check, Checker
 from playground.engine.code.metadata import check_metadata, tenancy
@@ -98,12 +98,19 @@ class Engine:
     nodes, `counts` the executions and the limits met since it was opened.
     """
 
-    def __init__(self, services: Services, ids: Ids, node: str, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self,
+        services: Services,
+        ids: Ids,
+        node: str,
+        heartbeat: Heartbeat,
+        correct_clock: Callable[[], Awaitable[None]],
+    ) -> None:
         self._services, self._ids = services, ids
         self.store, self.sandbox = services.store, services.sandbox
         self.clock, self.settings = services.clock, services.settings
         self.stored, self.counts, self.shared = services.stored, services.counts, services.shared
-        self._scheduler = Scheduler(services, node, heartbeat)
+        self._scheduler = Scheduler(services, node, heartbeat, correct_clock)
         self._checker = Checker(
             services.sandbox,
             services.settings.source_bytes,
@@ -136,16 +143,24 @@ class Engine:
         """Recover what the last server left, run instances while open, and leave them resumable at the end.
 
         `node` is its name among the engines that share the store; of one name only the last to open continues.
-        `heartbeat`: see there. `env` is what code that came as a snippet finds in `self.env` instead of the bindings
-        for everybody.
+        `heartbeat`: see there. Where the store has a clock, that is used in place of `clock`. `env` is what code that
+        came as a snippet finds in `self.env` instead of the bindings for everybody.
         """
+        shared_clock, read_clock = SharedClock(clock.elapsed), store.nodes.clock
+        if read_clock is not None:
+            clock = shared_clock
+
+        async def correct_clock() -> None:
+            if read_clock is not None:
+                await shared_clock.correct(read_clock)
+
         sources = Sources(store, DEFAULT_BINDINGS if env is None else env)
         shared = SharedCounts(store.usage, clock.now)
         stored = StoredPerDay(settings.stored_per_day, shared)
         counts, limits = EngineMetrics(log), LimitsOfTenants(settings)
         workers = Workers(sandbox, settings)
         services = Services(store, sandbox, clock, settings, log, sources, stored, counts, limits, shared, workers)
-        engine = cls(services, ids, node, heartbeat)
+        engine = cls(services, ids, node, heartbeat, correct_clock)
         await engine._scheduler.start()
         try:
             yield engine

@@ -5,16 +5,19 @@ it stops its workers by itself: others take over when the lease ends, and a work
 does. Then it joins again with a new lease. Where a lease lasts as long as the process (one node on SQLite), none of
 this ever falls due.
 
+What follows a renewal never delays the next one: the node reads the store's clock, takes over from lost nodes, and
+closes what it owns without knowing, since the answer of a claim was lost.
+
 The lease is measured by the machine's clock, whatever clock the engine uses: it is about this process, and no run waits
 for it.
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from playground.engine.clock import machine_ms
 from playground.engine.execution.context import Log
 from playground.engine.execution.pipeline import spawn
 from playground.store.errors import NodeLost
@@ -26,11 +29,6 @@ BEATS_PER_LEASE = 5  # renewals while a lease lasts
 STOP_AFTER = 2 / 3  # of a lease without a renewal
 TAKEN_OVER_AT_ONCE = 100  # instances taken over at once
 REJOIN_AFTER_MS = 1_000
-
-
-def machine_ms() -> int:
-    """Monotonic milliseconds that count on while the machine is suspended."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
 class Alarm(Protocol):
@@ -68,6 +66,8 @@ class Membership:
         take_over: closes what a lost node left open of an instance; idempotent.
         on_lost: stops every worker at once and commits nothing; awaited before the node joins again.
         on_joined: called when the node has joined again.
+        on_renewed: called after each renewal.
+        correct_clock: corrects this node's clock to the store's; called before it joins and with each renewal.
     """
 
     def __init__(
@@ -78,16 +78,20 @@ class Membership:
         take_over: Callable[[InstanceRow], Awaitable[None]],
         on_lost: Callable[[], Awaitable[None]],
         on_joined: Callable[[], None],
+        on_renewed: Callable[[], Awaitable[None]],
+        correct_clock: Callable[[], Awaitable[None]],
         log: Log,
         heartbeat: Heartbeat,
     ) -> None:
         self._nodes, self._name, self._lasts_ms, self._log = nodes, name, heartbeat.lasts_ms, log
         self._take_over, self._on_lost, self._on_joined = take_over, on_lost, on_joined
+        self._on_renewed, self._correct_clock = on_renewed, correct_clock
         self._now, self._later = heartbeat.now, heartbeat.later
         self._renewed = 0
         self._timers: dict[Callable[[], None], Alarm] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._keeping_up = asyncio.Lock()  # one at a time does what follows a renewal
         self.lease: Lease | None = None  # None while the node has none
 
     @property
@@ -98,16 +102,23 @@ class Membership:
     async def join(self) -> None:
         """Take a new lease, and take over what lost nodes, this one's earlier leases among them, have left.
 
-        Raises StoreError.
+        Raises StoreError: it has not joined, or it has a lease that is never renewed and could not take over.
         """
+        await self._correct_clock()
         began = self._now()
-        self.lease = await self._nodes.join(self._name, self._lasts_ms)
+        lease = self.lease = await self._nodes.join(self._name, self._lasts_ms)
         self._renewed = began
-        await self._take_over_abandoned()
-        self._schedule(None)
+        self._schedule(None)  # taking over may take longer than a lease
+        try:
+            await self._take_over_abandoned()
+        except Exception as error:
+            if lease.lasts_ms is None:
+                raise
+            # The node may have claimed already, so it keeps its lease; the next renewal takes over.
+            self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
 
     async def beat(self) -> None:
-        """Renew the lease and take over what lost nodes have left."""
+        """Renew the lease and take over what lost nodes have left. The next renewal does not wait for the rest."""
         lease, began = self.lease, self._now()
         if lease is None or self._closed:
             return
@@ -116,14 +127,25 @@ class Membership:
             if lease is not self.lease:
                 return
             self._renewed = began
-            await self._take_over_abandoned()
         except NodeLost as lost:
             await self._on_lease_lost(lease, rejoin=not lost.superseded)
             return
         except Exception as error:  # noqa: BLE001 - it is tried again until two thirds of the lease are over
             self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
-            next_end = None
+            self._schedule(None)
+            return
         self._schedule(next_end)
+        if not self._keeping_up.locked():
+            async with self._keeping_up:
+                await self._keep_up(lease)
+
+    async def _keep_up(self, lease: Lease) -> None:
+        try:
+            await self._correct_clock()
+            await self._take_over_abandoned()
+            await self._on_renewed()
+        except Exception as error:  # noqa: BLE001 - the next renewal tries it again
+            self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
 
     async def check(self) -> None:
         """Stop the workers if two thirds of the lease have gone by without a renewal."""

@@ -10,7 +10,7 @@ height keeps a megabyte round it.
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from playground.engine import operations
@@ -22,7 +22,7 @@ from playground.engine.execution.start import NoDispatcher, NotStarted
 from playground.engine.metrics import FAILED
 from playground.engine.nodes import Heartbeat, Membership
 from playground.store.errors import NodeLost, StoreError
-from playground.store.protocol import Store
+from playground.store.protocol import Claimed, Store
 from playground.store.rows import InstanceRow
 from playground.workflows import durations
 from playground.workflows import events as ev
@@ -82,7 +82,9 @@ FEW_SLOTS = 4  # with fewer than these no slot is kept spare
 class Scheduler:
     """Claims instances for this node and runs them. `executions` maps an instance's key to its execution."""
 
-    def __init__(self, services: Services, node: str, heartbeat: Heartbeat) -> None:
+    def __init__(
+        self, services: Services, node: str, heartbeat: Heartbeat, correct_clock: Callable[[], Awaitable[None]]
+    ) -> None:
         self._services = services
         self.executions: dict[int, Execution] = {}
         # (tenant, workflow) whose dispatcher is not registered: per node on purpose, since another program may have it.
@@ -93,11 +95,14 @@ class Scheduler:
             take_over=self._take_over,
             on_lost=self._stop_executions,
             on_joined=self.wake,
+            on_renewed=self._release_unplayed,
+            correct_clock=correct_clock,
             log=services.log,
             heartbeat=heartbeat,
         )
         self.idle_trimmer = IdleTrimmer(services.store, services.log)
         self._wake = asyncio.Event()
+        self._claiming = asyncio.Lock()  # from a claim until all that it claimed has its execution
         self._armed_for: int | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
         self._timer: Timer | None = None
@@ -201,16 +206,21 @@ class Scheduler:
             limit = free if spare else free - self._spare()
             limits, closed = services.tenant_limits.claim_limits(only_idle=spare), sorted(self._without_dispatcher)
             try:
-                claimed = await services.store.claim(owner, limit, at=at, limits=limits, closed=closed)
+                async with self._claiming:
+                    claimed = await services.store.claim(owner, limit, at=at, limits=limits, closed=closed)
+                    if self.membership.owner != owner:  # the lease was lost meanwhile
+                        for row in claimed.rows:
+                            await recover(services, row)
+                        continue
+                    for row in claimed.rows:
+                        self._start_execution(row)
             except NodeLost:
                 await self.membership.beat()
                 return
-            for row in claimed.rows:
-                self._start_execution(row)
             if len(claimed.rows) < limit:
                 if spare:
                     self._evict_idle()
-                await self._arm(at, claimed.again_at)
+                await self._arm(at, claimed)
                 return
 
     def _spare(self) -> int:
@@ -256,6 +266,25 @@ class Scheduler:
         """Close what a lost node left open of an instance."""
         await recover(self._services, row)
 
+    async def _release_unplayed(self) -> None:
+        """Close what this node has and does not play: the answer of the claim never came.
+
+        Nobody else would take it over while the node lives.
+        """
+        owner = self.membership.owner
+        if owner is None:
+            return
+        async with self._claiming:
+            playing = self._playing()
+            owned = await self._services.store.nodes.owned(owner)
+        playing |= self._playing()  # as of before and after: what has ended or begun meanwhile is not lost
+        for row in owned:
+            if (row.key, row.execution) not in playing:
+                await recover(self._services, row)
+
+    def _playing(self) -> set[tuple[int, int]]:
+        return {(key, execution.row.execution) for key, execution in self.executions.items()}
+
     async def _stop_executions(self) -> None:
         """The node has lost its lease: stop every worker, and commit nothing more."""
         executions = list(self.executions.values())
@@ -300,22 +329,29 @@ class Scheduler:
         spawn(self._tasks, self._evict_one_if_needed())
 
     async def _evict_one_if_needed(self) -> None:
-        due = await self._services.store.next_due()
+        try:
+            due = await self._services.store.next_due()
+        except StoreError as error:
+            self._services.log("scheduler_failed", error=f"{type(error).__name__}: {error}")
+            self._arm_at(self._services.clock.now() + RETRY_CLAIM_MS)
+            return
         if due is None or due > self._services.clock.now():
             return
         idle = [execution for execution in self.executions.values() if execution.idle]
         if idle:
             min(idle, key=lambda execution: execution.idle_timeout.since or 0).evict(ev.EVICTED)
 
-    async def _arm(self, done: int, again_at: int | None) -> None:
-        """Set the timer for when the next instance falls due.
+    async def _arm(self, at: int, claimed: Claimed) -> None:
+        """Set the timer for when the next instance falls due, after a claim that began here `at` a time.
 
-        What was due by `done` and was not claimed has a full queue, or no dispatcher yet.
+        What was due then and was not claimed has a full queue, or no dispatcher yet. Where the store's own time counts,
+        which is a little behind or ahead, what is due here may not be due there.
         """
-        times = [await self._services.store.next_due(after=done), again_at]
+        done = at if claimed.at is None else claimed.at
+        times = [await self._services.store.next_due(after=done), claimed.again_at]
         due = min((time for time in times if time is not None), default=None)
         if due is not None and len(self.executions) < self._services.settings.slots:
-            self._arm_at(max(due, self._services.clock.now() + 1))
+            self._arm_at(max(due, due + at - done, self._services.clock.now() + 1))
 
     def _on_due(self, when: int) -> None:
         """A commit, by whichever node, has made an instance fall due at this time."""

@@ -1,4 +1,11 @@
-"""Errors of the store itself. Errors of operations (Fenced, InstanceNotFound) are in `workflows/errors.py`."""
+"""Errors of the store itself, and how they name a database.
+
+Errors of operations (Fenced, InstanceNotFound) are in `workflows/errors.py`.
+"""
+
+from urllib.parse import urlsplit, urlunsplit
+
+CLOSED = "the store is closed"
 
 
 class StoreError(Exception):
@@ -38,3 +45,14 @@ class JournalError(Exception):
 
     A bug in the code that made the events, not in the tenant's. Nothing was written.
     """
+
+
+def shown_url(url: str) -> str:
+    """A database's URL for people: without its password and parameters."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # which is reported when it is opened
+        return url.partition("://")[0]
+    user = parts.username
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, f"{user}@{host}" if user else host, parts.path, "", ""))

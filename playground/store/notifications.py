@@ -2,15 +2,18 @@
 
 A notification is a hint: readers read by seq and claims read the rows, so a missed or repeated one costs only time.
 
-Only commits of this process are notified, per process on purpose: the file's lock makes it the only one that commits.
-A store that several processes write must notify the commits of the others too.
+Of one file, only commits of this process are notified, per process on purpose: the file's lock makes it the only one
+that commits, and no notification is lost. A store that several processes write must notify the commits of the others
+too, and what it notifies them by may lose some: then a slow poll is the floor. It is two queries for the whole process,
+however many journals are watched, and none while nothing is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from playground.store.errors import StoreError
 from playground.workflows.errors import InstanceNotFound
 
 Listener = Callable[[int | None], None]  # called with the last committed seq; None: the instance was deleted
@@ -26,6 +29,20 @@ class CommitChanges(NamedTuple):
 
     last_seqs: Sequence[tuple[int, int | None]] = ()
     due: int | None = None
+
+
+class Floor(NamedTuple):
+    """The poll that finds what a lost notification would have said.
+
+    Args:
+        poll_ms: how often, in milliseconds.
+        last_seqs: reads the last committed seq of each of these instances; a deleted one is absent.
+        next_due: see `Store.next_due`.
+    """
+
+    poll_ms: int
+    last_seqs: Callable[[Sequence[int]], Awaitable[Mapping[int, int]]]
+    next_due: Callable[[], Awaitable[int | None]]
 
 
 class _JournalWatch:
@@ -50,12 +67,20 @@ class Notifications:
 
     Args:
         last_seq: reads the last committed seq of an instance; raises InstanceNotFound.
+        floor: polls where notifications may be lost. It begins with the first subscription, and ends with `close`.
     """
 
-    def __init__(self, last_seq: Callable[[int], Awaitable[int]]) -> None:
-        self._last_seq = last_seq
+    def __init__(self, last_seq: Callable[[int], Awaitable[int]], floor: Floor | None = None) -> None:
+        self._last_seq, self._floor = last_seq, floor
         self._watches: dict[int, _JournalWatch] = {}
         self._due_listeners: tuple[DueListener, ...] = ()
+        self._polling: asyncio.Task[None] | None = None
+
+    def close(self) -> None:
+        """Stop polling."""
+        self._floor = None
+        if self._polling is not None:
+            self._polling.cancel()
 
     def notify(self, changes: CommitChanges) -> None:
         """Notify the subscribers of a durable commit."""
@@ -80,6 +105,15 @@ class Notifications:
         watch = self._watches.get(key)
         return 0 if watch is None else watch.last
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anybody listens."""
+        return bool(self._watches or self._due_listeners)
+
+    def watched(self) -> dict[int, int]:
+        """The journals that somebody watches, each with the last seq that was notified, 0 before the first."""
+        return {key: watch.last for key, watch in self._watches.items() if not watch.deleted}
+
     def listen(self, key: int, listener: Listener) -> Callable[[], None]:
         """See `Store.listen`."""
         watch = self._add_subscriber(key)
@@ -95,6 +129,7 @@ class Notifications:
     def listen_due(self, listener: DueListener) -> Callable[[], None]:
         """See `Store.listen_due`."""
         self._due_listeners += (listener,)
+        self._start_polling()
 
         def unsubscribe() -> None:
             self._due_listeners = tuple(each for each in self._due_listeners if each != listener)
@@ -127,6 +162,7 @@ class Notifications:
     def _add_subscriber(self, key: int) -> _JournalWatch:
         watch = self._watches.setdefault(key, _JournalWatch())
         watch.subscribers += 1
+        self._start_polling()
         return watch
 
     def _remove_subscriber(self, key: int, watch: _JournalWatch) -> None:
@@ -134,3 +170,22 @@ class Notifications:
         watch.subscribers -= 1
         if watch.subscribers == 0:
             del self._watches[key]
+
+    def _start_polling(self) -> None:
+        if self._floor is not None and self._polling is None:
+            self._polling = asyncio.get_running_loop().create_task(self._poll_until_closed(self._floor))
+
+    async def _poll_until_closed(self, floor: Floor) -> None:
+        while True:
+            await asyncio.sleep(floor.poll_ms / 1000)
+            try:
+                await self._poll(floor)
+            except StoreError:
+                continue  # the next poll finds the same
+
+    async def _poll(self, floor: Floor) -> None:
+        if self._watches:
+            last_seqs = await floor.last_seqs(keys := list(self._watches))
+            self.notify(CommitChanges([(key, last_seqs.get(key)) for key in keys]))
+        if self._due_listeners:
+            self.notify(CommitChanges(due=await floor.next_due()))

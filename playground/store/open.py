@@ -5,17 +5,17 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from playground.store.encryption import Keyring
-from playground.store.errors import StoreError
-from playground.store.protocol import Store
+from playground.store.errors import StoreError, shown_url
+from playground.store.protocol import Log, Store
 from playground.store.sqlite.key_admin import SqliteKeyAdmin
 from playground.store.sqlite.nodes import LeaseClock
 from playground.store.sqlite.store import SLOW_SECONDS, SqliteStore
-from playground.store.sqlite.writer import Log
 from playground.store.tables import KeyAdmin
 
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
-FORMS = "sqlite:///relative.db or sqlite:////absolute.db"
+FORMS = "sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database"
+OUTAGE_SECONDS = 30.0  # how long a call waits for a PostgreSQL that is away
 
 
 def open_store(
@@ -26,8 +26,12 @@ def open_store(
     slow_seconds: float = SLOW_SECONDS,
     keyring: Keyring | None = None,
     lease_clock: LeaseClock | None = None,
+    uses_caller_clock: bool = False,
+    outage_seconds: float = OUTAGE_SECONDS,
+    poll_seconds: float | None = None,
 ) -> Store:
-    """Open the store at `url`: sqlite:///relative.db, or sqlite:////absolute.db. Blocks until the schema is up to date.
+    """Open the store at `url`: sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database. Blocks
+    until the schema is up to date.
 
     The store belongs to the event loop of its first call.
 
@@ -35,11 +39,25 @@ def open_store(
         synchronous: whether SQLite waits for the disk at each commit: "full" or "normal".
         log: called as `log(event, **fields)` for each thing an operator must know, such as a commit that takes
             `slow_seconds` or longer.
-        keyring, lease_clock: see `SqliteStore.open`.
+        keyring, lease_clock: see `SqliteStore.open` and `PostgresStore.open`.
+        uses_caller_clock, outage_seconds, poll_seconds: of PostgreSQL only; see `PostgresStore.open`.
 
     Raises:
         StoreError: the URL, the file or its content is unusable; the message is one line for the operator.
     """
+    if url.startswith(POSTGRESQL):
+        from playground.store.postgres.store import PostgresStore  # late: most servers need no driver
+
+        return PostgresStore.open(
+            url,
+            log=log,
+            slow_seconds=slow_seconds,
+            keyring=keyring,
+            lease_clock=lease_clock,
+            uses_caller_clock=uses_caller_clock,
+            outage_seconds=outage_seconds,
+            poll_seconds=poll_seconds,
+        )
     return SqliteStore.open(
         _path_of(url),
         synchronous=synchronous,
@@ -56,6 +74,10 @@ def open_key_admin(url: str) -> AbstractContextManager[KeyAdmin]:
     Raises:
         StoreError: as `open_store`; on entering too, where there is no such database or an older server has it.
     """
+    if url.startswith(POSTGRESQL):
+        from playground.store.postgres.key_admin import PostgresKeyAdmin
+
+        return PostgresKeyAdmin.open(url)
     return SqliteKeyAdmin.open(_path_of(url))
 
 
@@ -82,8 +104,7 @@ def used_bytes(url: str) -> int | None:
 
 
 def _path_of(url: str) -> Path:
-    if url.startswith(POSTGRESQL):
-        raise StoreError(f"PostgreSQL is not in this version yet; use {FORMS}")
     if not url.startswith(SQLITE) or not Path(url.removeprefix(SQLITE)).name:
-        raise StoreError(f"the database {url!r} cannot be opened; it takes {FORMS}")
+        shown = url if "@" not in url else shown_url(url)
+        raise StoreError(f"the database {shown!r} cannot be opened; it takes {FORMS}")
     return Path(url.removeprefix(SQLITE))

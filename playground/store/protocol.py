@@ -1,4 +1,4 @@
-"""The `Store` protocol, which every database implements. SQLite is the first; PostgreSQL is planned.
+"""The `Store` protocol, which every database implements: SQLite for one node, PostgreSQL for any number.
 
 The journal is the truth. Rows (`InstanceRow`, `StepRow`, `InboxRow`) are a projection of it (`projection.py`), kept
 because replay and scheduling must be fast.
@@ -115,6 +115,16 @@ class NodeStore(Protocol):
     async def abandoned(self, limit: int) -> Sequence[InstanceRow]:
         """Instances whose owner's lease has expired."""
 
+    async def owned(self, owner: str) -> Sequence[InstanceRow]:
+        """Instances of this owner. More than it plays where a claim was committed whose answer never came."""
+
+    @property
+    def clock(self) -> Callable[[], Awaitable[int]] | None:
+        """Reads the store's own clock, in epoch milliseconds, by which nodes on several machines go.
+
+        None: all nodes are on one machine, and go by its clock.
+        """
+
 
 class Committed(msgspec.Struct, frozen=True):
     """The result of a commit: the events as the journal holds them, and the row after them."""
@@ -162,14 +172,17 @@ class ClaimLimits:
 NO_LIMITS = ClaimLimits()
 ANY_NUMBER: Mapping[str, int] = {}  # of instances that may be queued
 
+Log = Callable[..., None]  # called as log(event, **fields) with what an operator must know
+
 
 class Claimed(NamedTuple):
     """The claimed instances. `again_at` is when queues that reached their claims per second may be claimed from again,
-    None without any.
+    None without any. `at` is the time that `due_at` was compared with; None: the caller's.
     """
 
     rows: Sequence[InstanceRow]
     again_at: int | None = None
+    at: int | None = None
 
 
 # Decides which events an operation or a worker exit appends: a pure function of the instance's state.
@@ -196,11 +209,12 @@ def needs_of(decider: Decider) -> Needs:
 class Store(Protocol):
     """A journal store. Every method may be called from the event loop; none blocks it.
 
-    `at` is epoch milliseconds by the caller's clock. `due_at` and `until` are compared with it, so a store that nodes
-    on several machines share must use its own clock instead.
+    `at` is epoch milliseconds by the caller's clock. `due_at` is compared with it on SQLite; a store that nodes on
+    several machines share compares with its own clock, by which its nodes go (`NodeStore.clock`).
 
     `nodes` are the engines that run instances; `kv`, `effects`, `tenants` and `usage` are the tables that are not
-    journals. Every implementation guarantees:
+    journals. `poll_ms` is how long a lost notification may stay unnoticed: the store then polls for what it would have
+    said (`notifications.Floor`). None: none is ever lost. Every implementation guarantees:
 
     - A call that writes is one transaction: durable when it returns, without any effect when it raises. Concurrent
       calls may share a transaction, and a refused one does not affect the others.
@@ -222,6 +236,7 @@ class Store(Protocol):
     effects: EffectStore
     tenants: TenantStore
     usage: UsageStore
+    poll_ms: int | None
 
     async def create(
         self,
@@ -370,8 +385,8 @@ class Store(Protocol):
     def listen(self, key: int, listener: Callable[[int | None], None]) -> Callable[[], None]:
         """Call `listener` on the event loop with the last committed seq after each commit to a journal, by any process.
 
-        None: the instance was deleted. A hint: the listener reads the journal by seq. Returns a function that
-        unsubscribes, which may be called more than once.
+        None: the instance was deleted. A hint, late by `poll_ms` at most: the listener reads the journal by seq.
+        Returns a function that unsubscribes, which may be called more than once.
         """
 
     def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:

@@ -158,7 +158,11 @@ class LocalServer:
         """Start the nodes, again for each planned crash during recovery."""
         while True:
             self.store = await asyncio.to_thread(
-                open_store, self._url, synchronous=self._settings.synchronous, lease_clock=self._leases
+                open_store,
+                self._url,
+                synchronous=self._settings.synchronous,
+                lease_clock=self._leases,
+                uses_caller_clock=True,
             )
             try:
                 for name in self._layout.names:

@@ -6,8 +6,8 @@ import difflib
 import inspect
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
 from playground.engine.engine import CreateInstance, Engine
@@ -44,6 +44,13 @@ SETTINGS = {
 _routing = Routing()
 
 
+@contextmanager
+def _sqlite_database() -> Iterator[str]:
+    """The URL of a database in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="workflow-test-") as folder:
+        yield f"sqlite:///{folder}/test.db"
+
+
 class WorkflowTester:
     """Runs a workflow on a virtual clock, with crashes where the test wants them. Use it with `async with`.
 
@@ -66,7 +73,9 @@ class WorkflowTester:
         settings: rows of `playground.settings.Settings` to change.
     """
 
-    nodes: ClassVar[Nodes] = ALONE  # the servers of a test; this project's own tests run with several too
+    # The servers of a test, and a context of its database's URL; this project's own tests run with others too.
+    nodes: ClassVar[Nodes] = ALONE
+    database: ClassVar[Callable[[], AbstractContextManager[str]]] = staticmethod(_sqlite_database)
 
     def __init__(
         self,
@@ -105,7 +114,7 @@ class WorkflowTester:
 
     async def __aenter__(self) -> Self:
         self._activity = asyncio.Event()
-        folder = self._opened.enter_context(tempfile.TemporaryDirectory(prefix="workflow-test-"))
+        url = self._opened.enter_context(type(self).database())
         _routing.start()
         self._opened.callback(_routing.stop)
         self._local = None
@@ -113,7 +122,7 @@ class WorkflowTester:
             self._local = LocalSandbox(self.clock, self._mocks, self._class, self._activity.set)
             self._opened.push_async_callback(self._local.close)
         self._server = LocalServer(
-            f"sqlite:///{folder}/test.db",
+            url,
             self._settings,
             self.clock,
             self._local or self._real_sandbox,

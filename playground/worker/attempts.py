@@ -5,6 +5,9 @@ returns when the commit is acknowledged and the step's turn has come (replay.py)
 is another attempt, when it starts, and when an attempt has timed out; the worker computes the delay before the next
 attempt only where the step's config has a delay function, which is tenant code.
 
+Where the code runs ahead (the output gate) and the last attempt on a step's line was quick, its announcement is held
+back: a result that comes before anything else is sent goes with it in one frame, `did`.
+
 Breaks are faults that a person injects into a step. A first attempt starts without asking, so the worker has to know
 the breaks beforehand. It claims one when it announces the attempt; the trusted side checks the claim and decides what
 is written to the journal (`playground/engine/execution/faults.py`). For later attempts the trusted side sends the break
@@ -21,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.worker import failures
-from playground.worker.channel import AHEAD_SECONDS, Channel
+from playground.worker.channel import AHEAD_SECONDS, TEXTS, Channel
 from playground.worker.context import Key, Record, context_of, label_of, parent_of
 from playground.worker.entrypoint import (
     InjectedError,
@@ -135,9 +138,9 @@ class Do:
     """
 
     __slots__ = (
-        "abandoned", "attempt", "attempt_started", "callback", "called_at", "config", "context", "error", "in_journal",
-        "injected_break", "is_last_attempt", "key", "line", "output", "reply", "rollback", "running", "task", "timeout",
-        "unacknowledged", "waiting",
+        "abandoned", "announcement", "attempt", "attempt_started", "callback", "called_at", "config", "context",
+        "error", "in_journal", "injected_break", "is_last_attempt", "key", "line", "output", "output_text", "reply",
+        "rollback", "running", "task", "timeout", "unacknowledged", "waiting",
     )  # fmt: skip
 
     task: asyncio.Task[None]
@@ -156,6 +159,7 @@ class Do:
         self.in_journal = False  # an earlier execution has announced it
         self.called_at = 0  # microseconds on the workflow's clock
         self.attempt = 0
+        self.announcement: dict[str, Any] | None = None  # that may not be sent yet
         self.running = False  # an attempt has started and its end is not sent
         self.attempt_started = 0.0  # seconds of the machine's clock
         self.reply: asyncio.Future[Any] | None = None
@@ -163,6 +167,7 @@ class Do:
         self.timeout: str | None = None
         self.abandoned = False
         self.output: Any = None
+        self.output_text = "null"  # the same as JSON
         self.is_last_attempt = config.limit == 0
         self.unacknowledged = False
         self.injected_break: Mapping[str, Any] | None = None  # applies to the current attempt
@@ -312,11 +317,15 @@ class Attempts:
             self._none_open.set_result(None)
 
     def _announce(self, do: Do, frame: dict[str, Any]) -> None:
-        self._post(do, frame if do.injected_break is None else {**frame, "broken": do.injected_break["id"]})
-        if self.runs_ahead and self._quick.get(do.line):
-            self._channel.flush_old(AHEAD_SECONDS)
-        else:
-            self._channel.flush()
+        if do.injected_break is not None:
+            frame["broken"] = do.injected_break["id"]
+        elif self.runs_ahead and self._quick.get(do.line) and not self._channel.must_flush(AHEAD_SECONDS):
+            frame["step"], frame["attempt"] = do.key, do.attempt
+            self._channel.hold(frame)
+            do.announcement = frame
+            return
+        self._post(do, frame)
+        self._channel.flush()
 
     def _post(self, do: Do, frame: dict[str, Any]) -> None:
         frame["step"], frame["attempt"] = do.key, do.attempt
@@ -346,7 +355,9 @@ class Attempts:
                 result = injected_outcome(do.injected_break, lambda: do.callback(ctx), do.config.timeout)
             if inspect.isawaitable(result):
                 result = await result
-            do.output = encode_value(result, f'result of step "{do.key[1]}"', self._limits["value_bytes"])
+            do.output, do.output_text = encode_value(
+                result, f'result of step "{do.key[1]}"', self._limits["value_bytes"]
+            )
         except GeneratorExit:
             raise
         except asyncio.CancelledError as cancelled:
@@ -365,16 +376,31 @@ class Attempts:
             was_quick, self._quick[do.line] = self._quick.get(do.line), took < QUICK_SECONDS
             # One that is over its time, and perhaps let nobody say so, is for the trusted side to judge.
             if self.runs_ahead and do.timeout is None and took * 1000 < do.config.timeout:
-                clock = self._send_end(do, {"op": "done", "value": do.output, "ahead": True}, final=False, took=took)
+                clock = self._send_result(do, took)
                 if not was_quick:  # code that ends its process after each step must get on all the same
                     self._channel.flush()
                 self._deliver_outcome(do, {"status": COMPLETED, "value": do.output}, {"clock": clock})
                 return True
-            self._send_end(do, {"op": "done", "value": do.output}, final=True, took=took)
+            self._send_end(do, {"op": "done", TEXTS: {"value": do.output_text}}, final=True, took=took)
             do.unacknowledged = do.key in self._open  # else it was abandoned, and would not be cancelled
             self._channel.unacknowledged += do.unacknowledged
             return True
         return False
+
+    def _send_result(self, do: Do, took: float) -> int:
+        """Send the result of an attempt that the code does not wait for, in one frame with its announcement if that has
+        not been sent. Returns its time on the workflow's clock.
+        """
+        announcement, do.announcement = do.announcement, None
+        done = {"op": "done", TEXTS: {"value": do.output_text}, "ahead": True}
+        if announcement is None or not self._channel.take_back(announcement):
+            return self._send_end(do, done, final=False, took=took)
+        do.running = False
+        clock = self._replay.clock()
+        announcement["op"], announcement[TEXTS] = "did", {"value": do.output_text}
+        announcement["took"], announcement["ended"] = max(0, round(took * MICROSECONDS)), clock
+        self._channel.post(announcement)
+        return clock
 
     async def _send_failure(self, do: Do, error: BaseException) -> None:
         if isinstance(error, MemoryError):
@@ -438,10 +464,13 @@ async def failure_frame(
     return frame, error
 
 
-def encode_value(value: Any, what: str, most: int) -> Any:
-    """Encode a value for the journal, in at most `most` bytes; errors name it `what`. Raises NotSerialisableError."""
+def encode_value(value: Any, what: str, most: int) -> tuple[Any, str]:
+    """Encode a value for the journal, in at most `most` bytes, and its JSON text; errors name it `what`.
+
+    Raises NotSerialisableError.
+    """
     try:
-        return values.encode_bounded(value, what, most)
+        return values.encode_with_text(value, what, most)
     except NotSerialisable as refused:
         part = what.partition(" ")[0]
         where = f"the whole {part}" if refused.details["path"] == "$" else f"$ is the {part}"

@@ -13,6 +13,7 @@ FLUSH_SECONDS = 0.05  # or up to this age
 AHEAD_SECONDS = 0.002  # the same for results where the code runs ahead of their commits
 
 
+TEXTS = "texts"  # of a frame: its fields that are JSON text already, by name
 FIRST = ("start", "check", "probe")  # frames with which a worker is told what it is for
 
 # One encoder for all frames; json.dumps makes one per call.
@@ -49,6 +50,7 @@ class Channel:
         self.unacknowledged = 0  # results sent and not acknowledged: while there are any, the worker is not idle
         self._outgoing: list[bytes] = []
         self._outgoing_bytes = 0
+        self._held: dict[str, Any] | None = None  # queued last, and not encoded yet
         self._flushed = 0.0
         self._incoming = bytearray()
         self.unsent_lines: UnsentLines | None = None  # set by the execution
@@ -84,6 +86,7 @@ class Channel:
         """Forget the run that is over: what it counted, and what it has not sent."""
         self.unacknowledged = 0
         self.acknowledged = None
+        self._held = None
         self._outgoing.clear()
         self._outgoing_bytes = 0
 
@@ -122,13 +125,41 @@ class Channel:
 
     def put(self, frame: dict[str, Any]) -> None:
         """Queue a frame behind those already queued, but ahead of unsent lines."""
+        self._append_held()
         if self.acknowledged is not None and self.acknowledged != self.received:
             self.acknowledged = self.received
             self._append({"op": "received", "frames": self.received})
         self._append(frame)
 
+    def hold(self, frame: dict[str, Any]) -> None:
+        """As `post`, for a frame that may be taken back with `take_back` until something follows it or is flushed."""
+        if self.unsent_lines:
+            self.unsent_lines.send_unsent(frame)
+        self._append_held()
+        if self.acknowledged == self.received:
+            self._held = frame
+        else:
+            self.put(frame)
+
+    def take_back(self, frame: dict[str, Any]) -> bool:
+        """Take back a frame given to `hold`. False: it is queued for good, or something was received since."""
+        if self._held is not frame or self.acknowledged != self.received:
+            return False
+        self._held = None
+        return True
+
+    def _append_held(self) -> None:
+        if self._held is not None:
+            frame, self._held = self._held, None
+            self._append(frame)
+
     def _append(self, frame: dict[str, Any]) -> None:
-        data = _encode(frame).encode("utf-8", "replace")
+        texts = frame.pop(TEXTS, None)
+        text = _encode(frame)
+        if texts is not None:
+            parts = ",".join([f'"{name}":{part}' for name, part in texts.items()])
+            text = f"{text[:-1]},{parts}}}"
+        data = text.encode("utf-8", "replace")
         self._outgoing.append(len(data).to_bytes(HEADER_BYTES, "big") + data)
         self._outgoing_bytes += len(data)
 
@@ -142,13 +173,18 @@ class Channel:
 
         For a loop that is always busy, which never waits and so never flushes otherwise.
         """
-        if self._outgoing and (self._outgoing_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed >= seconds):
+        if (self._outgoing or self._held) and self.must_flush(seconds):
             self.flush()
+
+    def must_flush(self, seconds: float) -> bool:
+        """Whether FLUSH_BYTES are queued or the last flush is `seconds` ago."""
+        return self._outgoing_bytes >= FLUSH_BYTES or time.monotonic() - self._flushed >= seconds
 
     def flush(self) -> None:
         """Send everything queued; blocks while the trusted side does not read."""
         if self.unsent_lines:
             self.unsent_lines.send_unsent()
+        self._append_held()
         if self._outgoing:
             data = b"".join(self._outgoing)
             self._outgoing.clear()

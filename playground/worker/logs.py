@@ -21,7 +21,7 @@ from playground.worker.replay import Replay
 STREAMS = ("stdout", "stderr", "logging")
 LINE_CHARACTERS = 8_000  # a longer line is sent in several frames
 FLUSHES = 100  # that send at once, then one per FLUSH_SECONDS: code that flushes each character floods no journal
-_ENDS_OF_ATTEMPTS = ("done", "fail")  # frames that end the unfinished lines of their step
+_ENDS_OF_ATTEMPTS = ("done", "did", "fail")  # frames that end the unfinished lines of their step
 
 
 class _OpenLine:

@@ -174,7 +174,7 @@ class Execution:
                 output = await output
             if not rolling_back:
                 await self.steps.attempts.wait_until_done(self.loop)
-                tree = encode_value(output, "output of the workflow", start["limits"]["value_bytes"])
+                tree, _ = encode_value(output, "output of the workflow", start["limits"]["value_bytes"])
         except BaseException as error:  # noqa: BLE001 - the tenant's, whatever it is
             if not rolling_back:
                 await self.steps.attempts.cancel_all()

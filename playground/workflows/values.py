@@ -54,6 +54,8 @@ def deeper_than(data: bytes, most: int) -> bool:
     return data.count(b"[") + data.count(b"{") > most and json_depth(data, most=most) > most
 
 
+# One encoder for all; json.dumps makes one per call.
+_dumps = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 VALUE_BYTES = 1024 * 1024  # largest encoded value, unless a setting says otherwise
 MAX_DEPTH = 100  # levels of lists and dicts
 # JSON of so many bytes that is only passed on stays text: as objects it could take twenty times as much memory.
@@ -108,7 +110,17 @@ def decode(tree: Any) -> Any:
 
 def dumps(tree: Any) -> str:
     """The JSON text of an encoded form, compact."""
-    return json.dumps(tree, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _dumps(tree)
+
+
+def encode_with_text(value: Any, what: str, most: int = VALUE_BYTES) -> tuple[Any, str]:
+    """Like `encode_bounded`, with the JSON text of the encoded form."""
+    tree = encode(value)
+    text = dumps(tree)
+    size = len(text) if text.isascii() else len(text.encode())
+    if size > most:
+        raise too_large(what, size, most)
+    return tree, text
 
 
 def encode_bounded(value: Any, what: str, most: int = VALUE_BYTES) -> Any:
@@ -127,7 +139,8 @@ def check_size(tree: Any, what: str, most: int) -> int:
     """The size of an encoded form in bytes. Raises TooLarge when it is over `most`."""
     if tree is None or tree is True or tree is False:
         return 5
-    size = len(dumps(tree).encode())
+    text = dumps(tree)
+    size = len(text) if text.isascii() else len(text.encode())
     if size > most:
         raise too_large(what, size, most)
     return size

@@ -12,7 +12,7 @@ Architecture Invariant: at most one attempt of a step is open, and none is ackno
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from playground.engine import messages
@@ -27,8 +27,10 @@ from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.store.protocol import Committed
 from playground.workflows import events as ev
+from playground.workflows.breaks import Break
 from playground.workflows.events import NewEvent, StepKey
 
+_RAN_AHEAD = "protocol: the worker went on before its result was acknowledged"
 UNREAD_MS = 50  # until a deadline that came while the worker was not read is looked at again
 
 
@@ -95,12 +97,31 @@ class Attempts:
 
     def start(self, frame: frames.Do) -> None:
         """A new step, whose first attempt runs already."""
-        execution = self._execution
         try:
-            broken = execution.breaks.claim(frame)
+            broken = self._execution.breaks.claim(frame)
         except frames.ProtocolError as error:
-            execution.break_limit(f"protocol: {error}")
+            self._execution.break_limit(f"protocol: {error}")
             return
+        step, started = self._new_step(frame, broken)
+        self._commit_started(step, started, received=self._execution.gate.received)
+
+    def start_and_end(self, frame: frames.Did) -> None:
+        """A new step, whose first attempt is over: what `start` and `done` do, in one commit."""
+        execution = self._execution
+        if not execution.gate.allowed:
+            execution.break_limit(_RAN_AHEAD)
+            return
+        step, started = self._new_step(frame, None)
+        attempt = NewEvent(ev.ATTEMPT_STARTED, {"attempt": 1}, step.key)
+        if execution.armed_kill is not None:
+            execution.pipeline.add_soon(started, attempt, received=execution.gate.received)
+            execution.kill_worker_and_end()
+            return
+        self.running += 1
+        self._complete(step, frame.value, frame.ended, frame.took, ahead=True, before=(started, attempt))
+
+    def _new_step(self, frame: frames.Do | frames.Did, broken: Break | None) -> tuple[OpenStep, NewEvent]:
+        """A step whose first attempt runs, and the event of its start."""
         config = frames.config_to_builtins(frame.config)
         rollback = frames.config_to_builtins(frame.rollback) if frame.rollback is not None else None
         step = OpenStep(
@@ -113,11 +134,11 @@ class Attempts:
             rollback_config=rollback or {},
             broken=broken,
         )
-        execution.steps[step.key] = step
+        self._execution.steps[step.key] = step
         data: dict[str, Any] = {"config": config, "line": frame.line, **clock_field(frame.clock)}
         if rollback is not None:
             data["rollback"] = rollback
-        self._commit_started(step, NewEvent(ev.STEP_STARTED, data, step.key), received=execution.gate.received)
+        return step, NewEvent(ev.STEP_STARTED, data, step.key)
 
     def resume(self, step: OpenStep) -> None:
         """A step from an earlier execution, or one that a pause held back: start its next attempt when it is due."""
@@ -151,7 +172,7 @@ class Attempts:
         if step is None:
             return
         if frame.ahead and not execution.gate.allowed:
-            execution.break_limit("protocol: the worker went on before its result was acknowledged")
+            execution.break_limit(_RAN_AHEAD)
             return
         if execution.armed_kill == ev.KILL_BEFORE_COMMIT:
             execution.kill_worker_and_end()
@@ -163,27 +184,41 @@ class Attempts:
         except frames.ProtocolError as error:
             execution.break_limit(f"protocol: {error}")
             return
+        ack = {"op": "ok", "step": frame.step, "attempt": frame.attempt, "clock": frame.clock}
+        self._complete(step, value, frame.clock, frame.took, ahead=frame.ahead, ack=ack)
+
+    def _complete(
+        self,
+        step: OpenStep,
+        value: Any,
+        clock: int | None,
+        took: int | None,
+        *,
+        ahead: bool,
+        ack: dict[str, Any] | None = None,
+        before: Sequence[NewEvent] = (),
+    ) -> None:
+        execution = self._execution
         self._close_attempt(step)
         step.completed, step.output = True, value if step.rollback is not None else None
         sensitive = bool(step.config.get("sensitive"))
         shown = ev.REDACTED if sensitive else value
         completed = NewEvent(
-            ev.STEP_COMPLETED, {"output": shown, **clock_field(frame.clock)}, step.key, value if sensitive else None
+            ev.STEP_COMPLETED, {"output": shown, **clock_field(clock)}, step.key, value if sensitive else None
         )
-        execution.advance_workflow_clock(frame.clock)
+        execution.advance_workflow_clock(clock)
         execution.pipeline.add(
+            *before,
             NewEvent(
                 ev.ATTEMPT_COMPLETED,
-                {"attempt": step.attempt, **_duration_field(frame.took), **faults.break_fields(step.broken)},
+                {"attempt": step.attempt, **_duration_field(took), **faults.break_fields(step.broken)},
                 step.key,
             ),
             *execution.bindings.take_writes(step.key),
             completed,
             then=lambda committed: execution.on_attempt_committed(),
-            ack=None
-            if frame.ahead
-            else frames.encode({"op": "ok", "step": frame.step, "attempt": frame.attempt, "clock": frame.clock}),
-            received=execution.gate.received if frame.ahead else None,
+            ack=None if ahead or ack is None else frames.encode(ack),
+            received=execution.gate.received if ahead else None,
         )
 
     def failed(self, frame: frames.Fail) -> None:

@@ -24,7 +24,7 @@ from playground.workflows import values
 from playground.workflows.errors import BindingError, NonRetryableError, NotSerialisable, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
 
-_NAMING = (frames.Do, frames.Sleep, frames.Wait)  # frames that start a step or a wait, with its name
+_NAMING = (frames.Do, frames.Did, frames.Sleep, frames.Wait)  # frames that start a step or a wait, with its name
 
 REFUSALS = 1_000  # calls refused for a limit before the worker is ended
 

@@ -87,6 +87,24 @@ def _log(execution: Handling, frame: frames.Log, size: int) -> None:
 
 
 def _do(execution: Handling, frame: frames.Do, size: int) -> None:
+    if _may_begin(execution, frame):
+        execution.advance_workflow_clock(frame.clock)
+        execution.attempts.start(frame)
+
+
+def _did(execution: Handling, frame: frames.Did, size: int) -> None:
+    execution.budget.count_stored(0)  # it adds the events of two frames
+    if (
+        _may_begin(execution, frame)
+        and _is_small_enough(execution, frame.value, size)
+        and _count_result(execution, size)
+    ):
+        execution.advance_workflow_clock(frame.clock)
+        execution.attempts.start_and_end(frame)
+
+
+def _may_begin(execution: Handling, frame: frames.Do | frames.Did) -> bool:
+    """Whether a new step may start; if not, the worker is ended."""
     execution.budget.do_steps += 1
     most = execution.services.limit(execution.row, "step_limit")
     if execution.budget.do_steps > most:
@@ -98,12 +116,12 @@ def _do(execution: Handling, frame: frames.Do, size: int) -> None:
         or execution.rollback.running
     ):
         execution.break_limit("protocol: the worker started a step twice or out of place")
-    elif _parent_has_begun(execution, frame):
-        execution.advance_workflow_clock(frame.clock)
-        execution.attempts.start(frame)
+    else:
+        return _parent_has_begun(execution, frame)
+    return False
 
 
-def _parent_has_begun(execution: Handling, frame: frames.Do | frames.Sleep | frames.Wait) -> bool:
+def _parent_has_begun(execution: Handling, frame: frames.Do | frames.Did | frames.Sleep | frames.Wait) -> bool:
     """Whether the step in whose callback this one was called has begun; if not, the worker is ended."""
     parent = frames.step_key(frame.step).parent
     if parent is None or (parent.kind == ev.DO and parent in execution.steps):
@@ -155,17 +173,21 @@ def _resume(execution: Handling, frame: frames.Resume, size: int) -> None:
 
 
 def _done(execution: Handling, frame: frames.Done, size: int) -> None:
-    services, row = execution.services, execution.row
-    most = services.limit(row, "value_bytes")
-    if size > most and frames.size_of(frame.value) > most:
-        execution.break_limit(f"result: more than {most:,} bytes")
-        return
-    if not _count_result(execution, size):
+    if not (_is_small_enough(execution, frame.value, size) and _count_result(execution, size)):
         return
     if frame.rollback:
         execution.rollback.done(frame)
     else:
         execution.attempts.done(frame)
+
+
+def _is_small_enough(execution: Handling, value: Any, size: int) -> bool:
+    """Whether a result that came in `size` bytes may be stored; if not, the worker is ended."""
+    most = execution.services.limit(execution.row, "value_bytes")
+    if size > most and frames.size_of(value) > most:
+        execution.break_limit(f"result: more than {most:,} bytes")
+        return False
+    return True
 
 
 def _count_result(execution: Handling, size: int) -> bool:
@@ -243,6 +265,7 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Do: _do,
     frames.Resume: _resume,
     frames.Done: _done,
+    frames.Did: _did,
     frames.Fail: _fail,
     frames.Missing: lambda execution, frame, size: execution.rollback.missing(frame),
     frames.Collected: lambda execution, frame, size: execution.rollback.on_collected_frame(),

@@ -10,12 +10,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from playground.store import columns
 from playground.store.encoding import encode
 from playground.store.named_sql import NamedSql
 from playground.store.projection import first_event, initial_row, project
 from playground.store.projection_rules import replace
 from playground.store.rows import InstanceRow, NewInstance
-from playground.store.sqlite import rows as columns
 
 ALIKE_LEAST = 16  # fewer are written like others: 25 shared values would be bound for them
 # Rows per INSERT, largest first; a full batch of the engine is one statement.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from playground.store.protocol import Claimed, ClaimLimits
 from playground.store.rows import InstanceRow
-from playground.store.sqlite.queues import QueueCapacity
 from playground.store.sqlite.transaction import SqliteTransaction
+from playground.store.turns import QueueCapacity
 from playground.workflows.errors import Fenced
 
 SECOND_MS = 1_000

@@ -13,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import TypeVar
 
-from playground.store.errors import StoreError
-from playground.store.sqlite.writer import CLOSED
+from playground.store.errors import CLOSED, StoreError
 
 BUSY_MS = 5_000  # how long to wait for another program that has the file open
 CHECKPOINT_PAGES = 1_000  # of the write-ahead log, after which SQLite checkpoints it: few enough to be quick

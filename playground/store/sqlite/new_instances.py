@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from playground.store import columns
 from playground.store.projection import Change
 from playground.store.rows import InstanceRow, NewInstance, Snippet
-from playground.store.sqlite import rows as columns
 from playground.store.sqlite.alike import Alike
 from playground.store.tables import scope_of
 

@@ -11,16 +11,16 @@ kernel releases it when the process ends, however it ends.
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from playground.store import columns
 from playground.store.encoding import encode
 from playground.store.errors import NodeLost, StoreError, StoreInUse
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import Lease
 from playground.store.rows import InstanceRow
-from playground.store.sqlite import rows as columns
 from playground.store.sqlite.connections import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
@@ -83,6 +83,8 @@ LEASE_IS_OVER = "the lease of node {name} (boot {boot}) is over"
 class SqliteNodes:
     """Implements `protocol.NodeStore`. With a clock, leases expire by it."""
 
+    clock: Callable[[], Awaitable[int]] | None = None  # all nodes are in this process
+
     def __init__(
         self, sql: NamedSql, readers: Readers, writer: Writer, transaction: SqliteTransaction, clock: LeaseClock | None
     ) -> None:
@@ -115,6 +117,11 @@ class SqliteNodes:
         values = (encode(self._owners_with_lease()), limit)
         return await self._readers.run(
             lambda db: [columns.instance_row(row) for row in db.execute(self._sql["abandoned"], values)]
+        )
+
+    async def owned(self, owner: str) -> Sequence[InstanceRow]:
+        return await self._readers.run(
+            lambda db: [columns.instance_row(row) for row in db.execute(self._sql["owned"], (owner,))]
         )
 
     def check_lease(self, owner: str) -> None:

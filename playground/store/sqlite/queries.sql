@@ -4,7 +4,7 @@
 -- many rows changes, and commits of many instances take a quarter less time.
 
 -- name: instance_columns
--- One instance in the order that rows.instance_row() reads.
+-- One instance in the order that columns.instance_row() reads.
 SELECT i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
     i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
     i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected,
@@ -20,6 +20,9 @@ FROM instance i JOIN origin o ON o.instance = i.key
 -- name: abandoned
 -- The parameter is a JSON array of the owners with a current lease, of which there are few.
 {instance_columns} WHERE i.owner IS NOT NULL AND i.owner NOT IN (SELECT value FROM json_each(?)) ORDER BY i.key LIMIT ?
+
+-- name: owned
+{instance_columns} WHERE i.owner = ?
 
 -- name: join_node
 INSERT INTO node (name, boot) VALUES (?, 1) ON CONFLICT DO UPDATE SET boot = boot + 1 RETURNING boot
@@ -154,7 +157,7 @@ INSERT OR ROLLBACK INTO event (instance, seq, at, type, execution, step, data) V
 SELECT seq, at, type, execution, step, data FROM event WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?
 
 -- name: step_columns
--- A step in the order that rows.step_row() reads.
+-- A step in the order that columns.step_row() reads.
 kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, event_type, rollback, rollback_config,
     rollback_attempt, rollback_failures, rollback_until, result_bytes, error, started_clock, ended_seq, clock, received,
     result_seq

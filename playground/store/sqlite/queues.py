@@ -1,8 +1,6 @@
 """Queues of instances: counts by status, capacity for claims, and the round robin over queues.
 
-A lane is a queue's instances of one (tenant, workflow). The round robin is in memory, and built from the database's
-index of new instances at its first use. Source of the rule: round robin, where a queue that becomes busy joins at the
-end of the round.
+The round robin (turns.py) is in memory, and built from the database's index of new instances at its first use.
 
 Counts by status are in memory too, since every create() reads them; differences are written. Both are per process on
 purpose: the file's lock makes this process the only one that claims and writes (nodes.py), and the order of turns is a
@@ -11,13 +9,13 @@ matter of fairness, not of truth.
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from playground.store.encoding import encode
 from playground.store.named_sql import NamedSql
-from playground.store.protocol import ClaimLimits
 from playground.store.rows import InstanceRow
+from playground.store.turns import QueueCapacity, RoundRobin
 from playground.workflows.events import STATUSES
 
 CountGroup = tuple[str, str, str]  # (tenant, queue, status)
@@ -102,115 +100,6 @@ def _add_count(counts: dict[Any, int], name: Any, change: int) -> None:
         counts[name] = n
     else:
         counts.pop(name, None)
-
-
-class QueueCapacity:
-    """How many more instances of each queue one claim may take, by the queue's limit and its load on all nodes.
-
-    `load` returns how many of a queue run and were claimed in this second; it is called once per queue.
-    """
-
-    def __init__(self, limits: ClaimLimits, load: Callable[[str], tuple[int, int]]) -> None:
-        self._limits, self._load = limits, load
-        self._loads: dict[str, tuple[int, int]] = {}
-        self.claimed: Counter[str] = Counter()
-        self.full: set[str] = set()  # at their limit of running instances
-        self.rate_limited: set[str] = set()  # at their limit of claims in this second
-
-    def has_capacity(self, queue: str) -> bool:
-        """Whether one more instance of the queue may be claimed."""
-        limit = self._limits.for_queue(queue)
-        if limit is None and not self._limits.only_idle:
-            return True
-        load = self._loads.get(queue)
-        if load is None:
-            load = self._loads[queue] = self._load(queue)
-        running, starts = (n + self.claimed[queue] for n in load)
-        if (limit is not None and running >= limit.running) or (self._limits.only_idle and running):
-            self.full.add(queue)
-            return False
-        if limit is not None and limit.starts_per_second is not None and starts >= limit.starts_per_second:
-            self.rate_limited.add(queue)
-            return False
-        return True
-
-    def count_claim(self, queue: str) -> None:
-        """Count a claim of one instance."""
-        self.claimed[queue] += 1
-
-    def starts(self) -> dict[str, int]:
-        """The number of claims by queue, of queues whose claims per second are limited."""
-        limits = ((queue, self._limits.for_queue(queue), n) for queue, n in self.claimed.items())
-        return {queue: n for queue, limit, n in limits if limit is not None and limit.starts_per_second is not None}
-
-    def exhausted_queues(self) -> list[str]:
-        """The queues that were found to be at a limit."""
-        return [*self.full, *self.rate_limited]
-
-
-Workflow = tuple[str, str]  # (tenant, workflow)
-# (queue, workflow, limit) -> keys of the lane's oldest instances, oldest first.
-OldestOfLane = Callable[[str, Workflow, int], list[int]]
-
-
-class RoundRobin:
-    """The queues that may have new instances, in the order of their turns, each with its lanes."""
-
-    def __init__(self, lanes: Iterable[tuple[str, str, str]] = ()) -> None:
-        self._queues: dict[str, dict[Workflow, None]] = {}
-        for queue, tenant, workflow in lanes:
-            self.add(queue, tenant, workflow)
-
-    def add(self, queue: str, tenant: str, workflow: str) -> None:
-        """Note that a lane has a new instance."""
-        lanes = self._queues.get(queue)
-        if lanes is None:
-            lanes = self._queues[queue] = {}
-        lanes[tenant, workflow] = None
-
-    def claim_instances(
-        self, limit: int, capacity: QueueCapacity, closed: Collection[Workflow], oldest: OldestOfLane
-    ) -> list[int]:
-        """Keys of up to `limit` instances, round robin over queues, oldest first within a queue.
-
-        They are counted in `capacity`. Lanes of `closed` workflows are skipped; lanes that turn out to be empty are
-        removed.
-        """
-        taken: list[int] = []
-        found: dict[tuple[str, Workflow], list[int]] = {}
-        lanes_passed = 0
-        while len(taken) < limit and lanes_passed < len(self._queues):
-            queue = next(iter(self._queues))
-            lanes = self._queues.pop(queue)
-            key = None
-            if capacity.has_capacity(queue):
-                key = self._oldest_of_queue(queue, lanes, limit - len(taken), closed, oldest, found)
-            if lanes:
-                self._queues[queue] = lanes
-            if key is None:
-                lanes_passed += 1 if lanes else 0
-                continue
-            lanes_passed = 0
-            taken.append(key)
-            capacity.count_claim(queue)
-        return taken
-
-    def _oldest_of_queue(
-        self, queue: str, lanes: dict[Workflow, None], limit: int, closed: Collection[Workflow], oldest: OldestOfLane,
-        found: dict[tuple[str, Workflow], list[int]],
-    ) -> int | None:  # fmt: skip
-        first: list[int] | None = None
-        for lane in list(lanes):
-            if lane in closed:
-                continue
-            keys = found.get((queue, lane))
-            if keys is None:
-                keys = found[queue, lane] = oldest(queue, lane, limit)[::-1]
-                if not keys:
-                    del lanes[lane]
-            if keys and (first is None or keys[-1] < first[-1]):
-                first = keys
-        return first.pop() if first else None
 
 
 class Queues:

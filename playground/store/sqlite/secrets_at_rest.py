@@ -1,71 +1,32 @@
 """Secrets at rest: encrypting tenants' secrets, `sensitive` results, and results and key values that hold a secret.
 
-A result or a key's value is encrypted where its event has a `secret`, that is, where the journal shows something else
-than what is stored. This also encrypts an older database's plaintext at start, and rotates keys.
+Single values are in store/secret_values.py. This encrypts an older database's plaintext at start, and rotates keys.
 """
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 
-import msgspec
-
-from playground.store.encoding import encode, encode_step, raw_if_large
+from playground.store import columns
+from playground.store.encoding import encode_step
 from playground.store.encryption import PREFIX, Keyring
 from playground.store.errors import StoreError
 from playground.store.named_sql import NamedSql
-from playground.store.projection_rules import replace
-from playground.store.rows import InstanceRow, StepRow
-from playground.store.sqlite import rows as columns
-from playground.store.sqlite.writer import Log
-from playground.store.tables import scope_of
-from playground.workflows import events as ev
-from playground.workflows.events import NewEvent
+from playground.store.protocol import Log
+from playground.store.rows import StepRow
+from playground.store.secret_values import (
+    ENCRYPTED_PATTERN,
+    NO_KEY,
+    SERVER_LACKS_KEY,
+    encrypt_secret,
+    reencrypted,
+)
 
 SQL = NamedSql(Path(__file__).with_name("queries.sql"))
 
 RESULT_COLUMN = -2  # index of a step's own result in a row of columns.step_row()
-
-_PREFIX_BYTES = PREFIX.encode()
-_ENCRYPTED_PATTERN = PREFIX + "%"
-
-_NO_KEY = (
-    "{name} has secrets encrypted with key {ids}, and {given}. Set PLAYGROUND_SECRETS_KEY or --secrets-key-file to it. "
-    "If it is lost for good, `playground secrets-key forget {first}` removes the secrets that nobody can read any more"
-)
-_SERVER_LACKS_KEY = (
-    "the server that has the database open was not given key {id}: restart it with the new key on top and the old ones "
-    "below, then do this again"
-)
-
-
-def encrypt_secrets(keyring: Keyring, row: InstanceRow, events: Sequence[NewEvent]) -> Sequence[NewEvent]:
-    """Encrypt the secrets of events, which go into rows and not into the journal."""
-    return [
-        event if event.secret is None else event._replace(secret=_encrypt_secret(keyring, row, event))
-        for event in events
-    ]
-
-
-def decrypt_result(keyring: Keyring, instance: int, row: StepRow) -> StepRow:
-    """A step with its result decrypted. Raises CannotDecrypt."""
-    result = row.result
-    if not isinstance(result, msgspec.Raw) or bytes(memoryview(result)[: len(_PREFIX_BYTES)]) != _PREFIX_BYTES:
-        return row
-    return replace(
-        row, result=raw_if_large(keyring.decrypt(bytes(result).decode(), "step", instance, encode_step(row.key)))
-    )
-
-
-def _encrypt_secret(keyring: Keyring, row: InstanceRow, event: NewEvent) -> msgspec.Raw:
-    text = encode(event.secret)
-    if event.type == ev.KV_PUT:
-        return msgspec.Raw(keyring.encrypt(text, "kv", *scope_of(row), event.data["key"]).encode())
-    assert event.step is not None, "only a key or a step's result is kept out of the journal"
-    return msgspec.Raw(keyring.encrypt(text, "step", row.key, encode_step(event.step)).encode())
 
 
 def prepare_encryption(db: sqlite3.Connection, keyring: Keyring, name: str, log: Log) -> None:
@@ -82,7 +43,7 @@ def prepare_encryption(db: sqlite3.Connection, keyring: Keyring, name: str, log:
     missing = [id for id in known if id not in keyring.ids]
     if missing:
         given = "it is not among the keys given" if keyring else "no key is given"
-        raise StoreError(_NO_KEY.format(name=name, ids=" and ".join(missing), given=given, first=missing[0]))
+        raise StoreError(NO_KEY.format(name=name, ids=" and ".join(missing), given=given, first=missing[0]))
     if not keyring:
         return
     began, changed = perf_counter(), 0
@@ -114,7 +75,7 @@ def reencrypt(db: sqlite3.Connection, keyring: Keyring, *, in_use: bool) -> tupl
     """
     known = [id for (id,) in db.execute(SQL["secrets_keys"])]
     if in_use and keyring.ids[0] not in known:
-        raise StoreError(_SERVER_LACKS_KEY.format(id=keyring.ids[0]))
+        raise StoreError(SERVER_LACKS_KEY.format(id=keyring.ids[0]))
     # Overwrites the older ciphertext in pages that stay in use.
     db.execute("PRAGMA secure_delete = ON")
     with _transaction(db):
@@ -151,16 +112,16 @@ def _encrypt_plain(db: sqlite3.Connection, keyring: Keyring) -> int:
     """
     changed = 0
     for tenant, name, value in db.execute(SQL["plain_secrets"]).fetchall():
-        text = keyring.encrypt(json.dumps(value), "secret", tenant, name)
+        text = encrypt_secret(keyring, tenant, name, value)
         db.execute(SQL["set_secret_again"], (text, tenant, name))
         changed += 1
     for tenant, instance, key, value in db.execute(
-        SQL["plain_keys_of_tenants_with_secrets"], (_ENCRYPTED_PATTERN,)
+        SQL["plain_keys_of_tenants_with_secrets"], (ENCRYPTED_PATTERN,)
     ).fetchall():
         db.execute(SQL["set_key_again"], (keyring.encrypt(value, "kv", tenant, instance, key), tenant, instance, key))
         changed += 1
     for (instance,) in db.execute(SQL["instances_with_plain_results"]).fetchall():
-        for generation, *step in db.execute(SQL["plain_results"], (instance, _ENCRYPTED_PATTERN)).fetchall():
+        for generation, *step in db.execute(SQL["plain_results"], (instance, ENCRYPTED_PATTERN)).fetchall():
             changed += _set_result(db, keyring, instance, generation, columns.step_row(step), step[RESULT_COLUMN])
     return changed
 
@@ -169,14 +130,14 @@ def _reencrypt_all(db: sqlite3.Connection, keyring: Keyring) -> int:
     changed = 0
     for tenant, name, value in db.execute(SQL["encrypted_secrets"]).fetchall():
         if not keyring.is_current(value):
-            db.execute(SQL["set_secret_again"], (_reencrypted(keyring, value, "secret", tenant, name), tenant, name))
+            db.execute(SQL["set_secret_again"], (reencrypted(keyring, value, "secret", tenant, name), tenant, name))
             changed += 1
-    for *place, value in db.execute(SQL["encrypted_keys"], (_ENCRYPTED_PATTERN,)).fetchall():
+    for *place, value in db.execute(SQL["encrypted_keys"], (ENCRYPTED_PATTERN,)).fetchall():
         if not keyring.is_current(value):
-            db.execute(SQL["set_key_again"], (_reencrypted(keyring, value, "kv", *place), *place))
+            db.execute(SQL["set_key_again"], (reencrypted(keyring, value, "kv", *place), *place))
             changed += 1
-    for (instance,) in db.execute(SQL["instances_with_encrypted_results"], (_ENCRYPTED_PATTERN,)).fetchall():
-        for generation, *step in db.execute(SQL["encrypted_results"], (instance, _ENCRYPTED_PATTERN)).fetchall():
+    for (instance,) in db.execute(SQL["instances_with_encrypted_results"], (ENCRYPTED_PATTERN,)).fetchall():
+        for generation, *step in db.execute(SQL["encrypted_results"], (instance, ENCRYPTED_PATTERN)).fetchall():
             if not keyring.is_current(step[RESULT_COLUMN]):
                 row = columns.step_row(step)
                 plain = keyring.decrypt(step[RESULT_COLUMN], "step", instance, encode_step(row.key))
@@ -184,15 +145,11 @@ def _reencrypt_all(db: sqlite3.Connection, keyring: Keyring) -> int:
     return changed
 
 
-def _reencrypted(keyring: Keyring, text: str, *place: str | int) -> str:
-    return keyring.encrypt(keyring.decrypt(text, *place), *place)
-
-
 def _set_result(
     db: sqlite3.Connection, keyring: Keyring, instance: int, generation: int, row: StepRow, plain: str
 ) -> int:
     key, text = row.key, keyring.encrypt(plain, "step", instance, encode_step(row.key))
-    place = (instance, generation, key.kind, key.name, key.count, row.started_seq)
+    place = (instance, generation, key.kind, columns.step_path(key), key.count, row.started_seq)
     return db.execute(SQL["set_result_again"], (text, len(text), *place)).rowcount
 
 

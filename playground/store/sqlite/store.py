@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
 
+from playground.store import columns
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
 from playground.store.metrics import StoreMetrics
@@ -22,21 +23,22 @@ from playground.store.protocol import (
     Committed,
     Decider,
     History,
+    Log,
     NodeStore,
     Refusal,
 )
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet
+from playground.store.secret_values import decrypt_result
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims
-from playground.store.sqlite import rows as columns
 from playground.store.sqlite.alike import parts_of, rows_of
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
-from playground.store.sqlite.secrets_at_rest import decrypt_result, prepare_encryption
+from playground.store.sqlite.secrets_at_rest import prepare_encryption
 from playground.store.sqlite.tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
 from playground.store.sqlite.transaction import SqliteTransaction
-from playground.store.sqlite.writer import Log, Writer
+from playground.store.sqlite.writer import Writer
 from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent
@@ -63,6 +65,8 @@ Rows = list[InstanceRow]  # the class has a method named `list`
 
 class SqliteStore:
     """Implements `protocol.Store`; created by `SqliteStore.open`."""
+
+    poll_ms: int | None = None  # this process makes all commits
 
     def __init__(
         self,

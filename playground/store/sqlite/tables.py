@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from playground.store.encoding import decode, encode
 from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
-from playground.store.snippets import make_snippet
+from playground.store.secret_values import encrypt_secret, secret_place
 from playground.store.sqlite.connections import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
+from playground.store.table_values import effect_row, prefix_end, version_id
 from playground.store.tables import (
     GONE,
     MISSING,
@@ -34,7 +35,6 @@ from playground.workflows.errors import InstanceNotFound
 
 T = TypeVar("T")
 
-LAST_CHARACTER = "\U0010ffff"
 LAST_NUMBER = 2**63 - 1
 
 SQL = NamedSql(Path(__file__).with_name("tables.sql"))
@@ -90,7 +90,7 @@ class SqliteKv:
         )
 
     async def keys(self, scope: Scope, *, prefix: str, after: str, limit: int) -> list[str]:
-        rows = await self._tables.rows("keys_between", (*scope, after, prefix, _prefix_end(prefix), limit))
+        rows = await self._tables.rows("keys_between", (*scope, after, prefix, prefix_end(prefix), limit))
         return [key for (key,) in rows]
 
     async def bytes(self, scope: Scope) -> int:
@@ -109,7 +109,7 @@ class SqliteEffects:
         return await self._tables.write(partial(_record_effect, effect, at, most))
 
     async def of_instance(self, instance: int) -> list[EffectRow]:
-        return [_effect_row(row) for row in await self._tables.rows("effects", (instance,))]
+        return [effect_row(row) for row in await self._tables.rows("effects", (instance,))]
 
     async def change_counters(self, instance: int) -> tuple[int, int]:
         found = await self._tables.first_row("effects_edition", (instance,))
@@ -175,14 +175,14 @@ class SqliteTenants:
             await self._tables.write(lambda db: db.execute(SQL["delete_secret"], (tenant, name)))
             return True
         keyring = self._tables.keyring
-        kept = keyring.encrypt(json.dumps(value), *_secret_place(tenant, name)) if keyring else value
+        kept = encrypt_secret(keyring, tenant, name, value) if keyring else value
         row = (tenant, name, kept, bool(keyring), LAST_NUMBER if most is None else most)
         return await self._tables.write(lambda db: db.execute(SQL["set_secret"], row).rowcount > 0)
 
     async def secrets(self, tenant: str) -> dict[str, str]:
         keyring, found = self._tables.keyring, await self._tables.few_rows("secrets", (tenant,))
         return {
-            name: json.loads(keyring.decrypt(value, *_secret_place(tenant, name))) if encrypted else value
+            name: json.loads(keyring.decrypt(value, *secret_place(tenant, name))) if encrypted else value
             for name, value, encrypted in found
         }
 
@@ -208,11 +208,6 @@ class SqliteUsage:
         return await self._tables.few_rows("usage", (limit, key, since))
 
 
-def _secret_place(tenant: str, name: str) -> tuple[str, str, str]:
-    """The place of a secret, which is its associated data in encryption."""
-    return ("secret", tenant, name)
-
-
 def _add_usage(
     used: Mapping[tuple[str, str, int], int],
     since: Mapping[tuple[str, str], int],
@@ -222,11 +217,6 @@ def _add_usage(
     db.executemany(SQL["add_usage"], [(*place, amount) for place, amount in used.items()])
     db.executemany(SQL["drop_usage"], list(kept.items()))
     return {place: db.execute(SQL["usage"], (*place, unit)).fetchall() for place, unit in since.items()}
-
-
-def version_id(source: str, class_name: str) -> str:
-    """The content hash of a version."""
-    return make_snippet(source, class_name, 0).id
 
 
 def create_key(db: sqlite3.Connection, tenant: str, name: str, hash: str, at: int) -> int:
@@ -254,7 +244,7 @@ def _record_effect(effect: NewEffect, at: int, most: int, db: sqlite3.Connection
         known = db.execute(SQL["effect_of_key"], (*effect.scope, effect.kind, effect.key)).fetchone()
         if known is not None:
             db.execute(SQL["ask_effect_again"], (known[-1], known[0]))
-            return _effect_row((*known[:8], known[8] + 1))
+            return effect_row((*known[:8], known[8] + 1))
     count: int = db.execute(SQL["count_effects"], (effect.instance,)).fetchone()[0]
     if count >= most:
         return None
@@ -262,7 +252,7 @@ def _record_effect(effect: NewEffect, at: int, most: int, db: sqlite3.Connection
     row = (effect.instance, count + 1, at, effect.kind, *effect.scope, *happened)
     if not db.execute(SQL["insert_effect"], row).rowcount:
         raise InstanceNotFound(f"there is no instance number {effect.instance}")
-    return _effect_row((count + 1, at, effect.kind, *happened, 1))
+    return effect_row((count + 1, at, effect.kind, *happened, 1))
 
 
 def _deploy(
@@ -314,17 +304,3 @@ def _delete_version(tenant: str, id: str, db: sqlite3.Connection) -> str:
 def _run_all(statements: Sequence[str], tenant: str, db: sqlite3.Connection) -> None:
     for name in statements:
         db.execute(SQL[name], (tenant,))
-
-
-def _effect_row(row: Sequence[Any]) -> EffectRow:
-    number, at, kind, key, data, step, attempt, execution, asked = row
-    return EffectRow(number, at, kind, key, decode(data), step, attempt, execution, asked)
-
-
-def _prefix_end(prefix: str) -> str:
-    """The first text, in the database's order, after all texts that start with `prefix`."""
-    kept = prefix.rstrip(LAST_CHARACTER)
-    if not kept:
-        return LAST_CHARACTER * 300
-    code = ord(kept[-1]) + 1
-    return kept[:-1] + chr(0xE000 if code == 0xD800 else code)

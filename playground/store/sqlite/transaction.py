@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
+from playground.store import columns
+from playground.store.cache import CachedInstance, InstanceCache, check_fence
 from playground.store.encoding import encode_or_none
 from playground.store.encryption import Keyring
 from playground.store.errors import ChildrenUnfinished, JournalError, QueueFull, StoreError
@@ -20,15 +22,14 @@ from playground.store.projection import Change, first_event, initial_row, projec
 from playground.store.projection_rules import replace
 from playground.store.protocol import ANY_NUMBER, Committed, Decider, Refusal, needs_of
 from playground.store.rows import InstanceRow, NewInstance, Snippet
-from playground.store.sqlite import rows as columns
+from playground.store.secret_values import encrypt_secrets
 from playground.store.sqlite.alike import Alike, AlikeStatements, Created, Identity, Part
-from playground.store.sqlite.cache import CachedInstance, InstanceCache, StepReader
 from playground.store.sqlite.connections import shrink
 from playground.store.sqlite.new_instances import NewInstances
 from playground.store.sqlite.queues import Queues
-from playground.store.sqlite.secrets_at_rest import encrypt_secrets
+from playground.store.sqlite.step_reader import StepReader
 from playground.store.tables import scope_of
-from playground.workflows.errors import Fenced, InstanceAlreadyExists, InstanceNotFound
+from playground.workflows.errors import InstanceAlreadyExists, InstanceNotFound
 from playground.workflows.events import FINAL_STATUSES, QUEUED, NewEvent
 
 T = TypeVar("T")
@@ -378,10 +379,7 @@ class SqliteTransaction:
 
     def _fenced_instance(self, key: int, execution: int | None) -> CachedInstance:
         cached = self._touched.get(key) or self._cached_instance(key)
-        row = cached.row
-        if execution is not None and (row.execution != execution or row.owner is None or row.status in FINAL_STATUSES):
-            now = f"{row.status}, {'nobody has it' if row.owner is None else f'at execution {row.execution}'}"
-            raise Fenced(f"instance {row.id} takes nothing from execution {execution} any more: it is {now}")
+        check_fence(cached.row, execution)
         return cached
 
     def _cached_instance(self, key: int) -> CachedInstance:

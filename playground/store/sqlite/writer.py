@@ -21,9 +21,10 @@ from functools import partial
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
-from playground.store.errors import StoreError
+from playground.store.errors import CLOSED, StoreError
 from playground.store.metrics import StoreMetrics
 from playground.store.notifications import CommitChanges
+from playground.store.protocol import Log
 
 T = TypeVar("T")
 
@@ -31,9 +32,7 @@ BATCH_ENTRIES = 512  # the most per commit
 LOOP_SECONDS = 0.002  # after a longer commit on the event loop ...
 LOOP_REST_FACTOR = 10  # ... the thread commits for so many times as long
 LOOP_COMMITS_MAX = 250  # in a row on the loop; then the thread makes one, which may checkpoint
-CLOSED = "the store is closed"
 
-Log = Callable[..., None]
 NO_CHANGES = CommitChanges()
 
 

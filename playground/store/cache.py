@@ -1,26 +1,26 @@
-"""The writer's cache of instances between commits, so that a fenced append reads nothing from the database.
+"""The writer's cache of instances between commits, so that an append reads nothing from the database.
 
-Per process on purpose: the file's lock makes this process the only writer, so the cache equals the database; a rollback
-drops every instance that it touched. A database with other writers must compare owner, execution and last_seq in the
-statement instead.
+On SQLite the cache equals the database, since the file's lock makes its process the only writer; a rollback drops every
+instance that it touched. On PostgreSQL other nodes write too: the statement that appends compares owner, execution and
+last_seq with the cached ones, which together determine the row, and an instance that has moved is read again.
 """
 
-import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
 
-from playground.store.encryption import Keyring
-from playground.store.named_sql import NamedSql
-from playground.store.projection import Change, required_reads
-from playground.store.projection_rules import replace
-from playground.store.protocol import Needs, Snapshot
+from playground.store.projection import Change
 from playground.store.rows import InboxRow, InstanceRow, StepRow
-from playground.store.sqlite import rows as columns
-from playground.store.sqlite.secrets_at_rest import decrypt_result
-from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.errors import Fenced
+from playground.workflows.events import FINAL_STATUSES, StepKey
 
 CACHED_INSTANCES = 4096
 CACHED_BYTES = 16 * 1024 * 1024  # of their params and other values as JSON
+
+
+def check_fence(row: InstanceRow, execution: int | None) -> None:
+    """Raise Fenced unless the row takes what this execution writes; None: what is no execution's."""
+    if execution is not None and (row.execution != execution or row.owner is None or row.status in FINAL_STATUSES):
+        now = f"{row.status}, {'nobody has it' if row.owner is None else f'at execution {row.execution}'}"
+        raise Fenced(f"instance {row.id} takes nothing from execution {execution} any more: it is {now}")
 
 
 class CachedInstance:
@@ -127,71 +127,3 @@ class InstanceCache:
         if instance is not None:
             self._weight -= instance.weight
             assert self._weight >= 0, "what is forgotten was counted"
-
-
-class StepReader:
-    """Reads the steps of cached instances, from the cache where they are there, and decrypts their results.
-
-    Args:
-        run_sql: runs SQL text in the open transaction.
-        sql: the statements of queries.sql.
-        keyring: decrypts results.
-    """
-
-    def __init__(self, run_sql: Callable[..., sqlite3.Cursor], sql: NamedSql, keyring: Keyring) -> None:
-        self._run_sql, self._sql, self._keyring = run_sql, sql, keyring
-
-    def snapshot(self, cached: CachedInstance, needs: Needs) -> Snapshot:
-        """The snapshot for a decider. The caller has flushed, so the database has all that is not cached."""
-        key, generation = cached.key, cached.row.generation
-        inbox = [columns.inbox_row(row) for row in self._run_sql(self._sql["inbox"], (key,))]
-        self._load_open_steps(cached)
-        steps = {step: self._read_step(cached, step) for step in needs.steps}
-        keys = pending = None
-        if needs.keys:
-            keys = frozenset(
-                columns.step_key(*step) for step in self._run_sql(self._sql["step_keys"], (key, generation))
-            )
-        if needs.pending_rollback:
-            pending = self._run_sql(self._sql["pending_rollback"], (key, generation)).fetchone() is not None
-        return Snapshot(cached.row, steps, inbox, cached.open_steps(), keys, pending)
-
-    def steps_to_fold(self, cached: CachedInstance, events: Sequence[NewEvent]) -> Mapping[StepKey, StepRow]:
-        """The step rows that the events are folded into, cached or read."""
-        reads = required_reads(events)
-        if reads.all:
-            query = self._sql["steps_without_results"]
-            stored = [columns.step_row(row) for row in self._run_sql(query, (cached.key, cached.row.generation))]
-            return {**{row.key: row for row in stored}, **cached.steps}
-        if reads.open:
-            self._load_open_steps(cached)
-        if not reads.results and reads.steps <= cached.steps.keys():
-            return cached.steps
-        read = {step: self._read_step(cached, step, result=step in reads.results) for step in reads.steps}
-        return {**cached.steps, **{step: row for step, row in read.items() if row is not None}}
-
-    def _read_step(self, cached: CachedInstance, step: StepKey, *, result: bool = True) -> StepRow | None:
-        """A step of the current generation, perhaps without its result unless `result`."""
-        row = cached.steps.get(step)
-        if row is not None and (not result or has_result(row)):
-            return decrypt_result(self._keyring, cached.key, row) if result else row
-        if row is None and not result:
-            return self._query_step("step_without_result", cached, step)
-        stored = self._query_step("step", cached, step)
-        if row is None or stored is None:
-            assert row is None, "a result is only missing of a step that is stored"
-            return stored
-        return replace(row, result=stored.result)
-
-    def _query_step(self, query: str, cached: CachedInstance, step: StepKey) -> StepRow | None:
-        place = (cached.key, cached.row.generation, step.kind, columns.step_path(step), step.count)
-        found = self._run_sql(self._sql[query], place).fetchone()
-        return None if found is None else decrypt_result(self._keyring, cached.key, columns.step_row(found))
-
-    def _load_open_steps(self, cached: CachedInstance) -> None:
-        """Cache all open steps."""
-        if not cached.has_open_steps:
-            for found in self._run_sql(self._sql["open_steps"], (cached.key,)):
-                row = columns.step_row(found)
-                cached.steps.setdefault(row.key, row)
-            cached.has_open_steps = True

@@ -1,4 +1,7 @@
-"""Conversion between rows of the SQLite schema and the rows of `store/rows.py`, by column order of `queries.sql`."""
+"""Conversion between rows of the databases' tables and the rows of `store/rows.py`, by the order of columns.
+
+Every database names its columns in this order: `instance_columns`, `step_columns` and so on in its queries.sql.
+"""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -160,9 +163,12 @@ def _config(text: str | None) -> Any:
     return decode_or_none(text)
 
 
-def step_values(instance: int, generation: int, row: StepRow, result: str | None) -> tuple[Any, ...]:
-    """For insert_steps; `result` is JSON text, None where an event holds it."""
-    _check_result(row, result)
+def step_values(
+    instance: int, generation: int, row: StepRow, result: str | None, *, is_new: bool = True
+) -> tuple[Any, ...]:
+    """For insert_steps; `result` is JSON text, None where an event holds it, or, unless `is_new`, the stored row."""
+    if is_new or result is not None:
+        _check_result(row, result)
     key = row.key
     return (
         instance, generation, key.kind, step_path(key), key.count, row.status, row.started_seq, row.line,

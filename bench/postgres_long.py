@@ -1,0 +1,187 @@
+"""What a PostgreSQL node does over minutes: under a snapshot that somebody holds, at rest with many asleep, and how
+late other nodes hear of its commits.
+
+    ./run python -m bench.postgres_long [--held-seconds 180] [--asleep 1000000] [--url postgresql://...]
+
+Without --url it starts a server of its own that syncs each commit. Work under the snapshot are whole short runs:
+created in batches, claimed, started, one step, completed; each leaves dead rows that no vacuum may remove meanwhile.
+"""
+
+import argparse
+import asyncio
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import asyncpg
+import uvloop
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from postgres_support import PostgresServer
+
+from bench.footprint import times
+from bench.postgres import HOUR_MS, SETTINGS, running
+from bench.store import AT, quick_step
+from playground.store import open_store
+from playground.store.protocol import Store
+from playground.store.rows import NewInstance
+from playground.workflows import events as ev
+from playground.workflows.events import NewEvent
+
+BATCH = 50
+WARM_SECONDS = 15.0
+LAG_INSTANCES = 50
+LAG_SECONDS = 5.0
+REST_SECONDS = 20.0
+ASLEEP = """
+UPDATE instance SET fresh = false, due_at = 4102444800000, status = 'waiting', wait_until = 4102444800000;
+DELETE FROM lane;
+"""
+
+
+async def short_runs(store: Store, owner: str, until: float) -> int:
+    """Play batches of short runs until a time; returns how many."""
+    played = 0
+    started = [NewEvent(ev.EXECUTION_STARTED, {"execution": 1, "worker": "w", "replayed": 0, "code_version": "v"})]
+    ended = [
+        NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED}),
+        NewEvent(ev.WORKFLOW_COMPLETED, {"output": None}),
+    ]
+    while time.perf_counter() < until:
+        name = f"run-{time.perf_counter_ns()}"
+        await store.create([NewInstance("", f"{name}-{n}", "w", "s", None, "q") for n in range(BATCH)], at=AT)
+        rows = (await store.claim(owner, BATCH, at=AT)).rows
+        for events in (started, quick_step(1), ended):
+            await asyncio.gather(*(store.append(row.key, events, execution=row.execution, at=AT) for row in rows))
+        played += len(rows)
+    return played
+
+
+async def held_snapshot(url: str, seconds: float) -> None:
+    """The rate of short runs before a snapshot is held, and while it is."""
+    store = await asyncio.to_thread(open_store, url)
+    owner = (await store.nodes.join("bench", HOUR_MS)).owner
+    await short_runs(store, owner, time.perf_counter() + WARM_SECONDS / 3)
+    before = await short_runs(store, owner, time.perf_counter() + WARM_SECONDS) / WARM_SECONDS
+    holder = await asyncpg.connect(url)
+    transaction = holder.transaction(isolation="repeatable_read")
+    await transaction.start()
+    await holder.fetchval("SELECT count(*) FROM instance")
+    rates = []
+    for _ in range(max(1, round(seconds / WARM_SECONDS))):
+        rates.append(await short_runs(store, owner, time.perf_counter() + WARM_SECONDS) / WARM_SECONDS)
+    await transaction.rollback()
+    await holder.close()
+    after = await short_runs(store, owner, time.perf_counter() + WARM_SECONDS) / WARM_SECONDS
+    print(
+        f"short runs a second before a snapshot is held {before:,.0f}; while it is, every {WARM_SECONDS:.0f} s: "
+        f"{', '.join(f'{rate:,.0f}' for rate in rates)}; after it {after:,.0f}",
+        flush=True,
+    )
+    await store.close()
+
+
+async def notify_lag(url: str) -> None:
+    """Milliseconds from the answer of a commit on one node until another node's listener is called."""
+    here, there = await asyncio.to_thread(open_store, url), await asyncio.to_thread(open_store, url)
+    rows = await running(here, LAG_INSTANCES, "lag")
+    committed: dict[tuple[int, int], float] = {}
+    lags: list[float] = []
+    for row in rows:
+
+        def listener(last: int | None, key: int = row.key) -> None:
+            since = committed.get((key, last or 0))
+            if since is not None:
+                lags.append((time.perf_counter() - since) * 1000)
+
+        there.listen(row.key, listener)
+    until, count = time.perf_counter() + LAG_SECONDS, 0
+
+    async def writer(key: int) -> None:
+        nonlocal count
+        while time.perf_counter() < until:
+            done = await here.append(key, quick_step(count), execution=1, at=AT)
+            committed[key, done.row.last_seq] = time.perf_counter()
+            count += 1
+
+    await asyncio.gather(*(writer(row.key) for row in rows))
+    await asyncio.sleep(1.5)
+    lags.sort()
+    print(
+        f"{count / LAG_SECONDS:,.0f} appends a second of {LAG_INSTANCES} instances; another node hears of one after "
+        f"p50 {statistics.median(lags):.1f} ms, p99 {lags[len(lags) * 99 // 100]:.1f} ms ({len(lags):,} heard)",
+        flush=True,
+    )
+    await here.close()
+    await there.close()
+
+
+async def fall_asleep(url: str, count: int) -> None:
+    store = await asyncio.to_thread(open_store, url)
+    for first in range(0, count, 10_000):
+        numbers = range(first, min(first + 10_000, count))
+        await store.create([NewInstance("", f"z{n}", "w", "s", None, "q") for n in numbers], at=AT)
+    await store.close()
+    connection = await asyncpg.connect(url)
+    await connection.execute(ASLEEP)
+    await connection.execute("VACUUM ANALYZE instance")
+    await connection.close()
+
+
+async def transactions(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(
+            await connection.fetchval("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+        )
+    finally:
+        await connection.close()
+
+
+def at_rest(url: str, count: int) -> None:
+    """What a server with so many asleep uses, and asks of the database, while nothing happens."""
+    uvloop.run(fall_asleep(url, count))
+    command = [sys.executable, "-m", "playground", "--port", "0", "--database", url]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert server.stdout is not None
+    for line in server.stdout:
+        if " start " in line:
+            break
+    threading.Thread(target=server.stdout.read, daemon=True).start()
+    time.sleep(8)  # until it has trimmed its memory
+    before, used = uvloop.run(transactions(url)), sum(times(server.pid)[:2])
+    time.sleep(REST_SECONDS)
+    used, after = sum(times(server.pid)[:2]) - used, uvloop.run(transactions(url))
+    server.terminate()
+    server.wait(30)
+    print(
+        f"a node at rest with {count:,} asleep: {used / REST_SECONDS:.2%} of a core, "
+        f"{(after - before - 1) / REST_SECONDS:.1f} transactions a second"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--held-seconds", type=float, default=180.0)
+    parser.add_argument("--asleep", type=int, default=1_000_000)
+    parser.add_argument("--url", help="an empty database; without it a server is started")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        server = None if options.url else PostgresServer(Path(folder) / "pg", settings=SETTINGS).create().start()
+        try:
+            uvloop.run(notify_lag(options.url or server.database()))  # type: ignore[union-attr]
+            uvloop.run(held_snapshot(options.url or server.database(), options.held_seconds))  # type: ignore[union-attr]
+            at_rest(options.url or server.database(), options.asleep)  # type: ignore[union-attr]
+        finally:
+            if server is not None:
+                server.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Claiming due instances: woken ones first, then new ones, round robin over queues.
+
+Nobody waits for anybody: rows that another node holds are passed over, and `again_at` is then soon. Limits are checked
+in the claim's transaction: who counts what runs in a queue holds the queue's row, so two nodes cannot both take the
+last place. What runs is counted from the instances themselves.
+
+The cost does not grow with the number queued: of each lane (lanes.py) the oldest are read from its head on, and heads
+follow what is claimed. A claim reads as many queues as it may take instances, and more only where queues are full.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from playground.store import columns
+from playground.store.errors import NodeLost
+from playground.store.named_sql import NamedSql
+from playground.store.postgres.connections import Connections, Transaction
+from playground.store.postgres.lanes import Lane
+from playground.store.postgres.writer import Writer
+from playground.store.protocol import Claimed, ClaimLimits
+from playground.store.rows import InstanceRow, StepRow
+from playground.store.turns import QueueCapacity, RoundRobin, Workflow
+
+SECOND_MS = 1_000
+SOON_MS = 20  # when what others hold is free again
+QUEUES_AT_ONCE = 32  # read at least
+PAGES_MAX = 50  # of queues in one claim
+HEAD_LAG = 500  # keys by which a lane's head may be behind, since moving it keeps others from creating
+LEASE_IS_OVER = "the lease of node {name} (boot {boot}) is over"
+
+
+class _Claim:
+    """One claim under way."""
+
+    def __init__(self, limits: ClaimLimits, closed: Sequence[Workflow]) -> None:
+        self.limits, self.closed, self.now, self.second = limits, closed, 0, 0
+        self.loads: dict[str, tuple[int, int]] = {}
+        self.held: set[str] = set()  # queues whose row another node holds
+        self.capacity = QueueCapacity(limits, self.loads.__getitem__)
+        self.keys: list[int] = []
+        self.passed: list[str] = []  # the queues that had their turn, in its order
+        self.emptied: list[Lane] = []
+        self.lagging: list[Lane] = []  # whose heads are far behind
+        self.passed_over = False  # whether somebody else held what might have been claimed
+
+    def is_limited(self, queue: str) -> bool:
+        """Whether the running instances of a queue must be counted."""
+        return self.limits.only_idle or self.limits.for_queue(queue) is not None
+
+    def excluded(self) -> list[str]:
+        """The queues that nothing is taken from any more."""
+        return [*self.capacity.exhausted_queues(), *self.held]
+
+    def most(self, queue: str) -> int:
+        """The most that are worth counting."""
+        limit = self.limits.for_queue(queue)
+        return 1 if limit is None or self.limits.only_idle else max(limit.running, 1)
+
+
+class Claims:
+    """Makes the claims of a node, one at a time.
+
+    Args:
+        full: queues at their limit of running instances, which claims add.
+        uses_caller_clock: whether `at` counts, and not the database's clock.
+    """
+
+    def __init__(
+        self, connections: Connections, sql: NamedSql, writer: Writer, full: Callable[[], set[str]],
+        *, uses_caller_clock: bool, lease_now: Callable[[], int | None],
+    ) -> None:  # fmt: skip
+        self._connections, self._sql, self._writer, self._full = connections, sql, writer, full
+        columns_sql = sql["columns_of_instance"]
+        self._own = {name: text.replace("{columns_of_instance}", columns_sql) for name, text in _statements().items()}
+        self._uses_caller_clock, self._lease_now = uses_caller_clock, lease_now
+        self._one_at_a_time = asyncio.Lock()
+
+    async def claim(
+        self, owner: str, limit: int, at: int, limits: ClaimLimits, closed: Sequence[tuple[str, str]]
+    ) -> Claimed:
+        """See `Store.claim`."""
+        async with self._one_at_a_time:
+            since = perf_counter()
+            rows, claim, steps = await self._connections.transaction(
+                lambda tx: self._claim(tx, owner, limit, at if self._uses_caller_clock else None, limits, closed)
+            )
+            self._full().update(claim.capacity.full)
+            for row, weight in rows:
+                self._writer.adopt(row, weight, steps.get(row.key, ()))
+            if rows:
+                self._writer.count_commit(since, 0, 1)
+        again = []
+        if claim.capacity.rate_limited:
+            again.append((claim.second + 1) * SECOND_MS)
+        if claim.passed_over and len(rows) < limit:
+            again.append(at + SOON_MS)
+        now = None if self._uses_caller_clock else claim.now
+        return Claimed([row for row, _ in rows], min(again, default=None), now)
+
+    async def _claim(
+        self, tx: Transaction, owner: str, limit: int, now: int | None, limits: ClaimLimits, closed: Sequence[Workflow]
+    ) -> tuple[Sequence[tuple[InstanceRow, int]], _Claim, dict[int, list[StepRow]]]:
+        tx.changed = False
+        claim = _Claim(limits, closed)
+        seen = await self._look(tx, claim, owner, limit, now, 0)
+        claim.now, claim.second = seen["now"], seen["now"] // SECOND_MS
+        await self._choose_woken(tx, claim, limit, now, list(zip(seen["woken"], seen["woken_queues"], strict=True)))
+        woken = list(claim.keys)
+        if len(claim.keys) < limit:
+            await self._choose_new(tx, claim, owner, limit, now, seen)
+        assert len(claim.keys) <= limit, "a claim keeps to its limit"
+        found: list[tuple[InstanceRow, int]] = []
+        if claim.keys or claim.emptied:
+            starts = claim.capacity.starts()
+            places = (list(claim.passed), list(starts), list(starts.values()), claim.second)
+            taken = {row[0]: row for row in await tx.rows(self._own["take"], claim.keys, owner, *places)}
+            rows = [taken[key] for key in claim.keys if key in taken]
+            found = [(columns.instance_row(row), columns.instance_weight(row)) for row in rows]
+            claim.passed_over |= len(found) < len(claim.keys)
+            tx.changed = True
+        if claim.lagging or claim.emptied:
+            await self._tend_lanes(tx, claim)
+        steps: dict[int, list[StepRow]] = {}
+        if woken:
+            for key, *step in await tx.rows(self._sql["open_steps"], woken):
+                steps.setdefault(key, []).append(columns.step_row(step))
+        return found, claim, steps
+
+    async def _look(
+        self, tx: Transaction, claim: _Claim, owner: str, limit: int, now: int | None, after: int
+    ) -> Mapping[str, Any]:
+        """What may be claimed, of queues whose turn is after `after`. Raises NodeLost."""
+        name, _, boot = owner.rpartition(".")
+        tenants, workflows = [tenant for tenant, _ in claim.closed], [workflow for _, workflow in claim.closed]
+        wanted, size = limit - len(claim.keys), max(limit, QUEUES_AT_ONCE)
+        if after:
+            wanted = max(wanted, 1)
+        values = (now, claim.excluded(), claim.keys, tenants, workflows, wanted, after, size, name, self._lease_now())
+        seen: Mapping[str, Any] = await tx.row(self._own["look"], *values)
+        if str(seen["boot"]) != boot or not seen["leased"]:
+            newer = seen["boot"] is not None and str(seen["boot"]) != boot
+            raise NodeLost(LEASE_IS_OVER.format(name=name, boot=boot), superseded=newer)
+        return seen
+
+    async def _choose_woken(
+        self, tx: Transaction, claim: _Claim, limit: int, now: int | None, due: Sequence[tuple[int, str]]
+    ) -> None:
+        tenants, workflows = [tenant for tenant, _ in claim.closed], [workflow for _, workflow in claim.closed]
+        while due:
+            await self._count_loads(tx, claim, {queue for _, queue in due})
+            for key, queue in due:
+                if queue not in claim.held and claim.capacity.has_capacity(queue):
+                    claim.capacity.count_claim(queue)
+                    claim.keys.append(key)
+            wanted = limit - len(claim.keys)
+            if not wanted or all(queue not in claim.held and claim.capacity.has_capacity(queue) for _, queue in due):
+                break  # no queue has become full, so another query would find nothing else
+            values = (now, claim.excluded(), claim.keys, tenants, workflows, wanted)
+            due = [(key, queue) for key, queue in await tx.rows(self._own["due_woken"], *values)]
+
+    async def _choose_new(
+        self, tx: Transaction, claim: _Claim, owner: str, limit: int, now: int | None, seen: Mapping[str, Any]
+    ) -> None:
+        size = max(limit, QUEUES_AT_ONCE)
+        for _ in range(PAGES_MAX):
+            queues = seen["queues"]
+            claim.passed_over |= seen["existing"] > len(queues)
+            if queues:
+                await self._count_loads(tx, claim, set(queues))
+                self._take_turns(claim, limit, seen)
+            if seen["existing"] < size or len(claim.keys) >= limit:
+                return
+            if not queues:
+                break
+            seen = await self._look(tx, claim, owner, limit, now, seen["turns"][-1])
+        claim.passed_over = True
+
+    def _take_turns(self, claim: _Claim, limit: int, seen: Mapping[str, Any]) -> None:
+        """Choose new instances of these queues."""
+        turns, oldest = RoundRobin(), dict[Lane, list[int]]()
+        names = ("lane_queues", "lane_tenants", "lane_workflows", "lane_heads", "lane_keys")
+        by_queue: dict[str, list[tuple[Lane, int, int | None]]] = {queue: [] for queue in seen["queues"]}
+        for queue, tenant, workflow, head, key in zip(*(seen[name] for name in names), strict=True):
+            by_queue[queue].append(((queue, tenant, workflow), head, key))
+        for queue, lanes in by_queue.items():
+            for lane, head, key in lanes:
+                if lane not in oldest:
+                    oldest[lane] = []
+                    if queue not in claim.held:
+                        turns.add(*lane)
+                    if key is not None and key - head > HEAD_LAG:
+                        claim.lagging.append(lane)
+                if key is not None:
+                    oldest[lane].append(key)
+        closed = frozenset(claim.closed)
+        claim.keys += turns.claim_instances(
+            limit - len(claim.keys), claim.capacity, closed, lambda queue, lane, most: oldest[(queue, *lane)][:most]
+        )
+        claim.passed += turns.passed
+        claim.emptied += [(queue, *workflow) for queue, workflow in turns.emptied]
+        claim.passed_over |= any(queue in claim.held for queue in by_queue)
+
+    async def _count_loads(self, tx: Transaction, claim: _Claim, queues: Iterable[str]) -> None:
+        """Lock the queues that have a limit, and count what runs in them; those that another node holds are held."""
+        wanted = sorted(queue for queue in set(queues) - claim.loads.keys() - claim.held if claim.is_limited(queue))
+        if not wanted:
+            return
+        locked = {queue for (queue,) in await tx.rows(self._own["lock_loads"], wanted)}
+        if len(locked) < len(wanted):
+            await tx.rows(self._own["insert_loads"], [queue for queue in wanted if queue not in locked])
+            locked |= {queue for (queue,) in await tx.rows(self._own["lock_loads"], wanted)}
+        claim.held |= set(wanted) - locked
+        claim.passed_over |= bool(claim.held)
+        counted = sorted(locked)
+        most = [claim.most(queue) + 1 for queue in counted]
+        for queue, running, begun in await tx.rows(self._own["loads"], counted, most, claim.second):
+            claim.loads[queue] = (running, begun or 0)
+
+    async def _tend_lanes(self, tx: Transaction, claim: _Claim) -> None:
+        """Move heads that are far behind, and drop lanes that are empty, where nobody is creating."""
+        queues = sorted({queue for queue, _, _ in claim.emptied})
+        lanes = sorted({*claim.lagging, *claim.emptied})
+        owned = {
+            tuple(lane): has_queue
+            for *lane, has_queue in await tx.rows(self._own["own_lanes"], *_columns(lanes), queues)
+        }
+        lagging = [lane for lane in claim.lagging if lane in owned]
+        emptied = [lane for lane in claim.emptied if owned.get(lane)]
+        if lagging:
+            await tx.rows(self._own["move_heads"], *_columns(lagging))
+        if emptied:
+            await tx.rows(self._own["drop_lanes"], *_columns(emptied))
+        tx.changed = tx.changed or bool(lagging or emptied)
+
+
+def _columns(lanes: Iterable[Sequence[str]]) -> list[list[str]]:
+    return [list(column) for column in zip(*lanes, strict=True)]
+
+
+def _statements() -> dict[str, str]:
+    sql = NamedSql(Path(__file__).with_name("claims.sql"))
+    return {name: sql[name] for name in sql.names()}

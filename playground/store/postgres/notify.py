@@ -1,0 +1,234 @@
+"""Hints between nodes: which journals have grown, and when something falls due.
+
+What a node commits is seen by its own listeners at once. For the other nodes it is collected for some milliseconds and
+sent in one NOTIFY, on a connection of its own: within a writing transaction, NOTIFY takes a lock of the whole server at
+commit, so that commits of all nodes would go one by one.
+
+Hints may be lost. A poll is the floor: every second, four times a second behind a pooler (which passes nothing on),
+the watched journals and the next due time are read.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Coroutine, Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from playground.store.errors import StoreError
+from playground.store.named_sql import NamedSql
+from playground.store.notifications import CommitChanges, Notifications
+from playground.store.postgres.connections import Connection, Connections, DatabaseFault
+from playground.store.rows import InstanceRow
+
+CHANNEL = "journal"
+SEND_AFTER_SECONDS = 0.006
+POLL_SECONDS = 1.0
+POLL_WITHOUT_LISTEN_SECONDS = 0.25
+KEYS_PER_MESSAGE = 200  # a message may have 8,000 bytes
+RETRY_SECONDS = 0.2  # before it listens again
+
+NOTIFY = f"SELECT pg_notify('{CHANNEL}', message) FROM unnest($1::text[]) AS message"
+
+
+class Hints:
+    """What a commit changed that others wait for. `freed` are queues that have one running instance less."""
+
+    __slots__ = ("due", "freed", "last_seqs")
+
+    def __init__(self) -> None:
+        self.last_seqs: dict[int, int | None] = {}
+        self.due: int | None = None
+        self.freed: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self.last_seqs) or self.due is not None or bool(self.freed)
+
+    def add_row(self, row: InstanceRow, before: InstanceRow | None) -> None:
+        """An instance that was changed, from what it was before, or created."""
+        self.last_seqs[row.key] = row.last_seq
+        if row.owner is None and row.due_at is not None:
+            self.add_due(row.due_at)
+        if before is not None and before.owner is not None and row.owner is None:
+            self.freed.add(row.queue)
+
+    def add_due(self, at: int) -> None:
+        """Something falls due at a time."""
+        self.due = at if self.due is None else min(at, self.due)
+
+    def add_deleted(self, key: int, queue: str, *, owned: bool) -> None:
+        """An instance that was deleted."""
+        self.last_seqs[key] = None
+        if owned:
+            self.freed.add(queue)
+
+    def merge(self, other: "Hints") -> None:
+        """Add those of another commit."""
+        self.last_seqs.update(other.last_seqs)
+        self.freed |= other.freed
+        if other.due is not None:
+            self.add_due(other.due)
+
+
+class _Message(msgspec.Struct, array_like=True):
+    sender: str
+    last_seqs: list[tuple[int, int | None]]
+    due: int | None
+    freed: list[int]
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+def _digest(queue: str) -> int:
+    """Names of queues may be long. A collision costs a look at a queue that has nothing."""
+    return zlib.crc32(queue.encode())
+
+
+class Messenger:
+    """Sends this node's hints and receives the others'.
+
+    `full` are queues that this node's claims have passed over, since they were at their limit of running instances.
+
+    Args:
+        notifications: the subscriptions of this process.
+        poll_seconds: between polls; None: by whether LISTEN works.
+    """
+
+    def __init__(
+        self, connections: Connections, sql: NamedSql, notifications: Notifications, poll_seconds: float | None
+    ) -> None:
+        self._connections, self._sql, self._notifications = connections, sql, notifications
+        usual = POLL_WITHOUT_LISTEN_SECONDS if connections.pooled else POLL_SECONDS
+        self._poll_seconds = usual if poll_seconds is None else poll_seconds
+        self.full: set[str] = set()
+        self._sender = uuid4().hex[:12]
+        self._outgoing = Hints()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sending = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._poll_now = asyncio.Event()
+        self._broken = asyncio.Event()  # whether the connection that listens is, or need not listen any more
+        self._started = self._closed = False
+
+    @property
+    def poll_ms(self) -> int:
+        """How often it polls, in milliseconds."""
+        return round(self._poll_seconds * 1000)
+
+    def start(self) -> None:
+        """Listen and poll from now on; calling it again does nothing."""
+        if not self._started and not self._closed:
+            self._started = True
+            self._spawn(self._poll_for_ever())
+            if not self._connections.pooled:
+                self._spawn(self._listen_for_ever())
+
+    def publish(self, hints: Hints) -> None:
+        """Tell this process at once, and the other nodes soon."""
+        self._receive(list(hints.last_seqs.items()), hints.due, {_digest(queue) for queue in hints.freed})
+        if self._connections.pooled and not hints:
+            return
+        self._outgoing.merge(hints)
+        if self._timer is None and not self._sending and not self._closed:
+            self._timer = asyncio.get_running_loop().call_later(SEND_AFTER_SECONDS, self._send_soon)
+
+    async def flush(self) -> None:
+        """Send what was not sent yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._outgoing:
+            with suppress(StoreError):
+                await self._connections.reading(NOTIFY, list(self._messages(self._outgoing)))
+
+    async def close(self) -> None:
+        """Stop; nothing is cancelled that may be connecting."""
+        self._closed = True
+        self._broken.set()
+        self._poll_now.set()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _receive(self, last_seqs: list[tuple[int, int | None]], due: int | None, freed: Iterable[int]) -> None:
+        if self.full and freed:
+            digests = {_digest(queue): queue for queue in self.full}
+            found = {digests[digest] for digest in freed if digest in digests}
+            if found:
+                self.full -= found
+                due = 0
+        self._notifications.notify(CommitChanges(last_seqs, due))
+
+    def _send_soon(self) -> None:
+        self._timer, self._sending = None, True
+        self._spawn(self._send())
+
+    async def _send(self) -> None:
+        try:
+            while self._outgoing and not self._closed:
+                hints, self._outgoing = self._outgoing, Hints()
+                await self._connections.reading(NOTIFY, list(self._messages(hints)))
+                if self._outgoing:
+                    await asyncio.sleep(SEND_AFTER_SECONDS)
+        except StoreError:
+            pass  # the others poll
+        finally:
+            self._sending = False
+
+    def _messages(self, hints: Hints) -> Iterator[str]:
+        keys, freed, due = list(hints.last_seqs.items()), [_digest(queue) for queue in hints.freed], hints.due
+        while keys or freed or due is not None:
+            message = _Message(self._sender, keys[:KEYS_PER_MESSAGE], due, freed[:KEYS_PER_MESSAGE])
+            keys, freed, due = keys[KEYS_PER_MESSAGE:], freed[KEYS_PER_MESSAGE:], None
+            yield msgspec.json.encode(message).decode()
+
+    async def _listen_for_ever(self) -> None:
+        while not self._closed:
+            connection: Connection = None
+            try:
+                connection = await self._connections.open_one()
+                broken = self._broken = asyncio.Event()
+                connection.add_termination_listener(lambda _, broken=broken: broken.set())
+                await connection.add_listener(CHANNEL, self._on_message)
+                self._poll_now.set()  # for what was sent meanwhile
+                if not self._closed:
+                    await broken.wait()
+            except (StoreError, *DatabaseFault):
+                await asyncio.sleep(RETRY_SECONDS)
+            finally:
+                if connection is not None:
+                    with suppress(*DatabaseFault):
+                        await connection.close(timeout=1)
+
+    def _on_message(self, _connection: object, _process: int, _channel: str, text: str) -> None:
+        try:
+            message = _decode(text)
+        except msgspec.DecodeError:
+            return  # of a newer version; the poll finds it
+        if message.sender != self._sender:
+            self._receive(message.last_seqs, message.due, message.freed)
+
+    async def _poll_for_ever(self) -> None:
+        while not self._closed:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._poll_now.wait(), self._poll_seconds)
+            self._poll_now.clear()
+            if not self._closed and self._notifications.is_used:
+                with suppress(StoreError):
+                    await self._poll()
+
+    async def _poll(self) -> None:
+        [[due]] = await self._connections.reading(self._sql["next_due"])
+        if due is not None:  # told before or not: what heard of it may have looked too early
+            self._receive([], due, ())
+        known = self._notifications.watched()
+        if known:
+            found = dict(await self._connections.reading(self._sql["last_seqs"], list(known)))
+            moved = [(key, found.get(key)) for key, last in known.items() if found.get(key, last + 1) != last]
+            moved = [(key, seq) for key, seq in moved if seq is None or seq > known[key]]
+            self._notifications.notify(CommitChanges(moved))

@@ -1,0 +1,350 @@
+-- All statements on instances and journals, by name; those of a commit are in write.sql, of claims in claims.sql. States are literal,
+-- since with a parameter the planner does not find the partial index. `{name}` is replaced by that statement (store/named_sql.py).
+
+-- name: now_ms
+(extract(epoch FROM clock_timestamp()) * 1000)::bigint
+
+-- name: columns_of_instance
+-- In the order that columns.instance_row() reads.
+i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
+    i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
+    i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected,
+    i.clock, o.nonce, o.id_chosen, i.crashes, i.clock_at
+
+-- name: instance_columns
+SELECT {columns_of_instance} FROM instance i JOIN origin o ON o.instance = i.key
+
+-- name: instance_by_key
+{instance_columns} WHERE i.key = $1
+
+-- name: instance_locked
+-- No key update: a create that needs the instance may share it.
+{instance_columns} WHERE i.key = $1 FOR NO KEY UPDATE OF i
+
+-- name: instance_by_id
+{instance_columns} WHERE i.tenant = $1 AND i.id = $2
+
+-- name: list_all
+{instance_columns} WHERE i.key < $1 ORDER BY i.key DESC LIMIT $2
+
+-- name: list_status
+{instance_columns} WHERE i.status = $1 AND i.key < $2 ORDER BY i.key DESC LIMIT $3
+
+-- name: list_tenant
+-- The newest of each status, by the index; the caller takes the newest of all.
+SELECT found.* FROM unnest($2::text[]) AS wanted (status), LATERAL (
+    {instance_columns} WHERE i.tenant = $1 AND i.status = wanted.status AND i.key < $3
+        AND ($5::text IS NULL OR i.workflow = $5) ORDER BY i.key DESC LIMIT $4
+) AS found
+
+-- name: used_id
+SELECT workflow, status, ended_at FROM used_id WHERE tenant = $1 AND id = $2
+
+-- name: last_seqs
+SELECT key, last_seq FROM instance WHERE key = ANY($1::bigint[])
+
+-- name: children
+SELECT i.key, i.id, i.status, i.execution, i.started_at, i.ended_at, i.injected
+FROM (SELECT instance FROM child WHERE parent = $1 AND kind = $2 ORDER BY instance DESC LIMIT $3) c
+JOIN instance i ON i.key = c.instance ORDER BY i.key DESC
+
+-- name: events_after
+SELECT seq, at, type, execution, step, data FROM event WHERE instance = $1 AND seq > $2 ORDER BY seq LIMIT $3
+
+-- name: event_sizes_after
+-- How many events of a stream's batch fit into $4 bytes, without reading them.
+SELECT seq, octet_length(data) AS bytes FROM event WHERE instance = $1 AND seq > $2 ORDER BY seq LIMIT $3
+
+-- name: step_columns
+-- In the order that columns.step_row() reads.
+s.kind, s.name, s.count, s.status, s.started_seq, s.line, s.config, s.attempt, s.failures, s.losses, s.until,
+    s.event_type, s.rollback, s.rollback_config, s.rollback_attempt, s.rollback_failures, s.rollback_until,
+    s.result_bytes, s.error, s.started_clock, s.ended_seq, s.clock, s.received, s.result_seq
+
+-- name: with_result
+-- A step's result, from its row or its event.
+s.result, (SELECT e.data FROM event e WHERE e.instance = s.instance AND e.seq = s.result_seq)
+
+-- name: steps
+SELECT {step_columns}, {with_result} FROM step_open s WHERE s.instance = $1 AND s.generation = $2
+UNION ALL SELECT {step_columns}, {with_result} FROM step s WHERE s.instance = $1 AND s.generation = $2
+
+-- name: steps_without_results
+SELECT {step_columns}, NULL, NULL FROM step_open s WHERE s.instance = $1 AND s.generation = $2
+UNION ALL SELECT {step_columns}, NULL, NULL FROM step s WHERE s.instance = $1 AND s.generation = $2
+
+-- name: open_steps
+SELECT s.instance, {step_columns}, NULL, NULL FROM step_open s WHERE s.instance = ANY($1::bigint[])
+UNION ALL SELECT s.instance, {step_columns}, NULL, NULL FROM step s
+WHERE s.instance = ANY($1::bigint[]) AND s.rollback IN ('running', 'retrying')
+
+-- name: steps_that_are_over
+SELECT s.kind, s.name, s.count FROM step s JOIN unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count)
+    USING (kind, name, count)
+WHERE s.instance = $1 AND s.generation = $2
+
+-- name: step_keys
+SELECT kind, name, count FROM step_open WHERE instance = $1 AND generation = $2
+UNION ALL SELECT kind, name, count FROM step WHERE instance = $1 AND generation = $2
+
+-- name: pending_rollback
+SELECT 1 FROM step_open WHERE instance = $1 AND generation = $2 AND rollback = 'pending'
+UNION ALL SELECT 1 FROM step WHERE instance = $1 AND generation = $2 AND rollback = 'pending' LIMIT 1
+
+-- name: some_steps
+SELECT {step_columns}, {with_result} FROM step_open s
+JOIN unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count) USING (kind, name, count)
+WHERE s.instance = $1 AND s.generation = $2
+UNION ALL SELECT {step_columns}, {with_result} FROM step s
+JOIN unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count) USING (kind, name, count)
+WHERE s.instance = $1 AND s.generation = $2
+
+-- name: drop_open_steps
+-- A restart deletes the steps from a seq on ...
+DELETE FROM step_open WHERE instance = $1 AND started_seq >= $2
+
+-- name: drop_steps
+DELETE FROM step WHERE instance = $1 AND started_seq >= $2
+
+-- name: keep_open_steps
+-- ... and moves the others to the new generation.
+UPDATE step_open SET generation = $2 WHERE instance = $1
+
+-- name: keep_steps
+UPDATE step SET generation = $2 WHERE instance = $1
+
+-- name: inbox
+SELECT seq, at, type, payload FROM inbox WHERE instance = $1 ORDER BY seq
+
+-- name: next_due
+-- Of the new instances, which are due at once, that of any lane.
+SELECT least(
+    (SELECT due_at FROM instance WHERE owner IS NULL AND NOT fresh AND due_at IS NOT NULL ORDER BY due_at LIMIT 1),
+    (
+        SELECT n.due_at FROM lane l, LATERAL (
+            SELECT due_at FROM instance WHERE owner IS NULL AND fresh AND due_at IS NOT NULL
+                AND queue = l.queue AND tenant = l.tenant AND workflow = l.workflow AND key > l.head ORDER BY key LIMIT 1
+        ) n LIMIT 1
+    )
+)
+
+-- name: next_due_after
+SELECT due_at FROM instance WHERE owner IS NULL AND NOT fresh AND due_at IS NOT NULL AND due_at > $1 ORDER BY due_at LIMIT 1
+
+-- name: oldest_due
+SELECT least(
+    (SELECT due_at FROM instance WHERE owner IS NULL AND NOT fresh AND due_at IS NOT NULL ORDER BY due_at LIMIT 1),
+    (
+        SELECT min(n.due_at) FROM (SELECT * FROM lane LIMIT $1) l, LATERAL (
+            SELECT due_at FROM instance WHERE owner IS NULL AND fresh AND due_at IS NOT NULL
+                AND queue = l.queue AND tenant = l.tenant AND workflow = l.workflow AND key > l.head ORDER BY key LIMIT 1
+        ) n
+    )
+)
+
+-- name: counts
+SELECT status, sum(n)::bigint FROM (SELECT status, n FROM tally UNION ALL SELECT status, n FROM tally_change) c
+GROUP BY status HAVING sum(n) <> 0
+
+-- name: counts_of_tenant
+SELECT status, sum(n)::bigint FROM (
+    SELECT status, n FROM tally WHERE tenant = $1 UNION ALL SELECT status, n FROM tally_change WHERE tenant = $1
+) c GROUP BY status HAVING sum(n) <> 0
+
+-- name: counts_of_queue
+SELECT status, sum(n)::bigint FROM (
+    SELECT status, n FROM tally WHERE queue = $1 UNION ALL SELECT status, n FROM tally_change WHERE queue = $1
+) c GROUP BY status HAVING sum(n) <> 0
+
+-- name: counts_of_tenants_queue
+SELECT status, sum(n)::bigint FROM (
+    SELECT status, n FROM tally WHERE tenant = $1 AND queue = $2
+    UNION ALL SELECT status, n FROM tally_change WHERE tenant = $1 AND queue = $2
+) c GROUP BY status HAVING sum(n) <> 0
+
+-- name: queued_of_tenants
+SELECT tenant, sum(n)::bigint FROM (
+    SELECT tenant, n FROM tally WHERE tenant = ANY($1::text[]) AND status = 'queued'
+    UNION ALL SELECT tenant, n FROM tally_change WHERE tenant = ANY($1::text[]) AND status = 'queued'
+) c GROUP BY tenant
+
+-- name: lock_guards
+SELECT name FROM guard WHERE name = ANY($1::text[]) ORDER BY name FOR UPDATE
+
+-- name: insert_guards
+INSERT INTO guard SELECT name FROM unnest($1::text[]) AS g (name) ORDER BY name ON CONFLICT DO NOTHING
+
+-- name: share_lanes
+-- Until the transaction ends, no claim moves the head of these lanes or deletes them; how many there are of queues and lanes.
+SELECT
+    (SELECT count(*) FROM (SELECT 1 FROM queue WHERE queue = ANY($1::text[]) ORDER BY queue FOR KEY SHARE) q),
+    (
+        SELECT count(*) FROM (
+            SELECT 1 FROM lane l JOIN unnest($2::text[], $3::text[], $4::text[]) AS w (queue, tenant, workflow)
+                USING (queue, tenant, workflow)
+            ORDER BY l.queue, l.tenant, l.workflow FOR KEY SHARE OF l
+        ) l
+    )
+
+-- name: insert_queues
+INSERT INTO queue (queue, turn) SELECT q, nextval('queue_turn') FROM unnest($1::text[]) AS q ORDER BY q ON CONFLICT DO NOTHING
+
+-- name: insert_lanes
+INSERT INTO lane (queue, tenant, workflow, head)
+SELECT q, t, w, 0 FROM unnest($1::text[], $2::text[], $3::text[]) AS l (q, t, w) ORDER BY q, t, w ON CONFLICT DO NOTHING
+
+-- name: lower_head
+-- Of a lane whose instance is new again: after a restart, or because it was given back.
+UPDATE lane SET head = $4 - 1 WHERE queue = $1 AND tenant = $2 AND workflow = $3 AND head >= $4
+
+-- name: take_keys
+SELECT nextval('instance_key') FROM generate_series(1, $1::integer)
+
+-- name: taken_ids
+SELECT tenant, id FROM instance JOIN unnest($1::text[], $2::text[]) AS w (tenant, id) USING (tenant, id)
+UNION ALL SELECT tenant, id FROM used_id JOIN unnest($1::text[], $2::text[]) AS w (tenant, id) USING (tenant, id)
+
+-- name: used_ids
+SELECT tenant, id FROM used_id JOIN unnest($1::text[], $2::text[]) AS w (tenant, id) USING (tenant, id)
+
+-- name: share_instance
+SELECT 1 FROM instance WHERE key = $1 FOR KEY SHARE
+
+-- name: share_versions
+-- So that none of them is deleted before the instances that need it are there.
+SELECT 1 FROM tenant_version v JOIN unnest($1::text[], $2::text[]) AS w (tenant, id) USING (tenant, id)
+ORDER BY v.tenant, v.number FOR KEY SHARE OF v
+
+-- name: lock_origin
+SELECT 1 FROM origin WHERE instance = $1 FOR UPDATE
+
+-- name: unfinished_child
+SELECT 1 FROM child c JOIN instance i ON i.key = c.instance
+WHERE c.parent = $1 AND c.kind = $2 AND i.ended_at IS NULL LIMIT 1
+
+-- name: part_children
+DELETE FROM child WHERE parent = $1 AND kind = $2
+
+-- name: insert_snippets
+INSERT INTO snippet (id, source, params, created_at)
+SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bigint[]) AS s (id, source, params, created_at) ORDER BY id
+ON CONFLICT DO NOTHING RETURNING id
+
+-- name: snippet
+SELECT id, source, params, created_at FROM snippet WHERE id = $1
+
+-- name: unclaim
+UPDATE instance SET owner = NULL WHERE key = $1 AND owner IS NOT NULL RETURNING due_at, fresh
+
+-- name: keep_id
+INSERT INTO used_id (tenant, id, workflow, status, ended_at)
+SELECT i.tenant, i.id, i.workflow, i.status, i.ended_at FROM instance i JOIN origin o ON o.instance = i.key
+WHERE i.key = ANY($1::bigint[]) AND i.tenant > '' AND o.id_chosen IS NOT FALSE ON CONFLICT DO NOTHING
+
+-- name: lock_for_delete
+SELECT key, tenant, queue, status, owner IS NOT NULL AS owned FROM instance WHERE key = ANY($1::bigint[]) ORDER BY key FOR UPDATE
+
+-- name: delete_instances
+WITH gone AS (
+    DELETE FROM instance WHERE key = ANY($1::bigint[]) RETURNING key, tenant, queue, status
+), events AS (DELETE FROM event WHERE instance = ANY($1::bigint[])
+), steps AS (DELETE FROM step WHERE instance = ANY($1::bigint[])
+), open_steps AS (DELETE FROM step_open WHERE instance = ANY($1::bigint[])
+), inboxes AS (DELETE FROM inbox WHERE instance = ANY($1::bigint[])
+), effects AS (DELETE FROM effect WHERE instance = ANY($1::bigint[])
+), keys AS (DELETE FROM kv WHERE tenant = '' AND instance = ANY($1::bigint[])
+), children AS (DELETE FROM child WHERE instance = ANY($1::bigint[])
+), parents AS (DELETE FROM child WHERE parent = ANY($1::bigint[]) AND NOT instance = ANY($1::bigint[])
+), origins AS (DELETE FROM origin WHERE instance = ANY($1::bigint[])
+)
+INSERT INTO tally_change (tenant, queue, status, n) SELECT tenant, queue, status, -count(*) FROM gone GROUP BY 1, 2, 3
+
+-- name: ended_before
+SELECT key, stored_bytes + log_bytes FROM instance WHERE ended_at IS NOT NULL AND ended_at < $1 ORDER BY ended_at LIMIT $2
+FOR UPDATE SKIP LOCKED
+
+-- name: ended_before_chaos
+SELECT key, stored_bytes + log_bytes FROM instance
+WHERE ended_at IS NOT NULL AND queue >= 'chaos:' AND queue < 'chaos;' AND ended_at < $1 ORDER BY ended_at LIMIT $2
+FOR UPDATE SKIP LOCKED
+
+-- name: ended_of_tenant
+SELECT key, stored_bytes + log_bytes FROM instance WHERE tenant = $1 AND status IN ('complete', 'errored', 'terminated')
+LIMIT $2 FOR UPDATE
+
+-- name: take_chore
+-- A chore taken for longer than $3 was taken before a clock was set back.
+INSERT INTO chore (name, until) VALUES ($1, $3)
+ON CONFLICT (name) DO UPDATE SET until = excluded.until WHERE chore.until <= $2 OR chore.until > $3 RETURNING 1
+
+-- name: forget_used_ids
+WITH old AS (SELECT tenant, id FROM used_id WHERE ended_at < $1 ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+DELETE FROM used_id u USING old WHERE u.tenant = old.tenant AND u.id = old.id RETURNING 1
+
+-- name: join_node
+INSERT INTO node AS n (name, boot, expires_at) VALUES ($1, 1, coalesce($2::bigint, {now_ms}) + $3)
+ON CONFLICT (name) DO UPDATE SET boot = n.boot + 1, expires_at = excluded.expires_at RETURNING boot
+
+-- name: renew_node
+UPDATE node SET expires_at = coalesce($3::bigint, {now_ms}) + $4
+WHERE name = $1 AND boot = $2 AND expires_at > coalesce($3::bigint, {now_ms}) RETURNING {now_ms}
+
+-- name: next_lease_end
+SELECT min(expires_at) - coalesce($2::bigint, {now_ms}) FROM node
+WHERE name <> $1 AND expires_at > coalesce($2::bigint, {now_ms})
+
+-- name: boot_of_node
+SELECT boot FROM node WHERE name = $1
+
+-- name: leave_node
+UPDATE node SET expires_at = 0 WHERE name = $1 AND boot = $2
+
+-- name: has_lease
+SELECT boot, expires_at > coalesce($2::bigint, {now_ms}) FROM node WHERE name = $1
+
+-- name: living_nodes
+SELECT count(*) FROM node WHERE expires_at > {now_ms}
+
+-- name: abandoned
+-- The owners, of which there are few, are found one by one in the index, however much each of them owns.
+WITH RECURSIVE owners (owner) AS (
+    (SELECT owner FROM instance WHERE owner IS NOT NULL ORDER BY owner LIMIT 1)
+    UNION ALL
+    SELECT (SELECT i.owner FROM instance i WHERE i.owner IS NOT NULL AND i.owner > o.owner ORDER BY i.owner LIMIT 1)
+    FROM owners o WHERE o.owner IS NOT NULL
+), lost AS (
+    SELECT owner FROM owners WHERE owner IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM node n WHERE n.name || '.' || n.boot = owners.owner AND n.expires_at > coalesce($1::bigint, {now_ms})
+    )
+), found AS (
+    SELECT k.key FROM lost, LATERAL (
+        SELECT key FROM instance i WHERE i.owner = lost.owner ORDER BY key LIMIT $2
+    ) k ORDER BY key LIMIT $2
+)
+SELECT {columns_of_instance} FROM found f JOIN instance i ON i.key = f.key JOIN origin o ON o.instance = i.key
+WHERE i.owner IS NOT NULL ORDER BY i.key
+
+-- name: owned
+SELECT {columns_of_instance} FROM instance i JOIN origin o ON o.instance = i.key WHERE i.owner = $1 ORDER BY i.key
+
+-- name: insert_writer
+INSERT INTO writer (id, commits) VALUES ($1, 0)
+
+-- name: fence_writer
+-- What this says is the truth for good: the row's lock waits for a commit under way, and the new number refuses a later one.
+UPDATE writer SET commits = commits + 1000000 WHERE id = $1 RETURNING commits - 1000000, left_out
+
+-- name: delete_writer
+DELETE FROM writer WHERE id = $1
+
+-- name: drop_idle_loads
+-- Queues of which nothing was claimed for a minute; a claim that needs one makes it again.
+DELETE FROM queue_load WHERE queue IN (
+    SELECT queue FROM queue_load WHERE second < {now_ms} / 1000 - 60 ORDER BY queue LIMIT 10000 FOR UPDATE SKIP LOCKED
+)
+
+-- name: drop_old_writers
+-- Of nodes that were killed. One that lives takes a new row when its own is gone.
+DELETE FROM writer WHERE id IN (
+    SELECT id FROM writer WHERE opened_at < now() - interval '30 days' FOR UPDATE SKIP LOCKED
+)

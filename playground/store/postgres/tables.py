@@ -1,0 +1,311 @@
+"""The tables that are not journals, in PostgreSQL: each call that writes is a transaction of its own.
+
+Whatever reads and then writes locks first: the tenant's row, the row of an instance's inputs, or a guard.
+
+Architecture Invariant: a server caches nothing of them, since other nodes and operators' commands change them.
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
+
+from playground.store.encoding import decode, encode
+from playground.store.encryption import Keyring
+from playground.store.named_sql import NamedSql
+from playground.store.postgres.connections import Connections, Transaction
+from playground.store.postgres.locked import not_found
+from playground.store.postgres.writer import Call, Writer
+from playground.store.secret_values import encrypt_secret, secret_place
+from playground.store.table_values import effect_row, prefix_end, version_id
+from playground.store.tables import (
+    GONE,
+    MISSING,
+    NEEDED,
+    NEWEST,
+    EffectRow,
+    NewEffect,
+    Scope,
+    TenantKey,
+    TenantRow,
+    Version,
+)
+
+T = TypeVar("T")
+
+SQL = NamedSql(Path(__file__).with_name("tables.sql"))
+LAST_NUMBER = 2**31 - 1
+# The statements that delete a tenant without instances.
+DELETE_TENANT = (
+    "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_secrets", "delete_tenant_values",
+    "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant",
+)  # fmt: skip
+
+
+class Tables:
+    """What the tables share.
+
+    Args:
+        created: waits for the creates of this node that were submitted before.
+    """
+
+    def __init__(
+        self, connections: Connections, writer: Writer, keyring: Keyring, created: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._connections, self.writer, self.keyring, self.created = connections, writer, keyring, created
+
+    async def rows(self, query: str, *values: Any) -> Sequence[Any]:
+        """The rows of a query."""
+        return await self._connections.reading(SQL[query], *values)
+
+    async def first_row(self, query: str, *values: Any) -> Any:
+        """The first row of a query, or None."""
+        found = await self.rows(query, *values)
+        return found[0] if found else None
+
+    async def write(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `work` in a transaction; returns its result once the commit is durable."""
+        since = perf_counter()
+        result = await self._connections.transaction(work)
+        self.writer.count_commit(since, 0, 1)
+        return result
+
+    async def run(self, query: str, *values: Any) -> Sequence[Any]:
+        """Run one statement that writes."""
+        return await self.write(lambda tx: tx.rows(SQL[query], *values))
+
+
+class PostgresKv:
+    """Implements `tables.KvStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def get(self, scope: Scope, key: str) -> tuple[bool, Any]:
+        found = await self._tables.first_row("key_value", *scope, key)
+        if found is None:
+            return False, None
+        return True, decode(self._tables.keyring.decrypt(found[0], "kv", *scope, key))
+
+    async def keys(self, scope: Scope, *, prefix: str, after: str, limit: int) -> list[str]:
+        rows = await self._tables.rows("keys_between", *scope, after, prefix, prefix_end(prefix), limit)
+        return [key for (key,) in rows]
+
+    async def bytes(self, scope: Scope) -> int:
+        found = await self._tables.first_row("kv_bytes", *scope)
+        return int(found[0])
+
+
+class PostgresEffects:
+    """Implements `tables.EffectStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def record(self, effect: NewEffect, *, at: int, most: int) -> EffectRow | None:
+        call = Call(work=lambda tx: _record_effect(tx, effect, at, most))
+        recorded: EffectRow | None = await self._tables.writer.submit(effect.instance, call)
+        return recorded
+
+    async def of_instance(self, instance: int) -> list[EffectRow]:
+        return [effect_row(row) for row in await self._tables.rows("effects", instance)]
+
+    async def change_counters(self, instance: int) -> tuple[int, int]:
+        found = await self._tables.first_row("effects_edition", instance)
+        return int(found[0]), int(found[1])
+
+
+class PostgresTenants:
+    """Implements `tables.TenantStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def tenant(self, name: str) -> TenantRow | None:
+        found = await self._tables.first_row("tenant", name)
+        return None if found is None else TenantRow(*found)
+
+    async def all(self, *, after: str, limit: int) -> Sequence[TenantRow]:
+        return [TenantRow(*row) for row in await self._tables.rows("tenants_after", after, limit)]
+
+    async def key(self, hash: str) -> TenantKey | None:
+        found = await self._tables.first_row("key_of_hash", hash)
+        return None if found is None else TenantKey(*found)
+
+    async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
+        return await self._tables.write(lambda tx: create_key(tx, tenant, name, hash, at))
+
+    async def keys(self, tenant: str) -> Sequence[TenantKey]:
+        return [TenantKey(*row) for row in await self._tables.rows("keys_of_tenant", tenant)]
+
+    async def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
+        return bool(await self._tables.run("revoke_tenant_key", tenant, number, at))
+
+    async def deploy(
+        self, tenant: str, source: str, class_name: str, *, at: int, most: int, warm: bool = False
+    ) -> tuple[Version, bool] | None:
+        await self._tables.created()
+        return await self._tables.write(lambda tx: _deploy(tx, tenant, source, class_name, at, most, warm))
+
+    async def delete_version(self, tenant: str, id: str) -> str:
+        await self._tables.created()
+        return await self._tables.write(lambda tx: _delete_version(tx, tenant, id))
+
+    async def close(self, tenant: str) -> None:
+        await self._run_all(("delete_tenant_keys", "delete_tenant_versions", "delete_trigger"), tenant)
+
+    async def remove(self, tenant: str) -> None:
+        await self._run_all(DELETE_TENANT, tenant)
+
+    async def version(self, tenant: str, id: str) -> Version | None:
+        query, values = ("version_of_id", (tenant, id)) if id else ("newest_version", (tenant,))
+        found = await self._tables.first_row(query, *values)
+        return None if found is None else _version(found)
+
+    async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
+        rows = await self._tables.rows("versions_before", tenant, LAST_NUMBER if before is None else before, limit)
+        return [_version(row) for row in rows]
+
+    async def set_trigger(self, tenant: str, hash: str | None) -> None:
+        await self._tables.run("set_trigger", tenant, hash)
+
+    async def set_secret(self, tenant: str, name: str, value: str | None, *, most: int | None = None) -> bool:
+        if value is None:
+            await self._tables.run("delete_secret", tenant, name)
+            return True
+        keyring = self._tables.keyring
+        kept = encrypt_secret(keyring, tenant, name, value)  # without keys its JSON text
+
+        async def write(tx: Transaction) -> bool:
+            if most is not None:
+                await tx.rows(SQL["lock_guard"], f"secrets {tenant}")
+            row = (tenant, name, kept, bool(keyring), LAST_NUMBER if most is None else most)
+            return bool(await tx.rows(SQL["set_secret"], *row))
+
+        return await self._tables.write(write)
+
+    async def secrets(self, tenant: str) -> dict[str, str]:
+        keyring = self._tables.keyring
+        return {
+            name: json.loads(keyring.decrypt(value, *secret_place(tenant, name)) if encrypted else value)
+            for name, value, encrypted in await self._tables.rows("secrets", tenant)
+        }
+
+    async def secret_names(self, tenant: str) -> list[str]:
+        return [name for (name,) in await self._tables.rows("secret_names", tenant)]
+
+    async def _run_all(self, statements: Sequence[str], tenant: str) -> None:
+        async def write(tx: Transaction) -> None:
+            for name in statements:
+                await tx.rows(SQL[name], tenant)
+
+        await self._tables.write(write)
+
+
+class PostgresUsage:
+    """Implements `tables.UsageStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(
+        self, used: Mapping[tuple[str, str, int], int], *, since: Mapping[tuple[str, str], int], kept: Mapping[str, int]
+    ) -> Mapping[tuple[str, str], Sequence[tuple[int, int]]]:
+        places = [list(column) for column in zip(*used, strict=True)] if used else [[], [], []]
+        wanted = [list(column) for column in zip(*since, strict=True)] if since else [[], []]
+
+        async def write(tx: Transaction) -> Mapping[tuple[str, str], Sequence[tuple[int, int]]]:
+            await tx.rows(SQL["add_usage"], *places, list(used.values()))
+            if kept:
+                await tx.rows(SQL["drop_usage"], list(kept), list(kept.values()))
+            found: dict[tuple[str, str], list[tuple[int, int]]] = {place: [] for place in since}
+            for limit, key, unit, amount in await tx.rows(SQL["usages"], *wanted, list(since.values())):
+                found[limit, key].append((unit, amount))
+            return found
+
+        return await self._tables.write(write)
+
+    async def probe(self) -> None:
+        await self._tables.run("probe")
+
+    async def amounts(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
+        return [(unit, amount) for unit, amount in await self._tables.rows("usage", limit, key, since)]
+
+
+async def create_key(tx: Transaction, tenant: str, name: str, hash: str, at: int) -> int:
+    """Add a key to a tenant, which is created if missing; returns its number."""
+    await _lock_tenant(tx, tenant, at)
+    return int(await tx.value(SQL["insert_tenant_key"], tenant, name, hash, at))
+
+
+async def _lock_tenant(tx: Transaction, tenant: str, at: int) -> None:
+    await tx.rows(SQL["insert_tenant"], tenant, at)
+    await tx.rows(SQL["lock_tenant"], tenant)
+
+
+async def _record_effect(tx: Transaction, effect: NewEffect, at: int, most: int) -> EffectRow | None:
+    if await tx.row(SQL["lock_instances_effects"], effect.instance) is None:
+        raise not_found(effect.instance)
+    if effect.key is not None:
+        known = await tx.row(SQL["ask_effect_again"], *effect.scope, effect.kind, effect.key)
+        if known is not None:
+            return effect_row(known)
+    data = encode(effect.data)
+    happened = (at, effect.kind, *effect.scope, effect.key, data, effect.step, effect.attempt, effect.execution)
+    recorded = await tx.row(SQL["insert_effect"], effect.instance, *happened, most)
+    if recorded is None and await tx.value(SQL["count_effects"], effect.instance) < most:
+        # Another instance of the scope was faster with this key.
+        recorded = await tx.row(SQL["ask_effect_again"], *effect.scope, effect.kind, effect.key)
+    return None if recorded is None else effect_row(recorded)
+
+
+async def _deploy(
+    tx: Transaction, tenant: str, source: str, class_name: str, at: int, most: int, warm: bool
+) -> tuple[Version, bool] | None:
+    await _lock_tenant(tx, tenant, at)
+    found = await tx.row(SQL["newest_version"], tenant)
+    newest = None if found is None else _version(found)
+    if newest is not None and (newest.source, newest.class_name, newest.warm) == (source, class_name, warm):
+        tx.changed = False
+        return newest, False
+    if not await _delete_old_versions(tx, tenant, most):
+        tx.changed = False
+        return None
+    number = 1 if newest is None else newest.number + 1
+    id = version_id(source, class_name)
+    if await tx.row(SQL["version_of_id"], tenant, id) is not None:  # its runs keep the old version
+        id = version_id(source, f"{class_name} {number}")
+    await tx.rows(SQL["insert_version"], tenant, number, id, source.encode(), class_name, at, warm)
+    return Version(number, id, source, class_name, at, warm), True
+
+
+async def _delete_old_versions(tx: Transaction, tenant: str, most: int) -> bool:
+    """Delete unneeded old versions until one more fits the limit; False: impossible, and nothing was deleted."""
+    over = await tx.value(SQL["count_versions"], tenant) + 1 - most
+    if over <= 0:
+        return True
+    await tx.rows(SQL["lock_versions"], tenant)
+    free = [number for (number,) in await tx.rows(SQL["versions_not_needed"], tenant, over)]
+    if len(free) < over:
+        return False
+    await tx.rows(SQL["delete_versions"], tenant, free)
+    return True
+
+
+async def _delete_version(tx: Transaction, tenant: str, id: str) -> str:
+    await tx.rows(SQL["lock_versions"], tenant)
+    found = await tx.row(SQL["version_of_id"], tenant, id)
+    if found is None:
+        return MISSING
+    if (await tx.row(SQL["newest_version"], tenant))[1] == id:
+        return NEWEST
+    if await tx.row(SQL["needs_version"], tenant, id) is not None:
+        return NEEDED
+    await tx.rows(SQL["delete_version_of_id"], tenant, id)
+    return GONE
+
+
+def _version(row: Sequence[Any]) -> Version:
+    number, id, source, class_name, created_at, warm = row
+    return Version(number, id, source.decode(), class_name, created_at, warm)
