@@ -120,7 +120,7 @@ def wrongs(journal: list[dict[str, Any]], kinds: list[str]) -> list[str]:
     ended: dict[str, int] = {}
     attempts: dict[str, int] = {}
     for event in journal:
-        if "step" not in event:
+        if "step" not in event or event["type"] == "step_released":  # the code learned of an end after others
             continue
         step, type = f"{event['step']['kind']} {event['step']['name']}-{event['step']['count']}", event["type"]
         if step in ended:

@@ -32,6 +32,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._cut: Cut | None = None
         self._delay = 0.0
+        self._drops = 0  # how often connections have been dropped
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -82,6 +83,7 @@ class Proxy:
 
     async def _set(self, cut: Cut | None) -> None:
         self._cut = cut
+        self._drops += cut is Cut.DROPPED
         if cut is Cut.RESET:
             for writer in list(self._writers):
                 _reset(writer)
@@ -97,17 +99,18 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
         far: asyncio.StreamWriter | None = None
+        drops = self._drops
         try:
             if self._cut is Cut.RESET:
                 _reset(writer)
                 return
-            if not await self._may_pass():
+            if not await self._may_pass(drops):
                 await reader.read(-1)  # until who connects gives up
                 return
             answers, far = await asyncio.open_unix_connection(self._target)
             self._writers.add(far)
-            there = asyncio.ensure_future(self._pass_on(reader, far))
-            back = asyncio.ensure_future(self._pass_on(answers, writer))
+            there = asyncio.ensure_future(self._pass_on(reader, far, drops))
+            back = asyncio.ensure_future(self._pass_on(answers, writer, drops))
             try:
                 await asyncio.wait({there, back}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -122,22 +125,21 @@ class Proxy:
                     self._writers.discard(each)
                     each.close()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, drops: int) -> None:
         while data := await reader.read(65_536):
             if self._delay:
                 await asyncio.sleep(self._delay)
-            if not await self._may_pass():
+            if not await self._may_pass(drops):
                 await reader.read(-1)  # this connection is dead, and nobody is told
                 return
             writer.write(data)
             await writer.drain()
 
-    async def _may_pass(self) -> bool:
-        """Whether something goes on, once it may; False: it is lost."""
-        if self._cut is Cut.DROPPED:
-            return False
-        await self._whole.wait()
-        return True
+    async def _may_pass(self, drops: int) -> bool:
+        """Whether something goes on, once it may; False: it is lost. Its connection was made after so many drops."""
+        if self._cut is not Cut.DROPPED:
+            await self._whole.wait()
+        return self._cut is not Cut.DROPPED and self._drops == drops
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -3,6 +3,7 @@ over, another takes over in time, nothing that the cut node says afterwards coun
 """
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from proxy_support import Cut, Proxy
 from puppet_support import do, done, frame
 
 from playground.engine.nodes import STOP_AFTER
+from playground.store.postgres.connections import SILENT_SECONDS, one_connection
 from playground.workflows import events as ev
 
 LEASE = LEASE_MS / 1000
@@ -64,6 +66,21 @@ def test_a_node_that_is_cut_off_is_replaced_and_what_it_commits_late_is_refused(
                 other, last = await a.start()
                 await last.say(frame(op="finish", output="again"))
                 assert (await a.journal(other, ended))[-1].data == {"output": "again"}
+
+    run(story())
+
+
+def test_the_kernel_breaks_a_connection_whose_other_end_is_silent(proxy: Proxy, postgres_url: str) -> None:
+    """What it is told is the test: a machine without power takes one machine more."""
+
+    async def story() -> None:
+        for url, silent_ms in ((proxy.url(postgres_url), SILENT_SECONDS * 1000), (postgres_url, None)):
+            async with one_connection(url) as connection:
+                sock = connection._transport.get_extra_info("socket")
+                if silent_ms is not None:
+                    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == silent_ms
+                assert await connection.fetchval("SELECT 1") == 1
 
     run(story())
 

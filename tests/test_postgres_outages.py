@@ -203,6 +203,30 @@ def test_a_node_frozen_within_a_transaction_holds_nobody_up_for_long(server: Pos
     run(story(), DEADLINE)
 
 
+def test_a_transaction_whose_session_was_ended_while_its_node_was_frozen_is_run_again(server: PostgresServer) -> None:
+    """The node thaws within the transaction, with the end of its session unread."""
+
+    async def story() -> None:
+        store = await asyncio.to_thread(opened, server.database())
+        ended: list[int] = []
+
+        async def freeze(tx: Any) -> int:
+            if len(ended) < 5:
+                ended.append(await tx.value("SELECT pg_backend_pid()"))
+                server.sql(
+                    f"SELECT pg_terminate_backend({ended[-1]}, 10000)"
+                )  # in this thread, so that all stands still
+                for _ in range(len(ended)):  # the driver reads more or less of it before it goes on
+                    await asyncio.sleep(0)
+            return int(await tx.value("SELECT 1"))
+
+        assert await store._connections.transaction(freeze) == 1  # type: ignore[attr-defined]
+        assert len(set(ended)) == 5
+        await store.close()
+
+    run(story(), DEADLINE)
+
+
 def test_what_cannot_be_opened_says_so_in_one_line_without_the_password(server: PostgresServer, tmp_path: Path) -> None:
     for url, why in (
         (f"postgresql://me:hush@/nothing?host={server.folder}", "nothing"),

@@ -2,6 +2,7 @@
 nothing that the frozen one does late is committed.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -54,7 +55,8 @@ def start(tmp_path: Path, postgres_url: str) -> Iterator[Callable[[str], Server]
 
     yield start
     for server in started:
-        os.kill(server.pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.pid, signal.SIGCONT)
         server.stop()
 
 

@@ -26,6 +26,7 @@ from playground.store.rows import InstanceRow
 
 LEASE_MS = 15_000
 BEATS_PER_LEASE = 5  # renewals while a lease lasts
+RETRIES_PER_LEASE = 20  # of a renewal that failed
 STOP_AFTER = 2 / 3  # of a lease without a renewal
 TAKEN_OVER_AT_ONCE = 100  # instances taken over at once
 REJOIN_AFTER_MS = 1_000
@@ -138,7 +139,7 @@ class Membership:
             return
         except Exception as error:  # noqa: BLE001 - it is tried again until two thirds of the lease are over
             self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
-            self._schedule(None)
+            self._schedule(self._lasts_ms // RETRIES_PER_LEASE)
             return
         self._schedule(next_end)
         if not self._keeping_up.locked():
@@ -211,7 +212,7 @@ class Membership:
             self._on_joined()
 
     def _schedule(self, next_end: int | None) -> None:
-        """Beat again in a part of the lease, or when the first lease of another node ends."""
+        """Beat again in a part of the lease, or sooner: when the first lease of another node ends."""
         if self._closed or self.lease is None or self.lease.lasts_ms is None:
             return
         wait = self.lease.lasts_ms // BEATS_PER_LEASE

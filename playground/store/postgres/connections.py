@@ -67,7 +67,13 @@ _AWAY = frozenset({"57P01", "57P02", "57P03", "57P05", "53300", "25006", "25P03"
 _CONFLICTS = frozenset({"40001", "40P01"})
 _FULL = frozenset({"53100", "53200", "54000"})
 
-DatabaseFault = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError)
+# An internal error: the server has ended the session while nothing was under way, as it does with a node that was
+# frozen within a transaction, and the driver finds its own state to be at odds with that.
+_BROKEN = (
+    OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError,
+    client_errors.InternalClientError,
+)  # fmt: skip
+DatabaseFault = (asyncpg.PostgresError, *_BROKEN)
 
 
 class TakesNoWrites(ConnectionError):
@@ -82,7 +88,7 @@ def is_outage(fault: BaseException) -> bool:
     """Whether the connection or the server is away, not the statement wrong."""
     if isinstance(fault, client_errors.DataError):
         return False
-    if isinstance(fault, (OSError, asyncio.TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)):
+    if isinstance(fault, _BROKEN):
         return True
     return isinstance(fault, asyncpg.PostgresError) and (fault.sqlstate or "") in _AWAY
 
@@ -364,7 +370,8 @@ class Connections:
     def break_all(self) -> None:
         """Break all connections, also those in use: what was under way is looked up, or done again, on new ones."""
         for connection in list(self._opened):
-            self._terminate(connection)
+            if not connection.is_closed():  # `terminate` would take from under the driver what it is using
+                connection._transport.abort()
 
     def stop(self) -> None:
         """Make no more connections, and wait for no database that is away."""
