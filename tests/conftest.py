@@ -119,30 +119,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     name = metafunc.module.__name__
     if name.startswith("test_semantics_"):
-        metafunc.fixturenames.append("nodes")
         rounds = {"one-node": ALONE, "asked-elsewhere": ASKED_ELSEWHERE}
         if name not in OF_THE_WORKER:
             rounds["on-postgres"] = POSTGRES
         metafunc.parametrize("nodes", rounds.values(), ids=rounds, indirect=True)
     if name in ON_BOTH_DATABASES:
-        metafunc.fixturenames.insert(0, "database")
         metafunc.parametrize("database", [SQLITE, POSTGRES], indirect=True, scope="module")
 
 
-@pytest.fixture(scope="module")
+# Both are autouse: of the names that a hook adds to a test, pytest forgets those that nothing requests.
+@pytest.fixture(scope="module", autouse=True)
 def database(request: pytest.FixtureRequest) -> Iterator[None]:
     """On which database the stores of a module's tests are."""
+    if not hasattr(request, "param"):
+        yield
+        return
     with pytest.MonkeyPatch.context() as patched, database_support.on(request.param):
         if request.param == POSTGRES:
             patched.setattr(WorkflowTester, "database", database_support.postgres_database)
         yield
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def nodes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """The servers of every WorkflowTester of a test; in later rounds code runs ahead of its commits, too, and the last
     is on PostgreSQL.
     """
+    if not hasattr(request, "param"):
+        return
     monkeypatch.setattr(WorkflowTester, "nodes", ALONE if request.param == ALONE else ASKED_ELSEWHERE)
     if request.param == POSTGRES:
         monkeypatch.setattr(WorkflowTester, "database", database_support.postgres_database)

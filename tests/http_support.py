@@ -264,7 +264,9 @@ def refused(site: Site, answer: Any) -> tuple[int, str, str]:
     return answer.status_code, error["code"], error["message"]
 
 
-def sites(sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeSite]:
+def sites(
+    database: None, sandbox: tuple[Background, Sandbox], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeSite]:
     """A fixture: makes sites with the settings given, each on a database of its own, and closes them at the end."""
     with ExitStack() as closing:
 

@@ -148,6 +148,8 @@ def test_a_machine_that_is_silent_does_not_keep_a_store_from_the_one_that_takes_
 
 
 def test_a_standby_alone_is_refused_in_one_line(pair: Pair) -> None:
+    while not pair.standby.sql(f"SELECT 1 FROM pg_database WHERE datname = '{pair.database}'"):
+        pass  # it follows the primary
     with pytest.raises(StoreError, match="takes no writes: it is a standby, or read-only") as refused:
         opened(pair.standby.url(pair.database))
     assert "\n" not in str(refused.value)

@@ -20,7 +20,7 @@ export const ours = {
     remember(instance.id, instance.control_token, title);
     return { id: instance.id, token: instance.control_token, path: instance.url, snippet: instance.snippet };
   },
-  create({ source, params, breaks, breakpoints }, options) {
+  create({ source, params, breaks, breakpoints = [] }, options) {
     const body = { source, ...(params === null ? {} : { params: new JsonText(params) }), ...(breaks.length ? { breaks } : {}), ...(breakpoints.length ? { breakpoints } : {}) };
     return post("/api/instances", body, options);
   },
