@@ -65,10 +65,13 @@ def test_a_node_lost_at_any_commit_of_a_saga_changes_nothing(crashed: str, monke
 
 
 async def each_was_lost(tester: WorkflowTester, when: str) -> None:
-    """What ran again had an attempt that was lost with its worker."""
+    """What ran again had an attempt that was lost with its worker, or ran on a node that was thawed too late to announce
+    it: that one made no call.
+    """
     for id, name, count in WORLD.ran_again:
         assert tester.nodes.crashed == THAWED, when
         [run] = [run for run in tester.runs if run.id == id]
         step = await run.step(name.removeprefix("undo "), count=count)
         tried = step.rollback.attempts if name.startswith("undo ") and step.rollback else step.attempts
-        assert any(attempt.error and attempt.error["name"] == "WorkerLost" for attempt in tried), when
+        lost = [attempt for attempt in tried if attempt.error and attempt.error["name"] == "WorkerLost"]
+        assert lost or len(tried) == 1, when
