@@ -239,7 +239,7 @@ async def test_a_node_that_was_frozen_past_its_lease_writes_nothing_more_when_it
             "output": "in time"
         }
         await a.membership.beat()
-        assert "node_lost" in a.said() and a.membership.owner == "a.2"
+        await turns_until(lambda: "node_lost" in a.said() and a.membership.owner == "a.2")
         await b.engine.abandon()  # which would take it as well
         other, _ = await found.start(a)
         assert (await found.store.find("", other.id)).owner == "a.2"

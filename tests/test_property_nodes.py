@@ -65,8 +65,8 @@ def test_a_node_lost_at_any_commit_of_a_saga_changes_nothing(crashed: str, monke
 
 
 async def each_was_lost(tester: WorkflowTester, when: str) -> None:
-    """What ran again had an attempt that was lost with its worker, or ran on a node that was thawed too late to announce
-    it: that one made no call.
+    """What ran again had an attempt that was lost with its worker, or ran on a node that was thawed too late to
+    announce it: that one made no call.
     """
     for id, name, count in WORLD.ran_again:
         assert tester.nodes.crashed == THAWED, when
