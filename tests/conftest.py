@@ -41,7 +41,7 @@ ON_BOTH_DATABASES = frozenset(
     for name in (
         *("bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
         *("code_change", "fork", "gate", "nodes", "nodes_limits", "operations", "stream", "tenants_http"),
-        *("property_crashes", "property_nodes", "property_operations"),
+        *("property_nodes", "property_operations"),
     )
 )
 # What PostgreSQL's round leaves out: programs that open a SQLite file by themselves, and code that waits for each
