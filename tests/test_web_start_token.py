@@ -34,7 +34,7 @@ def unisolated() -> Iterator[tuple[Background, Sandbox]]:
 
 
 make_unisolated_site = pytest.fixture(
-    lambda unisolated, tmp_path_factory: (yield from sites(unisolated, tmp_path_factory)),
+    lambda unisolated, tmp_path_factory: (yield from sites(None, unisolated, tmp_path_factory)),
     name="make_unisolated_site",
     scope="module",
 )
