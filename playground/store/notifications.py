@@ -10,7 +10,7 @@ however many journals are watched, and none while nothing is.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 from playground.store.errors import StoreError
@@ -75,12 +75,23 @@ class Notifications:
         self._watches: dict[int, _JournalWatch] = {}
         self._due_listeners: tuple[DueListener, ...] = ()
         self._polling: asyncio.Task[None] | None = None
+        self._poll_now = asyncio.Event()
+        self._told_due: int | None = None
+        self._closed = False
 
     def close(self) -> None:
-        """Stop polling."""
-        self._floor = None
+        """Poll no more. A poll under way is not cancelled, since it may be connecting."""
+        self._closed = True
+        self._poll_now.set()
+
+    async def wait_closed(self) -> None:
+        """Wait for a poll that was under way when it was closed."""
         if self._polling is not None:
-            self._polling.cancel()
+            await self._polling
+
+    def poll_now(self) -> None:
+        """Poll without waiting for the next time: notifications may have been lost just now."""
+        self._poll_now.set()
 
     def notify(self, changes: CommitChanges) -> None:
         """Notify the subscribers of a durable commit."""
@@ -97,6 +108,7 @@ class Notifications:
             for listener in watch.listeners:
                 listener(last)
         if changes.due is not None:
+            self._told_due = changes.due
             for due_listener in self._due_listeners:
                 due_listener(changes.due)
 
@@ -104,15 +116,6 @@ class Notifications:
         """The last seq of a watched journal, as far as it is known; 0 where nobody watches it."""
         watch = self._watches.get(key)
         return 0 if watch is None else watch.last
-
-    @property
-    def is_used(self) -> bool:
-        """Whether anybody listens."""
-        return bool(self._watches or self._due_listeners)
-
-    def watched(self) -> dict[int, int]:
-        """The journals that somebody watches, each with the last seq that was notified, 0 before the first."""
-        return {key: watch.last for key, watch in self._watches.items() if not watch.deleted}
 
     def listen(self, key: int, listener: Listener) -> Callable[[], None]:
         """See `Store.listen`."""
@@ -172,20 +175,28 @@ class Notifications:
             del self._watches[key]
 
     def _start_polling(self) -> None:
-        if self._floor is not None and self._polling is None:
+        if self._floor is not None and self._polling is None and not self._closed:
             self._polling = asyncio.get_running_loop().create_task(self._poll_until_closed(self._floor))
 
     async def _poll_until_closed(self, floor: Floor) -> None:
-        while True:
-            await asyncio.sleep(floor.poll_ms / 1000)
-            try:
-                await self._poll(floor)
-            except StoreError:
-                continue  # the next poll finds the same
+        while not self._closed:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(floor.poll_ms / 1000):
+                    await self._poll_now.wait()
+            asked = self._poll_now.is_set()
+            self._poll_now.clear()
+            if not self._closed:
+                with suppress(StoreError):  # the next poll finds the same
+                    await self._poll(floor, asked=asked)
 
-    async def _poll(self, floor: Floor) -> None:
-        if self._watches:
-            last_seqs = await floor.last_seqs(keys := list(self._watches))
-            self.notify(CommitChanges([(key, last_seqs.get(key)) for key in keys]))
+    async def _poll(self, floor: Floor, *, asked: bool) -> None:
+        notified = {key: watch.last for key, watch in self._watches.items() if not watch.deleted}
+        if notified:
+            last_seqs = await floor.last_seqs(list(notified))
+            now = [(key, last_seqs.get(key)) for key in notified]
+            self.notify(CommitChanges([(key, last) for key, last in now if last is None or last > notified[key]]))
         if self._due_listeners:
-            self.notify(CommitChanges(due=await floor.next_due()))
+            due = await floor.next_due()
+            # From time to time what was told is told again: who heard of it may have looked too early.
+            if not asked or due != self._told_due:
+                self.notify(CommitChanges(due=due))

@@ -4,8 +4,8 @@ What a node commits is seen by its own listeners at once. For the other nodes it
 sent in one NOTIFY, on a connection of its own: within a writing transaction, NOTIFY takes a lock of the whole server at
 commit, so that commits of all nodes would go one by one.
 
-Hints may be lost. A poll is the floor: every second, four times a second behind a pooler (which passes nothing on),
-the watched journals and the next due time are read.
+Hints may be lost. A poll is the floor (store/notifications.py): every second, four times a second behind a pooler,
+which passes nothing on.
 """
 
 import asyncio
@@ -20,7 +20,6 @@ import msgspec
 
 from playground.store.errors import StoreError
 from playground.store.metrics import Histogram
-from playground.store.named_sql import NamedSql
 from playground.store.notifications import CommitChanges, Notifications
 from playground.store.postgres.connections import Connection, Connections, DatabaseFault
 from playground.store.rows import InstanceRow
@@ -100,17 +99,11 @@ class Messenger:
 
     Args:
         notifications: the subscriptions of this process.
-        poll_seconds: between polls; None: by whether LISTEN works.
         seconds: how long hints take from a commit until they come back to this node.
     """
 
-    def __init__(
-        self, connections: Connections, sql: NamedSql, notifications: Notifications, poll_seconds: float | None,
-        seconds: Histogram,
-    ) -> None:  # fmt: skip
-        self._connections, self._sql, self._notifications = connections, sql, notifications
-        usual = POLL_WITHOUT_LISTEN_SECONDS if connections.pooled else POLL_SECONDS
-        self._poll_seconds = usual if poll_seconds is None else poll_seconds
+    def __init__(self, connections: Connections, notifications: Notifications, seconds: Histogram) -> None:
+        self._connections, self._notifications = connections, notifications
         self.full: set[str] = set()
         self._sender = uuid4().hex[:12]
         self._seconds = seconds
@@ -121,22 +114,14 @@ class Messenger:
         self._timer: asyncio.TimerHandle | None = None
         self._sending = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._poll_now = asyncio.Event()
         self._broken = asyncio.Event()  # whether the connection that listens is, or need not listen any more
         self._started = self._closed = False
 
-    @property
-    def poll_ms(self) -> int:
-        """How often it polls, in milliseconds."""
-        return round(self._poll_seconds * 1000)
-
     def start(self) -> None:
-        """Listen and poll from now on; calling it again does nothing."""
-        if not self._started and not self._closed:
+        """Listen from now on, where that works; calling it again does nothing."""
+        if not (self._started or self._closed or self._connections.pooled):
             self._started = True
-            self._spawn(self._poll_for_ever())
-            if not self._connections.pooled:
-                self._spawn(self._listen_for_ever())
+            self._spawn(self._listen_for_ever())
 
     def publish(self, hints: Hints) -> None:
         """Tell this process at once, and the other nodes soon."""
@@ -161,8 +146,8 @@ class Messenger:
         """Stop; nothing is cancelled that may be connecting."""
         self._closed = True
         self._broken.set()
-        self._poll_now.set()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._notifications.close()
+        await asyncio.gather(*self._tasks, self._notifications.wait_closed(), return_exceptions=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -214,7 +199,7 @@ class Messenger:
                 connection.add_termination_listener(lambda _, broken=broken: broken.set())
                 self._underway.clear()  # what was sent before does not come back
                 await connection.add_listener(CHANNEL, self._on_message)
-                self._poll_now.set()  # for what was sent meanwhile
+                self._notifications.poll_now()  # for what was sent meanwhile
                 if not self._closed:
                     await broken.wait()
             except (StoreError, *DatabaseFault):
@@ -233,23 +218,3 @@ class Messenger:
             self._receive(message.last_seqs, message.due, message.freed)
         elif (since := self._underway.pop(message.number, None)) is not None:
             self._seconds.add(perf_counter() - since)
-
-    async def _poll_for_ever(self) -> None:
-        while not self._closed:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._poll_now.wait(), self._poll_seconds)
-            self._poll_now.clear()
-            if not self._closed and self._notifications.is_used:
-                with suppress(StoreError):
-                    await self._poll()
-
-    async def _poll(self) -> None:
-        [[due]] = await self._connections.reading(self._sql["next_due"])
-        if due is not None:  # told before or not: what heard of it may have looked too early
-            self._receive([], due, ())
-        known = self._notifications.watched()
-        if known:
-            found = dict(await self._connections.reading(self._sql["last_seqs"], list(known)))
-            moved = [(key, found.get(key)) for key, last in known.items() if found.get(key, last + 1) != last]
-            moved = [(key, seq) for key, seq in moved if seq is None or seq > known[key]]
-            self._notifications.notify(CommitChanges(moved))

@@ -6,8 +6,8 @@ Where a node's clock may be wrong, the database's counts: for leases and for wha
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -17,7 +17,7 @@ from playground.store.encryption import Keyring
 from playground.store.errors import CLOSED, StoreError
 from playground.store.metrics import COMMIT_BOUNDS, Histogram, StoreHealth, StoreMetrics
 from playground.store.named_sql import NamedSql
-from playground.store.notifications import Notifications
+from playground.store.notifications import Floor, Notifications
 from playground.store.postgres.claims import Claims
 from playground.store.postgres.connections import OUTAGE_SECONDS, Connections, Transaction
 from playground.store.postgres.creation import Creator
@@ -25,7 +25,7 @@ from playground.store.postgres.lanes import is_new, put_back
 from playground.store.postgres.locked import not_found
 from playground.store.postgres.nodes import CONNECTIONS as OF_HEARTBEAT
 from playground.store.postgres.nodes import PostgresNodes
-from playground.store.postgres.notify import Hints, Messenger
+from playground.store.postgres.notify import POLL_SECONDS, POLL_WITHOUT_LISTEN_SECONDS, Hints, Messenger
 from playground.store.postgres.opening import Facts, prepare, run_blocking
 from playground.store.postgres.tables import PostgresEffects, PostgresKv, PostgresTenants, PostgresUsage, Tables
 from playground.store.postgres.upkeep import Upkeep
@@ -70,10 +70,12 @@ class PostgresStore:
         self._facts, self._keyring = facts, keyring
         self._sql = NamedSql(Path(__file__).with_name("queries.sql"))
         self._connections = Connections(url, pooled=facts.pooled, outage_seconds=outage_seconds, log=log)
-        self._notifications = Notifications(self._last_seq)
+        usual = POLL_WITHOUT_LISTEN_SECONDS if facts.pooled else POLL_SECONDS
+        poll_ms = round((usual if poll_seconds is None else poll_seconds) * 1000)
+        self.poll_ms: int | None = poll_ms
+        self._notifications = Notifications(self._last_seq, Floor(poll_ms, self._last_seqs, self.next_due))
         notify_seconds = Histogram(COMMIT_BOUNDS)
-        self._messenger = Messenger(self._connections, self._sql, self._notifications, poll_seconds, notify_seconds)
-        self.poll_ms: int | None = self._messenger.poll_ms
+        self._messenger = Messenger(self._connections, self._notifications, notify_seconds)
         publish = self._messenger.publish
         self._writer = Writer(self._connections, self._sql, keyring, publish, log, slow_seconds)
         self._writer.metrics.notify_seconds = notify_seconds
@@ -271,14 +273,9 @@ class PostgresStore:
         assert not found or found[-1][0] - found[0][0] == len(found) - 1, "seq has no gap"
         return found
 
-    @asynccontextmanager
-    async def _watch(self, key: int) -> AsyncIterator[Callable[[int], Awaitable[int]]]:
-        self._messenger.start()
-        async with self._notifications.watch(key) as wait:
-            yield wait
-
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:
-        return self._watch(key)
+        self._messenger.start()
+        return self._notifications.watch(key)
 
     def listen(self, key: int, listener: Callable[[int | None], None]) -> Callable[[], None]:
         self._messenger.start()
@@ -435,11 +432,14 @@ class PostgresStore:
             self._messenger.publish(hints)
         return deleted
 
+    async def _last_seqs(self, keys: Sequence[int]) -> dict[int, int]:
+        return dict(await self._read("last_seqs", keys))
+
     async def _last_seq(self, key: int) -> int:
-        found = await self._read("last_seqs", [key])
+        found = await self._last_seqs([key])
         if not found:
             raise not_found(key)
-        return int(found[0][1])
+        return found[key]
 
 
 def _database_clock() -> None:
