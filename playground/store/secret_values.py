@@ -11,6 +11,7 @@ import msgspec
 
 from playground.store.encoding import encode, encode_step, raw_if_large
 from playground.store.encryption import PREFIX, Keyring
+from playground.store.errors import StoreError
 from playground.store.projection_rules import replace
 from playground.store.rows import InstanceRow, StepRow
 from playground.store.tables import scope_of
@@ -28,6 +29,28 @@ SERVER_LACKS_KEY = (
     "the server that has the database open was not given key {id}: restart it with the new key on top and the old ones "
     "below, then do this again"
 )
+
+
+def check_all_keys(known: Sequence[str], keyring: Keyring, name: str) -> None:
+    """Check that a database's keys are all given.
+
+    Args:
+        known: the ids of the keys that the database has values of.
+        name: how errors name the database.
+
+    Raises:
+        StoreError: a value is encrypted with a key that is not in `keyring`.
+    """
+    missing = [id for id in known if id not in keyring.ids]
+    if missing:
+        given = "it is not among the keys given" if keyring else "no key is given"
+        raise StoreError(NO_KEY.format(name=name, ids=" and ".join(missing), given=given, first=missing[0]))
+
+
+def check_newest_key(known: Sequence[str], keyring: Keyring) -> None:
+    """Check that the server which has the database open was given the newest key. Raises StoreError."""
+    if keyring.ids[0] not in known:
+        raise StoreError(SERVER_LACKS_KEY.format(id=keyring.ids[0]))
 
 
 def encrypt_secrets(keyring: Keyring, row: InstanceRow, events: Sequence[NewEvent]) -> Sequence[NewEvent]:

@@ -12,13 +12,12 @@ from typing import Any
 from playground.store import columns
 from playground.store.encoding import encode_step
 from playground.store.encryption import PREFIX, Keyring
-from playground.store.errors import StoreError
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import Log
 from playground.store.secret_values import (
     ENCRYPTED_PATTERN,
-    NO_KEY,
-    SERVER_LACKS_KEY,
+    check_all_keys,
+    check_newest_key,
     reencrypted,
     secret_place,
 )
@@ -41,10 +40,7 @@ async def prepare_encryption(connection: Any, keyring: Keyring, name: str, log: 
     async with connection.transaction():
         await connection.execute(LOCK)
         known = [id for (id,) in await connection.fetch(SQL["secrets_keys"])]
-        missing = [id for id in known if id not in keyring.ids]
-        if missing:
-            given = "it is not among the keys given" if keyring else "no key is given"
-            raise StoreError(NO_KEY.format(name=name, ids=" and ".join(missing), given=given, first=missing[0]))
+        check_all_keys(known, keyring, name)
         if not keyring:
             return
         if not known:
@@ -66,8 +62,8 @@ async def reencrypt(connection: Any, keyring: Keyring, *, in_use: bool) -> tuple
     async with connection.transaction():
         await connection.execute(LOCK)
         known = [id for (id,) in await connection.fetch(SQL["secrets_keys"])]
-        if in_use and keyring.ids[0] not in known:
-            raise StoreError(SERVER_LACKS_KEY.format(id=keyring.ids[0]))
+        if in_use:
+            check_newest_key(known, keyring)
         changed = await _encrypt_plain(connection, keyring) if not known else 0
         changed += await _reencrypt_all(connection, keyring)
         await connection.execute(SQL["forget_secrets_keys"])

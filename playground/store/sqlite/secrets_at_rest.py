@@ -12,14 +12,13 @@ from time import perf_counter
 from playground.store import columns
 from playground.store.encoding import encode_step
 from playground.store.encryption import PREFIX, Keyring
-from playground.store.errors import StoreError
 from playground.store.named_sql import NamedSql
 from playground.store.protocol import Log
 from playground.store.rows import StepRow
 from playground.store.secret_values import (
     ENCRYPTED_PATTERN,
-    NO_KEY,
-    SERVER_LACKS_KEY,
+    check_all_keys,
+    check_newest_key,
     encrypt_secret,
     reencrypted,
 )
@@ -40,10 +39,7 @@ def prepare_encryption(db: sqlite3.Connection, keyring: Keyring, name: str, log:
         StoreError: a value is encrypted with a key that is not in `keyring`.
     """
     known = [id for (id,) in db.execute(SQL["secrets_keys"])]
-    missing = [id for id in known if id not in keyring.ids]
-    if missing:
-        given = "it is not among the keys given" if keyring else "no key is given"
-        raise StoreError(NO_KEY.format(name=name, ids=" and ".join(missing), given=given, first=missing[0]))
+    check_all_keys(known, keyring, name)
     if not keyring:
         return
     began, changed = perf_counter(), 0
@@ -74,8 +70,8 @@ def reencrypt(db: sqlite3.Connection, keyring: Keyring, *, in_use: bool) -> tupl
         StoreError: the server lacks the newest key, or a value is encrypted with a key that is not in `keyring`.
     """
     known = [id for (id,) in db.execute(SQL["secrets_keys"])]
-    if in_use and keyring.ids[0] not in known:
-        raise StoreError(SERVER_LACKS_KEY.format(id=keyring.ids[0]))
+    if in_use:
+        check_newest_key(known, keyring)
     # Overwrites the older ciphertext in pages that stay in use.
     db.execute("PRAGMA secure_delete = ON")
     with _transaction(db):
