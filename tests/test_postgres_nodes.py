@@ -27,6 +27,8 @@ from store_support import (
 
 from playground.engine.clock import SharedClock
 from playground.store import open_store
+from playground.store.postgres import migrations
+from playground.store.postgres.connections import one_connection
 from playground.store.postgres.store import PostgresStore
 from playground.store.protocol import ClaimLimits, QueueLimit, Store
 from playground.testing.server import LeaseClock
@@ -247,6 +249,22 @@ def test_nodes_that_start_at_once_on_an_empty_database_all_come_up() -> None:
             await store.close()
 
     run(start())
+
+
+@story
+async def test_a_node_that_waited_for_another_ones_migration_finds_it_done() -> None:
+    url, script = shared_server().database(), "CREATE TABLE instance (key bigint PRIMARY KEY)"
+    waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    async with one_connection(url) as first, one_connection(url) as second:
+        async with first.transaction():
+            await first.execute(f"SELECT pg_advisory_xact_lock({migrations.LOCK})")
+            late = asyncio.create_task(migrations.migrate(second, "the database", [script]))
+            await passes_soon(lambda: backends(url, waits))
+            await first.execute(migrations.TABLE)
+            await first.execute(script)
+            await first.execute("INSERT INTO playground_schema (version, oldest) VALUES (1, 1)")
+        assert await late == 0
+        assert await migrations.schema_version(second, "the database", 1) == 1
 
 
 def on_wrong_clock(

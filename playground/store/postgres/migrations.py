@@ -22,8 +22,9 @@ LOCK = 0x50_47_57_46  # "PGWF"
 TABLE = """CREATE TABLE IF NOT EXISTS playground_schema (
     version integer PRIMARY KEY, oldest integer NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
 )"""
-STATE = f"""SELECT to_regclass('playground_schema') IS NOT NULL, to_regclass('instance') IS NOT NULL,
-    to_regclass('{PROGRESS_TABLE}') IS NOT NULL"""
+EXISTS = "EXISTS (SELECT FROM pg_class WHERE relname = '{}' AND pg_table_is_visible(oid))"
+# Not `to_regclass`: that answers from a cache of the connection, which may be as old as the wait for the lock.
+STATE = "SELECT " + ", ".join(EXISTS.format(name) for name in ("playground_schema", "instance", PROGRESS_TABLE))
 VERSION = "SELECT coalesce(max(version), 0), coalesce(max(oldest), 0) FROM playground_schema"
 
 
