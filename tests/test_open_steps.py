@@ -142,6 +142,8 @@ SAGA = """
 async def undo(ctx):
     if ctx.attempt == 1:
         raise ConnectionError("once more")
+    print("the second attempt is open at a commit")
+    await asyncio.sleep(3)
 
 for name in "ab":
     await step.do(name, lambda: name, rollback=undo, rollback_config={"retries": {"limit": 2, "delay": "10 seconds"}})
@@ -196,13 +198,19 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("skip_grace", [False, True], ids=["", "hibernating"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id=""),
+        pytest.param({"idle_grace_ms": 0}, id="hibernating"),
+        pytest.param({"idle_grace_ms": 3_600_000}, id="awake"),  # over every retry wait
+    ],
+)
 @pytest.mark.parametrize("name", RUNS)
 def test_live_steps_agree_with_their_rows_after_every_commit(
-    name: str, skip_grace: bool, comparison: Comparison
+    name: str, settings: dict[str, Any], comparison: Comparison
 ) -> None:
     body, steer, met = RUNS[name]
-    settings: dict[str, Any] = {"idle_grace_ms": 0} if skip_grace else {}
 
     @story
     async def compared() -> None:

@@ -122,7 +122,7 @@ class Rollback:
         if execution.closing:
             return
         assert not self.attempt_open, "one handler runs at a time"
-        step.rollback_until = None
+        step.rollback, step.rollback_until = "running", None
         step.rollback_attempt += 1
         self.attempt_open = True
         execution.pipeline.add(NewEvent(ev.ROLLBACK_ATTEMPT_STARTED, {"attempt": step.rollback_attempt}, step.key))
