@@ -9,9 +9,10 @@ from semantics_support import LEDGER, assert_dense, isolated, playing, story, wo
 
 from playground.engine import forks
 from playground.engine.execution.breakpoints import ANY_STEP, StepPattern
+from playground.engine.execution.faults import NewBreak
 from playground.testing import WorkflowTester
 from playground.testing.run import ServerCrashed
-from playground.workflows import breakpoints
+from playground.workflows import breakpoints, breaks
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotBreak, CannotContinue, InstanceInFiniteState
 from playground.workflows.events import StepKey
@@ -363,6 +364,31 @@ async def test_breakpoints_outlast_a_restart_and_the_stop_and_what_stops_once_do
         row = await run.row()
         await tester.call(lambda engine: engine.restart(row, new_breakpoints=[StepPattern("nap")]))
         await run.wait_for_stop("nap")
+
+
+@story
+async def test_a_restart_counts_its_breaks_and_its_breakpoints_with_those_that_are_set_each_for_itself():
+    async with playing(ORDER, created={"breakpoints": (ANY_STEP,)}) as (tester, run):
+        await run.wait_for_stop("charge")
+        await run.break_step("charge", "return", value=8)
+        row = await run.row()
+
+        async def again(breakpoints_more: int, breaks_more: int) -> None:
+            stops = [ANY_STEP, *(StepPattern(f"s{n}") for n in range(breakpoints_more))]
+            faults = [NewBreak(f"s{n}", None, "fail") for n in range(breaks_more)]
+            await tester.call(lambda engine: engine.restart(row, None, faults, stops))
+
+        most_stops, most_breaks = breakpoints.MAX_BREAKPOINTS - 1, breaks.MAX_BREAKS - 1
+        with pytest.raises(CannotBreak, match="20 breaks at once"):
+            await again(0, most_breaks + 1)
+        await again(2, most_breaks)
+        await run.break_before("other")
+        with pytest.raises(CannotBreak, match="100 breakpoints at once"):
+            await again(most_stops, 0)
+        state = await run.state()
+        assert (len(state.breakpoints), len(state.breaks), state.generation) == (4, breaks.MAX_BREAKS, 2)
+        await run.wait_for_stop("charge")
+        await run.terminate()
 
 
 @story

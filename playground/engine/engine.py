@@ -38,6 +38,8 @@ from playground.store.rows import InstanceRow, NewInstance
 from playground.store.snippets import make_snippet
 from playground.workflows import events as ev
 from playground.workflows import names, values
+from playground.workflows.breakpoints import check_number_of_breakpoints
+from playground.workflows.breaks import check_number_of_breaks
 from playground.workflows.errors import (
     Busy,
     CannotTerminate,
@@ -345,7 +347,7 @@ class Engine:
             metadata=values.encode(new.metadata),
             limits=new.limits,
             trigger=new.trigger,
-            events=[*new.events, *await self._breaks(new.breaks), *_breakpoints(new.breakpoints)],
+            events=[*new.events, *await _breaks(new.breaks), *_breakpoints(new.breakpoints)],
             parent=new.parent,
             injected=new.injected,
             nonce=nonce,
@@ -397,8 +399,8 @@ class Engine:
             CannotRestart: there is no such step.
             CannotBreak: a break or a breakpoint makes no sense.
         """
-        events = [*await self._breaks(new_breaks), *_breakpoints(new_breakpoints)]
-        return await self.operate(row, operations.restart(from_step, events))
+        broken, stops = await _breaks(new_breaks), _breakpoints(new_breakpoints)
+        return await self.operate(row, operations.restart(from_step, broken, stops))
 
     async def set_break(self, row: InstanceRow, new: NewBreak) -> Committed:
         """Break a step on purpose, or clear a break.
@@ -430,11 +432,6 @@ class Engine:
         if output is not breakpoints.NOTHING:
             given = breakpoints.Given(await encode_input(output, "output", self.settings.value_bytes))
         return await self.operate(row, breakpoints.go_on(self.clock.now(), until, given))
-
-    async def _breaks(self, new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
-        events = [await faults.break_event(new) for new in new_breaks]
-        faults.check_number_of_breaks((), events)
-        return events
 
     async def delete(self, row: InstanceRow) -> None:
         """Remove an instance, whatever it does."""
@@ -473,9 +470,15 @@ class Engine:
         return await self.store.decide(row.key, decider, execution=None, at=self.clock.now())
 
 
+async def _breaks(new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
+    events = [await faults.break_event(new) for new in new_breaks]
+    check_number_of_breaks((), events)
+    return events
+
+
 def _breakpoints(new_breakpoints: Sequence[StepPattern]) -> list[NewEvent]:
     events = [breakpoints.breakpoint_event(step) for step in new_breakpoints]
-    breakpoints.check_number_of_breakpoints((), events)
+    check_number_of_breakpoints((), events)
     return events
 
 

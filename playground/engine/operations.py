@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.engine import messages
-from playground.engine.execution.faults import breaks_of, check_number_of_breaks
 from playground.store.encoding import as_objects
 from playground.store.protocol import Decider, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import (
@@ -22,6 +21,7 @@ from playground.store.rows import (
     InstanceRow,
     StepRow,
 )
+from playground.workflows import breakpoints, breaks
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotRestart, CannotTerminate, InstanceInFiniteState, NothingToWake, NoWorker
 from playground.workflows.events import NewEvent, StepKey, outermost
@@ -205,11 +205,11 @@ def terminate(rollback: bool) -> Decider:
     return DeciderWithNeeds(decide, Needs(pending_rollback=rollback))
 
 
-def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decider:
+def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = (), stops: Sequence[NewEvent] = ()) -> Decider:
     """Begin a new generation, keeping the steps that started before `from_step`. Raises CannotRestart, CannotBreak.
 
-    Breaks that are not used up stay set, and `broken` sets more: a run is restarted to see a step fail that was broken
-    before.
+    Breaks that are not used up and breakpoints stay set; `broken` sets more breaks, `stops` more breakpoints: a run is
+    restarted to see a step fail that was broken before.
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
@@ -224,8 +224,11 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = ()) -> Decid
                     f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.'
                 )
             data["from_step"] = from_step.as_json()
-        check_number_of_breaks(breaks_of(snapshot.row.injected), broken)
-        return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data), *broken]
+        injected = snapshot.row.injected
+        breaks.check_number_of_breaks(breaks.breaks_of(injected), broken)
+        kept = breakpoints.lasting(breakpoints.breakpoints_of(injected))
+        breakpoints.check_number_of_breakpoints(kept, stops)
+        return [*end_execution(snapshot, ev.KILLED), NewEvent(ev.WORKFLOW_RESTARTED, data), *broken, *stops]
 
     return DeciderWithNeeds(decide, Needs(steps=() if from_step is None else (from_step,)))
 

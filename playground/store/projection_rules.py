@@ -13,7 +13,7 @@ import msgspec
 from playground.store.encoding import as_objects, encode
 from playground.store.errors import JournalError
 from playground.store.rows import STEP_ERRORED, STEP_OPEN, InboxRow, InstanceRow, StepRow
-from playground.workflows import event_rules
+from playground.workflows import breakpoints, breaks, event_rules
 from playground.workflows import events as ev
 from playground.workflows.breakpoints import Breakpoint, Passed, Stop
 from playground.workflows.breaks import Break
@@ -87,23 +87,19 @@ class Fold(msgspec.Struct):
 
     @property
     def breaks(self) -> Sequence[Break]:
-        found: Sequence[Break] = (self.get("injected") or {}).get("breaks", ())
-        return found
+        return breaks.breaks_of(self.get("injected"))
 
     @property
     def breakpoints(self) -> Sequence[Breakpoint]:
-        found: Sequence[Breakpoint] = (self.get("injected") or {}).get("breakpoints", ())
-        return found
+        return breakpoints.breakpoints_of(self.get("injected"))
 
     @property
     def stopped_before(self) -> Stop | None:
-        found: Stop | None = (self.get("injected") or {}).get("stopped_before")
-        return found
+        return breakpoints.stopped_before(self.get("injected"))
 
     @property
     def passed(self) -> Sequence[Passed]:
-        found: Sequence[Passed] = (self.get("injected") or {}).get("passed", ())
-        return found
+        return breakpoints.passed_of(self.get("injected"))
 
     def apply(
         self,

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from playground.workflows import events as ev
+from playground.workflows.errors import CannotBreak
+from playground.workflows.events import NewEvent
 
 MAX_BREAKPOINTS = 100  # of one instance at once
 MAX_PASSED = 20  # steps that have been passed and may not have begun: those that one batch of branches starts with
@@ -22,6 +24,35 @@ MAX_PASSED = 20  # steps that have been passed and may not have begun: those tha
 Breakpoint = Mapping[str, Any]
 Stop = Mapping[str, Any]  # the step that an instance is stopped before, with its line and what it would begin with
 Passed = Mapping[str, Any]
+
+
+def breakpoints_of(injected: Mapping[str, Any] | None) -> Sequence[Breakpoint]:
+    """The breakpoints that an instance's row holds in `injected`."""
+    found: Sequence[Breakpoint] = (injected or {}).get("breakpoints", ())
+    return found
+
+
+def stopped_before(injected: Mapping[str, Any] | None) -> Stop | None:
+    """The step that an instance is stopped before, by `injected` in its row."""
+    found: Stop | None = (injected or {}).get("stopped_before")
+    return found
+
+
+def passed_of(injected: Mapping[str, Any] | None) -> Sequence[Passed]:
+    """The passed steps that an instance's row holds in `injected`."""
+    found: Sequence[Passed] = (injected or {}).get("passed", ())
+    return found
+
+
+def check_number_of_breakpoints(before: Sequence[Breakpoint], events: Iterable[NewEvent]) -> None:
+    """Raises CannotBreak when the breakpoints after these `breakpoint_set` would be too many."""
+    for event in events:
+        before = breakpoints_after(before, event.type, event.data)
+    if len(before) > MAX_BREAKPOINTS:
+        raise CannotBreak(
+            f"An instance can have {MAX_BREAKPOINTS} breakpoints at once. Clear some first; one without a count stands "
+            "before every call of its name."
+        )
 
 
 def stops_before(breakpoints: Iterable[Breakpoint], passed: Iterable[Passed], kind: str, name: str, count: int) -> bool:

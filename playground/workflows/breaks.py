@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from playground.workflows import events as ev
+from playground.workflows.errors import CannotBreak
+from playground.workflows.events import NewEvent
 
 How = Literal["fail", "timeout", "slow", "return"]
 HOWS: tuple[str, ...] = get_args(How)
@@ -23,6 +25,20 @@ ERROR_NAME = "InjectedError"  # of the error that an attempt fails with
 ERROR_MESSAGE = "This attempt was made to fail on purpose: a break is set on its step."
 
 Break = Mapping[str, Any]
+
+
+def breaks_of(injected: Mapping[str, Any] | None) -> Sequence[Break]:
+    """The breaks that an instance's row holds in `injected`."""
+    found: Sequence[Break] = (injected or {}).get("breaks", ())
+    return found
+
+
+def check_number_of_breaks(before: Sequence[Break], events: Iterable[NewEvent]) -> None:
+    """Raises CannotBreak when the breaks after these `break_set` and `break_cleared` would be too many."""
+    for event in events:
+        before = breaks_after(before, event.type, 0, event.data)
+    if len(before) > MAX_BREAKS:
+        raise CannotBreak(f"An instance can have {MAX_BREAKS} breaks at once. Clear some first.")
 
 
 def find_break(breaks: Iterable[Break], name: str, count: int) -> Break | None:

@@ -20,7 +20,7 @@ from typing import Any
 from playground.engine import operations
 from playground.sandbox import frames
 from playground.store.protocol import Decider, Snapshot
-from playground.store.rows import STEP_RUNNING, InstanceRow
+from playground.store.rows import STEP_RUNNING
 from playground.workflows import breakpoints, event_rules, names
 from playground.workflows import events as ev
 from playground.workflows.breakpoints import Breakpoint, Passed, Stop
@@ -71,40 +71,13 @@ def change_breakpoints(event: NewEvent) -> Decider:
                 f'Instance "{row.id}" has ended ({row.status}). Restart it with `breakpoints`: then they are set '
                 "before it runs."
             )
-        before = breakpoints_of(row.injected)
-        if _after(before, event) == list(before):
+        before = breakpoints.breakpoints_of(row.injected)
+        if breakpoints.breakpoints_after(before, event.type, event.data) == list(before):
             return []
-        check_number_of_breakpoints(before, [event])
+        breakpoints.check_number_of_breakpoints(before, [event])
         return [event]
 
     return decide
-
-
-def check_number_of_breakpoints(before: Sequence[Breakpoint], events: Sequence[NewEvent]) -> None:
-    """Raises CannotBreak when the breakpoints after these events would be too many."""
-    for event in events:
-        before = _after(before, event)
-    if len(before) > breakpoints.MAX_BREAKPOINTS:
-        raise CannotBreak(
-            f"An instance can have {breakpoints.MAX_BREAKPOINTS} breakpoints at once. Clear some first; one without a "
-            "count stands before every call of its name."
-        )
-
-
-def _after(before: Sequence[Breakpoint], event: NewEvent) -> list[Breakpoint]:
-    return breakpoints.breakpoints_after(before, event.type, event.data)
-
-
-def breakpoints_of(injected: Mapping[str, Any] | None) -> Sequence[Breakpoint]:
-    """The breakpoints that a row holds."""
-    found: Sequence[Breakpoint] = (injected or {}).get("breakpoints", ())
-    return found
-
-
-def stop_of(row: InstanceRow) -> Stop | None:
-    """The step that an instance is stopped before."""
-    found: Stop | None = (row.injected or {}).get("stopped_before")
-    return found
 
 
 def stop_before(data: Mapping[str, Any]) -> Decider:
@@ -140,7 +113,7 @@ def go_on(at: int, until: StepPattern | None = None, given: Given | None = None)
         if row.status in ev.FINAL_STATUSES:
             raise InstanceInFiniteState(f'Instance "{row.id}" has ended ({row.status}); it does not go on.')
         events = [] if given is None else [_give(snapshot, given, at)]
-        before = breakpoints_of(row.injected)
+        before = breakpoints.breakpoints_of(row.injected)
         kept = breakpoints.lasting(before)
         cleared = [
             NewEvent(ev.BREAKPOINT_CLEARED, each)
@@ -148,7 +121,7 @@ def go_on(at: int, until: StepPattern | None = None, given: Given | None = None)
             if each not in kept and each["step"] not in [stop.data["step"] for stop in stops]
         ]
         stops_now = [stop for stop in stops if stop.data not in before]
-        check_number_of_breakpoints(kept, stops)
+        breakpoints.check_number_of_breakpoints(kept, stops)
         return [*events, *cleared, *stops_now, *resume(snapshot)]
 
     return decide
@@ -156,7 +129,7 @@ def go_on(at: int, until: StepPattern | None = None, given: Given | None = None)
 
 def _give(snapshot: Snapshot, given: Given, at: int) -> NewEvent:
     """The end of the step that an instance is stopped before, with a result that a person gives it."""
-    row, stop = snapshot.row, stop_of(snapshot.row)
+    row, stop = snapshot.row, breakpoints.stopped_before(snapshot.row.injected)
     if stop is None:
         raise CannotContinue(f'Instance "{row.id}" is not stopped before a step ({row.status}), so none gets a result.')
     key = StepKey(stop["kind"], stop["name"], stop["count"])
@@ -230,8 +203,8 @@ class Breakpoints:
 
     def begin(self, injected: Mapping[str, Any] | None) -> None:
         """Read them from the row that the execution starts from."""
-        self._now = list(breakpoints_of(injected))
-        self._passed = list((injected or {}).get("passed", ()))
+        self._now = list(breakpoints.breakpoints_of(injected))
+        self._passed = list(breakpoints.passed_of(injected))
 
     def as_frame(self) -> dict[str, Any]:
         """What the worker is sent of them."""

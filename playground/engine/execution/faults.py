@@ -82,32 +82,15 @@ def change_breaks(event: NewEvent) -> Decider:
                 f'Instance "{row.id}" has ended ({row.status}). Restart it with `breaks`: then they are set before it '
                 "runs."
             )
-        if event.type == ev.BREAK_CLEARED and len(_after(breaks_of(row.injected), event)) == len(
-            breaks_of(row.injected)
+        before = breaks.breaks_of(row.injected)
+        if event.type == ev.BREAK_CLEARED and len(breaks.breaks_after(before, event.type, 0, event.data)) == len(
+            before
         ):
             return []
-        check_number_of_breaks(breaks_of(row.injected), [event])
+        breaks.check_number_of_breaks(before, [event])
         return [event]
 
     return decide
-
-
-def check_number_of_breaks(before: Sequence[Break], events: Sequence[NewEvent]) -> None:
-    """Raises CannotBreak when the breaks after these events would be too many."""
-    for event in events:
-        before = _after(before, event)
-    if len(before) > breaks.MAX_BREAKS:
-        raise CannotBreak(f"An instance can have {breaks.MAX_BREAKS} breaks at once. Clear some first.")
-
-
-def breaks_of(injected: Mapping[str, Any] | None) -> Sequence[Break]:
-    """The breaks that a row holds."""
-    found: Sequence[Break] = (injected or {}).get("breaks", ())
-    return found
-
-
-def _after(before: Sequence[Break], event: NewEvent) -> list[Break]:
-    return breaks.breaks_after(before, event.type, 0, event.data)
 
 
 class Breaks:
@@ -130,7 +113,7 @@ class Breaks:
 
     def begin(self, injected: Mapping[str, Any] | None) -> None:
         """Read them from the row that the execution starts from."""
-        self._now = list(breaks_of(injected))
+        self._now = list(breaks.breaks_of(injected))
 
     def as_frame(self) -> list[Break]:
         """The breaks in the form of the frame: the worker subtracts by itself what it has claimed."""
