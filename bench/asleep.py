@@ -53,7 +53,7 @@ OVER = {  # of a copied row, by table: ?1 is the first key, ?2 when it wakes
 
 def go_to_sleep(folder: Path) -> None:
     """Let a server make one sleeping instance, the only one of its database."""
-    with server(folder=folder, idle_grace_ms=0) as (base, _):
+    with server(f"sqlite:///{folder}/bench.db", idle_grace_ms=0) as (base, _):
         id = call(base, "/api/instances", {"source": ASLEEP})["id"]
         while call(base, f"/api/instances/{id}")["status"] != "waiting" or not call(base, f"/api/instances/{id}")[
             "executions"
@@ -97,7 +97,7 @@ def make_due(path: Path, count: int, at: int, spread_ms: int = 0) -> list[int]:
 def rested(folder: Path) -> Iterator[tuple[str, int, float]]:
     """A server that has run something and come to rest: its address, its process, and seconds to the first answer."""
     began = time.perf_counter()
-    with server(folder=folder, idle_grace_ms=0, running_per_address=100_000) as (base, process):
+    with server(f"sqlite:///{folder}/bench.db", idle_grace_ms=0, running_per_address=100_000) as (base, process):
         call(base, "/healthz")
         answered = time.perf_counter() - began
         run_to_end(base, HELLO)

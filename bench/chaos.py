@@ -17,10 +17,8 @@ import random
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +27,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from server_support import Server
 
-from bench.chaos_workflows import KINDS, SOURCE, wrongs
+from bench.chaos_workflows import Instance, create, play, wrongs
 from bench.footprint import children, processes
 from bench.verdict import verdict
 
 ROUND_SECONDS = 2.5  # what a round takes on the average, undisturbed
-END_SECONDS = 180.0  # for all to end once nothing is killed any more
 LIMITS = (
     "--starts-per-minute",
     "10000",
@@ -73,54 +70,6 @@ class Target(Server):
             return answer.status, None
 
 
-@dataclass
-class Instance:
-    """One workflow: what it is made of, and what is seen of it."""
-
-    id: str
-    kinds: list[str]
-    token: str = ""
-    journal: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def path(self) -> str:
-        return f"/api/instances/{self.id}"
-
-    def read(self, server: Target) -> None:
-        """Read on in its journal."""
-        more = True
-        while more:
-            after = self.journal[-1]["seq"] if self.journal else 0
-            status, page = server.call("GET", f"{self.path}/events?after={after}&limit=1000")
-            if status != 200:
-                raise OSError(f"{status} {page}")
-            self.journal += page["events"]
-            more = page["more"]
-
-    @property
-    def over(self) -> bool:
-        return bool(self.journal) and self.journal[-1]["type"] in (
-            "workflow_completed",
-            "workflow_errored",
-            "workflow_terminated",
-        )
-
-    @property
-    def status(self) -> str:
-        """Paused or not, as the journal tells."""
-        last = [event["type"] for event in self.journal if event["type"] in ("workflow_paused", "workflow_resumed")]
-        return "paused" if last and last[-1] == "workflow_paused" else "going"
-
-    def answer(self, server: Target) -> None:
-        """Send the event it waits for, once."""
-        asked = sum(
-            event["type"] == "wait_started" and event["data"]["event_type"] == "answer" for event in self.journal
-        )
-        sent = sum(event["type"] == "event_received" for event in self.journal)
-        if sent < asked:
-            server.call("POST", f"{self.path}/events/answer", sent, self.token)
-
-
 class Chaos:
     """Kills something every now and then."""
 
@@ -136,9 +85,9 @@ class Chaos:
         when = self._chance.choice(["now", "during-step", "before-commit"])
         pick = self._chance.random()
         if kind == "worker, by a person":
-            killed = any(self._call(instance, "kill-worker", {"when": when}) for instance in instances)
+            killed = any(instance.ask(self._server, "kill-worker", {"when": when}) for instance in instances)
         elif kind == "pause and resume":
-            killed = any(not instance.over and self._call(instance, "pause", None) for instance in instances)
+            killed = any(not instance.over and instance.ask(self._server, "pause") for instance in instances)
         elif kind == "server":
             killed = time.monotonic() - self._server_killed > 3
             if killed:
@@ -146,28 +95,24 @@ class Chaos:
                 self._server.start()
                 self._server_killed = time.monotonic()
         else:
-            killed = self._process(fork_server=kind == "fork server", pick=pick)
+            killed = kill_below(self._server, fork_server=kind == "fork server", pick=pick)
         self.done[kind] += killed
 
-    def _call(self, instance: Instance, operation: str, body: Any) -> bool:
-        try:
-            return self._server.call("POST", f"{instance.path}/{operation}", body, instance.token)[0] < 300
-        except OSError:
-            return False
 
-    def _process(self, *, fork_server: bool, pick: float) -> bool:
-        below = {pid: len(children(pid)) for pid in processes(self._server.pid)[1:]}
-        if fork_server:
-            found = sorted((pid for pid in below if below[pid]), key=lambda pid: below[pid])[-1:]
-        else:
-            found = sorted(pid for pid in below if not below[pid])
-        if not found:
-            return False
-        try:
-            os.kill(found[int(pick * len(found))], signal.SIGKILL)
-        except OSError:
-            return False
-        return True
+def kill_below(server: Server, *, fork_server: bool, pick: float) -> bool:
+    """Kill the fork server, or one of the workers, of a server; whether there was one."""
+    below = {pid: len(children(pid)) for pid in processes(server.pid)[1:]}
+    if fork_server:
+        found = sorted((pid for pid in below if below[pid]), key=lambda pid: below[pid])[-1:]
+    else:
+        found = sorted(pid for pid in below if not below[pid])
+    if not found:
+        return False
+    try:
+        os.kill(found[int(pick * len(found))], signal.SIGKILL)
+    except OSError:
+        return False
+    return True
 
 
 def main() -> int:
@@ -182,45 +127,10 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     server = Target(folder, *LIMITS)
     server.start()
-    instances = []
-    for number in range(given.instances):
-        rounds = max(3, int(given.seconds / ROUND_SECONDS))
-        instance = Instance(f"chaos-{number}", [chance.choice(KINDS) for _ in range(rounds)])
-        body = {"source": SOURCE, "id": instance.id, "params": {"rounds": rounds, "kinds": instance.kinds}}
-        status, answer = server.call("POST", "/api/instances", body)
-        if status != 201:
-            raise SystemExit(f"no instance: {status} {answer}")
-        instance.token = answer["control_token"]
-        instances.append(instance)
-
+    instances = create(server, given.instances, max(3, int(given.seconds / ROUND_SECONDS)), chance)
     chaos = Chaos(server, instances, chance)
-    stop = threading.Event()
-    tending = threading.Thread(target=tend, args=(server, instances, stop), daemon=True)
-    tending.start()
-    begun = time.monotonic()
-    while time.monotonic() - begun < given.seconds and not all(instance.over for instance in instances):
-        stop.wait(chance.uniform(0.05, 1.0))
-        chaos.once()
-    killed = time.monotonic() - begun
-    while not all(instance.over for instance in instances) and time.monotonic() - begun < killed + END_SECONDS:
-        stop.wait(0.2)
-    stop.set()
-    tending.join(30)
-    return report(server, instances, chaos, killed, time.monotonic() - begun, folder, keep=given.keep)
-
-
-def tend(server: Target, instances: list[Instance], stop: threading.Event) -> None:
-    """Read journals, answer what is asked and end pauses, until told to stop."""
-    while not stop.wait(0.2):
-        for instance in instances:
-            try:
-                if not instance.over:
-                    instance.read(server)
-                    instance.answer(server)
-                    if instance.status == "paused":
-                        server.call("POST", f"{instance.path}/resume", None, instance.token)
-            except OSError:
-                pass  # it is being killed
+    killed, lasted = play(server, instances, chance, given.seconds, chaos.once)
+    return report(server, instances, chaos, killed, lasted, folder, keep=given.keep)
 
 
 def report(

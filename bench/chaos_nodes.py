@@ -22,7 +22,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -37,15 +36,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from postgres_support import DURABLE, PostgresServer
 from proxy_support import Cut, Proxy
 
-from bench.chaos import LIMITS, Instance, Target
-from bench.chaos_workflows import KINDS, SOURCE, wrong_effects, wrongs
-from bench.footprint import children, processes
+from bench.chaos import LIMITS, Target, kill_below
+from bench.chaos_workflows import Instance, create, play, wrong_effects, wrongs
 from bench.verdict import verdict
 
 LEASE_MS = 3_000
 WRONG_CLOCKS_MS = {"a": 0, "b": 3_600_000, "c": -3_600_000}
 ROUND_SECONDS = 2.0  # what a round takes on the average, as disturbed as it is
-END_SECONDS = 180.0  # for all to end once nothing fails any more
 UNEXPECTED = (" execution_failed ", "AttributeError", "AssertionError", "InternalClientError")  # in a log
 LASTS = (0.3, 2.0)  # of a lease, for which a node is frozen, cut off or slow
 DELAY_SECONDS = 0.05
@@ -120,15 +117,15 @@ class Chaos:
         lasts = LEASE_MS / 1000 * self._chance.uniform(*LASTS)
         pick, when = self._chance.random(), self._chance.choice(["now", "during-step", "before-commit"])
         if kind == "worker killed by a person":
-            happened = any(self._ask(instance, "kill-worker", {"when": when}) for instance in instances[:5])
+            happened = any(it.ask(self._client, "kill-worker", {"when": when}) for it in instances[:5])
         elif kind == "pause and resume":
-            happened = any(not it.over and self._ask(it, "pause", None) for it in instances[:5])
+            happened = any(not it.over and it.ask(self._client, "pause") for it in instances[:5])
         elif kind == "database stopped":
             self._postgres.stop("immediate")
             self._postgres.start()
             happened = True
         elif kind in ("worker killed", "fork server killed"):
-            happened = _kill_below(node, fork_server=kind == "fork server killed", pick=pick)
+            happened = kill_below(node, fork_server=kind == "fork server killed", pick=pick)
         elif node.is_disturbed:
             happened = False
         else:
@@ -171,27 +168,6 @@ class Chaos:
         node.is_disturbed = True
         self._mends.append(Mend(time.monotonic() + lasts, mend))
 
-    def _ask(self, instance: Instance, operation: str, body: Any) -> bool:
-        try:
-            return self._client.call("POST", f"{instance.path}/{operation}", body, instance.token)[0] < 300
-        except OSError:
-            return False
-
-
-def _kill_below(node: Node, *, fork_server: bool, pick: float) -> bool:
-    below = {pid: len(children(pid)) for pid in processes(node.pid)[1:]}
-    if fork_server:
-        found = sorted((pid for pid in below if below[pid]), key=lambda pid: below[pid])[-1:]
-    else:
-        found = sorted(pid for pid in below if not below[pid])
-    if not found:
-        return False
-    try:
-        os.kill(found[int(pick * len(found))], signal.SIGKILL)
-    except OSError:
-        return False
-    return True
-
 
 def main() -> int:
     """Run it; the exit code."""
@@ -213,50 +189,11 @@ def main() -> int:
         for node in nodes:
             node.start()
             opened.callback(node.kill)
-        instances = create(Nodes(nodes), given.instances, max(3, int(given.seconds / ROUND_SECONDS)), chance)
+        client = Nodes(nodes)
+        instances = create(client, given.instances, max(3, int(given.seconds / ROUND_SECONDS)), chance)
         chaos = Chaos(nodes, postgres, instances, chance)
-        stop = threading.Event()
-        tending = threading.Thread(target=tend, args=(Nodes(nodes), instances, stop), daemon=True)
-        tending.start()
-        begun = time.monotonic()
-        while time.monotonic() - begun < given.seconds and not all(instance.over for instance in instances):
-            stop.wait(chance.uniform(0.05, 1.0))
-            chaos.once()
-        failed = time.monotonic() - begun
-        chaos.mend(float("inf"))
-        while not all(it.over for it in instances) and time.monotonic() - begun < failed + END_SECONDS:
-            stop.wait(0.2)
-        stop.set()
-        tending.join(30)
-        return report(nodes, instances, chaos, (failed, time.monotonic() - begun), folder, keep=given.keep)
-
-
-def create(client: Nodes, count: int, rounds: int, chance: random.Random) -> list[Instance]:
-    """The workflows."""
-    instances = []
-    for number in range(count):
-        instance = Instance(f"chaos-{number}", [chance.choice(KINDS) for _ in range(rounds)])
-        body = {"source": SOURCE, "id": instance.id, "params": {"rounds": rounds, "kinds": instance.kinds}}
-        status, answer = client.call("POST", "/api/instances", body)
-        if status != 201:
-            raise SystemExit(f"no instance: {status} {answer}")
-        instance.token = answer["control_token"]
-        instances.append(instance)
-    return instances
-
-
-def tend(client: Nodes, instances: list[Instance], stop: threading.Event) -> None:
-    """Read journals, answer what is asked and end pauses, until told to stop."""
-    while not stop.wait(0.2):
-        for instance in instances:
-            try:
-                if not instance.over:
-                    instance.read(client)
-                    instance.answer(client)
-                    if instance.status == "paused":
-                        client.call("POST", f"{instance.path}/resume", None, instance.token)
-            except OSError:
-                pass  # every node is in trouble
+        lasted = play(client, instances, chance, given.seconds, chaos.once, lambda: chaos.mend(float("inf")))
+        return report(nodes, instances, chaos, lasted, folder, keep=given.keep)
 
 
 def report(

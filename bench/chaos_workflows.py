@@ -1,9 +1,16 @@
-"""The workflows that bench/chaos.py and bench/chaos_nodes.py run: rounds of every kind, what they give, and what must
-not be in their journals and ledgers.
+"""The workflows that bench/chaos.py and bench/chaos_nodes.py run: rounds of every kind, how they are played while
+things fail, what they give, and what must not be in their journals and ledgers.
 """
 
+import random
+import threading
+import time
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+END_SECONDS = 180.0  # for all to end once nothing fails any more
 
 SOURCE = """
 import asyncio
@@ -84,6 +91,123 @@ class TenantWorkflow(WorkflowEntrypoint):
         return sum(await asyncio.gather(*parts))
 """
 KINDS = ("sequence", "parallel", "flaky", "refused", "nap", "ask", "expire", "everything", "charge")
+
+
+class Client(Protocol):
+    """What is asked: a server, or the one of several that answers."""
+
+    def call(self, method: str, path: str, body: Any = None, token: str | None = None) -> tuple[int, Any]:
+        """Status and JSON of one request. Raises OSError when there is no answer."""
+
+
+@dataclass
+class Instance:
+    """One workflow: what it is made of, and what is seen of it."""
+
+    id: str
+    kinds: list[str]
+    token: str = ""
+    journal: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        return f"/api/instances/{self.id}"
+
+    def read(self, client: Client) -> None:
+        """Read on in its journal."""
+        more = True
+        while more:
+            after = self.journal[-1]["seq"] if self.journal else 0
+            status, page = client.call("GET", f"{self.path}/events?after={after}&limit=1000")
+            if status != 200:
+                raise OSError(f"{status} {page}")
+            self.journal += page["events"]
+            more = page["more"]
+
+    @property
+    def over(self) -> bool:
+        return bool(self.journal) and self.journal[-1]["type"] in (
+            "workflow_completed",
+            "workflow_errored",
+            "workflow_terminated",
+        )
+
+    @property
+    def status(self) -> str:
+        """Paused or not, as the journal tells."""
+        last = [event["type"] for event in self.journal if event["type"] in ("workflow_paused", "workflow_resumed")]
+        return "paused" if last and last[-1] == "workflow_paused" else "going"
+
+    def answer(self, client: Client) -> None:
+        """Send the event it waits for, once."""
+        asked = sum(
+            event["type"] == "wait_started" and event["data"]["event_type"] == "answer" for event in self.journal
+        )
+        sent = sum(event["type"] == "event_received" for event in self.journal)
+        if sent < asked:
+            client.call("POST", f"{self.path}/events/answer", sent, self.token)
+
+    def ask(self, client: Client, operation: str, body: Any = None) -> bool:
+        """Have something done to it; whether it was."""
+        try:
+            return client.call("POST", f"{self.path}/{operation}", body, self.token)[0] < 300
+        except OSError:
+            return False
+
+
+def create(client: Client, count: int, rounds: int, chance: random.Random) -> list[Instance]:
+    """So many workflows of so many rounds, of kinds that are drawn."""
+    instances = []
+    for number in range(count):
+        instance = Instance(f"chaos-{number}", [chance.choice(KINDS) for _ in range(rounds)])
+        body = {"source": SOURCE, "id": instance.id, "params": {"rounds": rounds, "kinds": instance.kinds}}
+        status, answer = client.call("POST", "/api/instances", body)
+        if status != 201:
+            raise SystemExit(f"no instance: {status} {answer}")
+        instance.token = answer["control_token"]
+        instances.append(instance)
+    return instances
+
+
+def play(
+    client: Client,
+    instances: list[Instance],
+    chance: random.Random,
+    seconds: float,
+    fail: Callable[[], None],
+    mend: Callable[[], None] = lambda: None,
+) -> tuple[float, float]:
+    """Have something fail every now and then for so long, mend it, and let all workflows end; how long things failed,
+    and how long it took in all.
+    """
+    stop = threading.Event()
+    tending = threading.Thread(target=_tend, args=(client, instances, stop), daemon=True)
+    tending.start()
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds and not all(instance.over for instance in instances):
+        stop.wait(chance.uniform(0.05, 1.0))
+        fail()
+    failed = time.monotonic() - begun
+    mend()
+    while not all(instance.over for instance in instances) and time.monotonic() - begun < failed + END_SECONDS:
+        stop.wait(0.2)
+    stop.set()
+    tending.join(30)
+    return failed, time.monotonic() - begun
+
+
+def _tend(client: Client, instances: list[Instance], stop: threading.Event) -> None:
+    """Read journals, answer what is asked and end pauses, until told to stop."""
+    while not stop.wait(0.2):
+        for instance in instances:
+            try:
+                if not instance.over:
+                    instance.read(client)
+                    instance.answer(client)
+                    if instance.status == "paused":
+                        instance.ask(client, "resume")
+            except OSError:
+                pass  # whoever would answer is in trouble
 
 
 def expected(kinds: list[str]) -> int:

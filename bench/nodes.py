@@ -8,16 +8,11 @@ HTTP and the processes' one port. `--peers` is an interpreter that has DBOS with
 
 import argparse
 import os
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import uvloop
@@ -25,56 +20,14 @@ import uvloop
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from postgres_support import DURABLE, PostgresServer
+from postgres_support import DURABLE
 
+from bench.postgres import databases
 from bench.runs import WARM_RUNS, runs
-from bench.speed import LISTENING, SEQUENTIAL, UNLIMITED, call, run_to_end
+from bench.speed import LISTENING, SEQUENTIAL, call, dbos_steps, run_to_end, server
 
 ROUNDS = 3
 EVENTS = 200
-DBOS = """
-import sys, time
-from dbos import DBOS
-DBOS(config={"name": "bench", "system_database_url": sys.argv[1], "log_level": "ERROR", "run_admin_server": False})
-@DBOS.step()
-def nothing(number):
-    return number
-@DBOS.workflow()
-def run(count):
-    for number in range(count):
-        nothing(number)
-DBOS.launch()
-run(50)
-began = time.perf_counter()
-run(1000)
-print(1000 / (time.perf_counter() - began))
-DBOS.destroy()
-"""
-
-
-@contextmanager
-def serving(database: str, processes: int) -> Iterator[str]:
-    """A server on a database; gives its address once all of its processes serve."""
-    limits = dict.fromkeys(UNLIMITED, 100_000) | {"reads_per_minute": 10**6, "streams_per_address": 100}
-    given = {f"PLAYGROUND_{name.upper()}": str(value) for name, value in limits.items()}
-    command = [sys.executable, "-m", "playground", "--port", "0", "--idle-grace-ms", "60000"]
-    command += ["--database", database, "--processes", str(processes)]
-    server = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **given}
-    )
-    assert server.stdout is not None
-    address, started = "", 0
-    try:
-        for line in server.stdout:
-            address = found[0].rstrip("/") if (found := re.search(r"http://[\w.:]+", line)) else address
-            started += " start " in line
-            if address and started == processes:
-                break
-        threading.Thread(target=server.stdout.read, daemon=True).start()
-        yield address
-    finally:
-        server.terminate()
-        server.wait(40)
 
 
 def going_on(base: str) -> list[float]:
@@ -99,7 +52,8 @@ def going_on(base: str) -> list[float]:
 
 
 def measure(what: str, database: str, processes: int) -> None:
-    with serving(database, processes) as base:
+    limits = {"reads_per_minute": 10**6, "streams_per_address": 100}
+    with server(database, processes=processes, idle_grace_ms=60_000, **limits) as (base, _):
         port = int(base.rpartition(":")[2])
         steps = statistics.median(1000 / run_to_end(base, SEQUENTIAL) for _ in range(ROUNDS))
         uvloop.run(runs(port, WARM_RUNS, 10))
@@ -119,22 +73,14 @@ def main() -> None:
     parser.add_argument("--peers", help="an interpreter that has DBOS")
     parser.add_argument("--url", help="an empty database")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chmod(folder, 0o755)
-        server = None if options.url else PostgresServer(Path(folder) / "postgres", settings=DURABLE).create().start()
-        try:
-            url = options.url or (server.database() if server is not None else "")
-            measure("SQLite, one process", f"sqlite:///{folder}/bench.db", 1)
-            measure("PostgreSQL, one process", url, 1)
-            measure(f"PostgreSQL, {options.processes} processes", url, options.processes)
-            if options.peers and server is not None:
-                command = [options.peers, "-c", DBOS, server.database()]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
-                rate = float(done.stdout.split()[-1])
-                print(f"{'DBOS on the same PostgreSQL':34} 1,000 sequential steps {rate:8,.0f}/s")
-        finally:
-            if server is not None:
-                server.stop()
+    with databases(options.url, DURABLE) as new_database, tempfile.TemporaryDirectory() as folder:
+        measure("SQLite, one process", f"sqlite:///{folder}/bench.db", 1)
+        url = new_database()
+        measure("PostgreSQL, one process", url, 1)
+        measure(f"PostgreSQL, {options.processes} processes", url, options.processes)
+        if options.peers and not options.url:
+            rate = dbos_steps(options.peers, new_database(), warm=50, count=1_000)
+            print(f"{'DBOS on the same PostgreSQL':34} 1,000 sequential steps {rate:8,.0f}/s")
 
 
 if __name__ == "__main__":

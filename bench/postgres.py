@@ -13,7 +13,8 @@ import gc
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,23 @@ SETTINGS = {
     "shared_buffers": "256MB", "max_wal_size": "4GB", "checkpoint_timeout": "15min", "max_connections": "100",
     "log_min_messages": "fatal",
 }  # fmt: skip
+
+
+@contextmanager
+def databases(url: str | None, settings: Mapping[str, str] = SETTINGS) -> Iterator[Callable[[], str]]:
+    """Gives the URL of an empty database as often as one is asked for, on a server of its own for as long; where a URL
+    is given, it is always that one.
+    """
+    if url is not None:
+        yield lambda: url
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)  # the database's user is not always this one
+        server = PostgresServer(Path(folder) / "pg", settings=settings).create().start()
+        try:
+            yield server.database
+        finally:
+            server.stop()
 
 
 async def running(store: Store, count: int, prefix: str = "i") -> Sequence[InstanceRow]:
@@ -190,6 +208,10 @@ async def claims(url: str, seconds: float, queued: int) -> None:
 async def measure(url: str, options: argparse.Namespace) -> None:
     """Everything, on an empty database."""
     assert CONFIG, "the steps are those of bench.store"
+    connection = await asyncpg.connect(url)
+    version = await connection.fetchval("SELECT version()")
+    await connection.close()
+    print(f"{version.partition(' on ')[0]}, Python {sys.version.split()[0]}")
     await sequential(url, options.seconds)
     for instances in (10, 200, 500):
         await grouped(url, options.seconds, instances)
@@ -202,16 +224,8 @@ def main() -> None:
     parser.add_argument("--queued", type=int, default=2_000_000, help="instances queued while claiming")
     parser.add_argument("--url", help="an empty database; without it a server is started")
     options = parser.parse_args()
-    if options.url:
-        uvloop.run(measure(options.url, options))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        server = PostgresServer(Path(folder) / "pg", settings=SETTINGS).create().start()
-        try:
-            print(f"{server.sql('SELECT version()').partition(' on ')[0]}, Python {sys.version.split()[0]}")
-            uvloop.run(measure(server.database(), options))
-        finally:
-            server.stop()
+    with databases(options.url) as new_database:
+        uvloop.run(measure(new_database(), options))
 
 
 if __name__ == "__main__":

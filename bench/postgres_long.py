@@ -10,22 +10,14 @@ created in batches, claimed, started, one step, completed; each leaves dead rows
 import argparse
 import asyncio
 import statistics
-import subprocess
-import sys
-import tempfile
-import threading
 import time
-from pathlib import Path
 
 import asyncpg
 import uvloop
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from postgres_support import PostgresServer
-
 from bench.footprint import times
-from bench.postgres import HOUR_MS, SETTINGS, running
+from bench.postgres import HOUR_MS, databases, running
+from bench.speed import server
 from bench.store import AT, quick_step
 from playground.store import open_store
 from playground.store.protocol import Store
@@ -146,19 +138,11 @@ async def transactions(url: str) -> int:
 def at_rest(url: str, count: int) -> None:
     """What a server with so many asleep uses, and asks of the database, while nothing happens."""
     uvloop.run(fall_asleep(url, count))
-    command = [sys.executable, "-m", "playground", "--port", "0", "--database", url]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert server.stdout is not None
-    for line in server.stdout:
-        if " start " in line:
-            break
-    threading.Thread(target=server.stdout.read, daemon=True).start()
-    time.sleep(8)  # until it has trimmed its memory
-    before, used = uvloop.run(transactions(url)), sum(times(server.pid)[:2])
-    time.sleep(REST_SECONDS)
-    used, after = sum(times(server.pid)[:2]) - used, uvloop.run(transactions(url))
-    server.terminate()
-    server.wait(30)
+    with server(url) as (_, process):
+        time.sleep(8)  # until it has trimmed its memory
+        before, used = uvloop.run(transactions(url)), sum(times(process.pid)[:2])
+        time.sleep(REST_SECONDS)
+        used, after = sum(times(process.pid)[:2]) - used, uvloop.run(transactions(url))
     print(
         f"a node at rest with {count:,} asleep: {used / REST_SECONDS:.2%} of a core, "
         f"{(after - before - 1) / REST_SECONDS:.1f} transactions a second"
@@ -171,16 +155,10 @@ def main() -> None:
     parser.add_argument("--asleep", type=int, default=1_000_000)
     parser.add_argument("--url", help="an empty database; without it a server is started")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        server = None if options.url else PostgresServer(Path(folder) / "pg", settings=SETTINGS).create().start()
-        try:
-            uvloop.run(notify_lag(options.url or server.database()))  # type: ignore[union-attr]
-            uvloop.run(held_snapshot(options.url or server.database(), options.held_seconds))  # type: ignore[union-attr]
-            at_rest(options.url or server.database(), options.asleep)  # type: ignore[union-attr]
-        finally:
-            if server is not None:
-                server.stop()
+    with databases(options.url) as new_database:
+        uvloop.run(notify_lag(new_database()))
+        uvloop.run(held_snapshot(new_database(), options.held_seconds))
+        at_rest(new_database(), options.asleep)
 
 
 if __name__ == "__main__":

@@ -79,8 +79,8 @@ class TenantWorkflow(WorkflowEntrypoint):
 DBOS = """
 import sys, time
 from dbos import DBOS
-DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{sys.argv[1]}/peer.db", "log_level": "ERROR",
-             "run_admin_server": False})
+url, warm, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+DBOS(config={"name": "bench", "system_database_url": url, "log_level": "ERROR", "run_admin_server": False})
 @DBOS.step()
 def one(number):
     return number
@@ -89,10 +89,10 @@ def run(count):
     for number in range(count):
         one(number)
 DBOS.launch()
-run(10)
+run(warm)
 began = time.perf_counter()
-run(300)
-print(300 / (time.perf_counter() - began))
+run(count)
+print(count / (time.perf_counter() - began))
 DBOS.destroy()
 """
 PEER_APP = """
@@ -138,13 +138,19 @@ def call(base: str, path: str, body: object = None, method: str | None = None, t
 
 @contextmanager
 def server(
-    folder: Path | None = None, module: str = "playground", environment: Mapping[str, str] = {}, **settings: object
+    database: str | None = None,
+    *,
+    processes: int = 1,
+    module: str = "playground",
+    environment: Mapping[str, str] = {},
+    **settings: object,
 ):
-    """A real server on a fresh database, or on the one of this folder; gives its address and process."""
+    """A real server on a fresh database, or on the one of this URL; gives its address and first process once all of
+    its processes serve.
+    """
     with tempfile.TemporaryDirectory() as fresh:
-        database = f"sqlite:///{folder or fresh}/bench.db"
-        command = [sys.executable, "-m", module, "--port", "0", "--database", database]
-        generous = {**dict.fromkeys(UNLIMITED, 100_000), **settings}
+        command = [sys.executable, "-m", module, "--port", "0", "--database", database or f"sqlite:///{fresh}/bench.db"]
+        generous = {**dict.fromkeys(UNLIMITED, 100_000), "processes": processes, **settings}
         given = {f"PLAYGROUND_{name.upper()}": str(value) for name, value in generous.items()}
         process = subprocess.Popen(
             command,
@@ -154,14 +160,20 @@ def server(
             env={**os.environ, **given, **environment},
         )
         try:
+            address, serving, printed = "", 0, []
             for line in process.stdout:
-                if found := re.search(r"http://\S+", line):
-                    threading.Thread(target=process.stdout.read, daemon=True).start()
-                    yield found[0].rstrip("/"), process
+                printed.append(line)
+                if found := re.match(r"Serving on (\S+)", line):
+                    address = found[1].rstrip("/")
+                serving += " start " in line
+                if serving == processes:
                     break
+            assert serving == processes, "".join(printed)
+            threading.Thread(target=process.stdout.read, daemon=True).start()
+            yield address, process
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(10)
+            process.wait(40)
 
 
 def until_first_message(base: str, source: str = HELLO) -> float:
@@ -264,9 +276,15 @@ def steps() -> None:
         print(f"    code that runs ahead: {ahead / each:.1f} times as many")
     if PEERS:
         with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run([PEERS[0], "-c", DBOS, folder], capture_output=True, text=True, check=True)
-        peer = float(done.stdout.split()[-1])
+            peer = dbos_steps(PEERS[0], f"sqlite:///{folder}/peer.db", warm=10, count=300)
         show("10,000 sequential steps, FULL", ahead, "steps/s", peer, "DBOS on SQLite", 0)
+
+
+def dbos_steps(python: str, url: str, *, warm: int, count: int) -> float:
+    """Sequential steps a second of DBOS, which this interpreter has, on an empty database."""
+    command = [python, "-c", DBOS, url, str(warm), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
 def used_by(pid: int) -> float:

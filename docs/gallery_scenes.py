@@ -8,138 +8,10 @@ import re
 from collections.abc import Callable
 
 from gallery_stage import OPERATOR, TENANT, Stage
+from gallery_workflows import BRANCHES, CHATTY, FAILS, FAN, FORKS, NESTED, RETRIES, SLEEPS, SLOW, WAITS, WRONG
 from page_support import Playground, expect
 
 Scene = Callable[[Stage], object]
-
-HEAD = """from workers import NonRetryableError, WorkflowEntrypoint
-import asyncio
-
-
-class TenantWorkflow(WorkflowEntrypoint):
-    async def run(self, event, step):
-"""
-
-
-def code(body: str) -> str:
-    """A workflow with this body of `run`."""
-    return HEAD + "".join(f"        {line}\n" if line else "\n" for line in body.strip().splitlines())
-
-
-SLOW = code("""
-@step.do("reserve stock")
-async def reserve():
-    print("11 left")
-    return {"left": 11}
-
-@step.do("charge card")
-async def charge(ctx):
-    print("talking to the bank, attempt", ctx["attempt"])
-    await asyncio.sleep(600)
-
-await reserve()
-return await charge()
-""")
-RETRIES = code("""
-@step.do("call the bank", config={"retries": {"limit": 4, "delay": "1 hour", "backoff": "constant"}})
-async def call():
-    raise ConnectionError("the bank did not answer")
-
-await call()
-""")
-FAILS = code("""
-async def reserve():
-    return {"left": 11}
-
-async def charge():
-    raise NonRetryableError("the card was declined")
-
-await step.do("reserve stock", reserve)
-await step.do("charge card", charge)
-""")
-FORKS = code("""
-receipt = await step.do("charge card", lambda: {"receipt": "r-1", "amount": 12.5})
-return receipt["label"]
-""")
-WRONG = code("""
-import time, random
-started = time.time()
-step.do("not awaited", lambda: 1)
-await step.do(f"named by chance {random.random()}", lambda: open("/tmp/x"))
-try:
-    await step.sleep("nap", "3 fortnights")
-except BaseException:
-    pass
-""")
-FAN = code("""
-@step.do("list films")
-async def films():
-    return list(range(60))
-
-async def transcode(number):
-    @step.do(f"transcode customer-upload-{number:04d}-final-cut.mov")
-    async def one():
-        if number in (17, 41):
-            raise NonRetryableError("a broken frame")
-        return number
-    return await one()
-
-found = await films()
-await asyncio.gather(*(transcode(number) for number in found), return_exceptions=True)
-for turn in range(12):
-    await step.do("check quality", lambda: turn)
-await step.wait_for_event("release approved", "approved")
-""")
-CHATTY = code("""
-for number in range(40):
-    print(f"line {number}", "\\x1b[31mred\\x1b[0m" if number % 9 == 0 else "plain")
-await step.do("print", lambda: print("in a step") or {"deep": {"list": [1, 2.5, None, True], "text": "x" * 200}})
-await step.wait_for_event("the end", "end")
-""")
-WAITS = code("""
-await step.do("ask", lambda: "asked")
-await step.wait_for_event("manager decides", "approval", timeout="1 hour")
-""")
-SLEEPS = code("""
-await step.do("send welcome", lambda: "sent")
-await step.sleep("three days", "3 days")
-await step.do("send tips", lambda: "sent")
-""")
-BRANCHES = code("""
-items = await step.do("list items", lambda: [1, 2, 3])
-if event["payload"].get("express"):
-    await step.do("call courier", lambda: 1)
-    if event["payload"].get("abroad"):
-        await step.do("fill in the customs form", lambda: 1)
-else:
-    await step.do("queue parcel", lambda: 1)
-
-async def declined():
-    raise NonRetryableError("the card was declined")
-
-try:
-    await step.do("charge card", declined)
-except Exception:
-    await step.do("send invoice", lambda: 1)
-
-async def pack():
-    for item in items:
-        await step.do(f"pack item {item}", lambda: 1)
-
-await asyncio.gather(pack(), step.do("print label", lambda: 1))
-await step.wait_for_event("customer agrees", "agreed")
-await step.do("ship", lambda: 1)
-""")
-NESTED = code("""
-@step.do("book trip")
-async def trip():
-    flight = await step.do("book flight", lambda: "LH 1")
-    hotel = await step.do("book hotel with a name that is much longer than any column could ever be", lambda: "Ritz")
-    return [flight, hotel]
-
-await trip()
-await step.wait_for_event("guest confirms", "confirmed")
-""")
 
 
 def start(stage: Stage) -> None:
@@ -585,7 +457,7 @@ def shared(stage: Stage) -> str:
     return str(stage.ask("/api/snippets", {"source": WAITS, "params": "{}"})["url"])
 
 
-HELPERS = {code, ready, tabbed, shared, tenant_open}
+HELPERS = {ready, tabbed, shared, tenant_open}
 
 
 def all_scenes(matching: str = "") -> dict[str, Scene]:

@@ -1,6 +1,9 @@
-"""A database with something in every table that a copy takes along, and what is seen of it from outside."""
+"""A database with something in every table that a copy takes along, what is seen of it from outside, and a copy that
+stops on the way.
+"""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from store_support import (
     AT,
@@ -20,7 +23,7 @@ from store_support import (
     wait,
 )
 
-from playground.store.copying import TABLES, Digest
+from playground.store.copying import TABLES, CopySide, Digest
 from playground.store.encryption import Keyring
 from playground.store.open import open_for_copy
 from playground.store.protocol import Store
@@ -124,3 +127,32 @@ async def seen(store: Store) -> dict[str, Any]:
     assert isinstance(found["snippet"], Snippet)
     found["due"] = (await store.next_due(), await store.oldest_due())
     return found
+
+
+class Crash(Exception):
+    """Stands for the end of the process."""
+
+
+class Crashing:
+    """A side whose `steps`th write does not return."""
+
+    def __init__(self, side: CopySide, steps: list[int]) -> None:
+        self._side, self._steps, self.name = side, steps, side.name
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._side, name)
+        if name not in ("begin", "write", "finish"):
+            return found
+
+        async def step(*values: Any) -> None:
+            await found(*values)
+            self._steps[0] -= 1
+            if self._steps[0] == 0:
+                raise Crash
+
+        return step
+
+
+def crashing(steps: list[int]) -> Callable[[CopySide], CopySide]:
+    """Makes a side of a copy one whose `steps[0]`th write does not return; counts down."""
+    return lambda side: cast(CopySide, Crashing(side, steps))

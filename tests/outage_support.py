@@ -96,23 +96,6 @@ async def play(puppet: Puppet, acknowledged: list[int], is_over: Callable[[], bo
     await puppet.say(frame(op="finish", output=len(acknowledged)))
 
 
-async def hears(puppet: Puppet, op: str) -> Any:
-    """The next frame of this kind."""
-    while (said := await puppet.hear()) is not None:
-        if said["op"] == op:
-            return said
-    raise AssertionError(f"the worker was killed before it heard {op}")
-
-
-def ended(journal: list[Event]) -> bool:
-    return bool(journal) and journal[-1].type in ev.FINAL_TYPES
-
-
-def has(type: str, count: int = 1) -> Callable[[list[Event]], bool]:
-    """Whether a journal has so many events of a type."""
-    return lambda journal: sum(event.type == type for event in journal) >= count
-
-
 def results(journal: list[Event]) -> list[tuple[int, Any]]:
     """The steps whose results were committed, each as often as it was, by their count."""
     return [
@@ -120,7 +103,3 @@ def results(journal: list[Event]) -> list[tuple[int, Any]]:
         for event in journal
         if event.type == ev.STEP_COMPLETED and event.step is not None
     ]
-
-
-def assert_dense(journal: list[Event]) -> None:
-    assert [event.seq for event in journal] == list(range(1, len(journal) + 1))

@@ -1,6 +1,7 @@
 """The playground's page as a person uses it: what is pressed, and what is read."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from browser_support import Watched
@@ -108,3 +109,14 @@ class Playground:
         self.editor.click()
         self.page.keyboard.press("ControlOrMeta+a")
         self.editor.evaluate(PASTE, source)
+
+
+def writing(opened: Callable[..., Playground], source: str) -> Callable[..., Playground]:
+    """The fixture `opened` for a page that holds this code."""
+
+    def open_one(**options: object) -> Playground:
+        page = opened("/examples/hello", reduced_motion="reduce", **options)
+        page.write(source)
+        return page
+
+    return open_one

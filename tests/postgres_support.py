@@ -86,6 +86,11 @@ def _ordinary_user() -> str | None:
     raise NoPostgres("PostgreSQL refuses to run as root, and there is no other user")
 
 
+def name_of(url: str) -> str:
+    """The name of the database of a URL of `PostgresServer.url`."""
+    return url.partition("@/")[2].partition("?")[0]
+
+
 class PostgresServer:
     """One server, in a folder of its own.
 
@@ -254,7 +259,7 @@ def new_database() -> str:
 
 def give_back(url: str) -> None:
     """Empty a database of `new_database`, whoever is still connected to it."""
-    shared_server().sql(EMPTY, url.partition("@/")[2].partition("?")[0])
+    shared_server().sql(EMPTY, name_of(url))
     _free.append(url)
 
 
@@ -304,7 +309,7 @@ class Pooler:
 
     def url(self, url: str) -> str:
         """The URL of the server's database, through the pooler."""
-        name = url.partition("@/")[2].partition("?")[0]
+        name = name_of(url)
         return f"postgresql://{USER}@/{name}?host={self.folder}&port=6432"
 
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,24 @@ class Puppet:
         size = int.from_bytes(self._heard[:4], "big")
         body, self._heard = self._heard[4 : 4 + size], self._heard[4 + size :]
         return json.loads(body)
+
+
+async def hears(puppet: Puppet, op: str) -> Any:
+    """The next frame of this kind."""
+    while (said := await puppet.hear()) is not None:
+        if said["op"] == op:
+            return said
+    raise AssertionError(f"the worker was killed before it heard {op}")
+
+
+def ended(journal: list[Event]) -> bool:
+    """Whether a journal has come to its end."""
+    return bool(journal) and journal[-1].type in ev.FINAL_TYPES
+
+
+def has(type: str, count: int = 1) -> Callable[[list[Event]], bool]:
+    """Whether a journal has so many events of a type."""
+    return lambda journal: sum(event.type == type for event in journal) >= count
 
 
 class Puppets:

@@ -40,18 +40,19 @@ def opened(url: str, **given: Any) -> Store:
     return open_store(url, **given)
 
 
+async def _on_a_store(test: Callable[[Store], Awaitable[None]], url: str) -> None:
+    store = opened(url)
+    try:
+        await test(store)
+    finally:
+        await store.close()
+
+
 def with_store(test: Callable[[Store], Awaitable[None]]) -> Callable[[str], None]:
     """Run a test coroutine on a fresh store of each kind."""
 
-    async def story(url: str) -> None:
-        store = opened(url)
-        try:
-            await test(store)
-        finally:
-            await store.close()
-
     def in_a_loop(store_url: str) -> None:
-        run(story(store_url))
+        run(_on_a_store(test, store_url))
 
     functools.update_wrapper(in_a_loop, test)
     del in_a_loop.__wrapped__  # pytest would look at the inner signature
@@ -61,15 +62,8 @@ def with_store(test: Callable[[Store], Awaitable[None]]) -> Callable[[str], None
 def with_sqlite(test: Callable[[Store], Awaitable[None]]) -> Callable[[Path], None]:
     """Run a test coroutine on SQLite only, since it is about the file, its one process or the writer's thread."""
 
-    async def story(folder: Path) -> None:
-        store = opened(sqlite_url(folder))
-        try:
-            await test(store)
-        finally:
-            await store.close()
-
     def in_a_loop(tmp_path: Path) -> None:
-        run(story(tmp_path))
+        run(_on_a_store(test, sqlite_url(tmp_path)))
 
     functools.update_wrapper(in_a_loop, test)
     del in_a_loop.__wrapped__

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from access_support import findings
 from conftest import MANY
-from page_support import Playground, expect, journal
+from page_support import Playground, expect, journal, writing
 from server_support import Server
 
 SHOP = """from workers import WorkflowEntrypoint
@@ -42,13 +42,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def opened(opened: Callable[..., Playground]) -> Callable[..., Playground]:
     """`opened(**context_options)` opens the page as a new visitor, with the code in the editor."""
-
-    def open_one(**options: object) -> Playground:
-        page = opened("/examples/hello", reduced_motion="reduce", **options)
-        page.write(SHOP)
-        return page
-
-    return open_one
+    return writing(opened, SHOP)
 
 
 def test_a_step_is_broken_before_it_runs_by_keyboard_and_again_when_it_has(opened: Callable[..., Playground]) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from access_support import findings
-from page_support import Playground, expect, journal
+from page_support import Playground, expect, journal, writing
 
 SHOP = """from workers import WorkflowEntrypoint
 
@@ -32,13 +32,7 @@ PHONE = {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark", "has
 @pytest.fixture
 def opened(opened: Callable[..., Playground]) -> Callable[..., Playground]:
     """`opened(**context_options)` opens the page as a new visitor, with the code in the editor."""
-
-    def open_one(**options: object) -> Playground:
-        page = opened("/examples/hello", reduced_motion="reduce", **options)
-        page.write(SHOP)
-        return page
-
-    return open_one
+    return writing(opened, SHOP)
 
 
 def test_a_line_s_number_stops_the_run_which_is_stepped_and_given_a_result(opened: Callable[..., Playground]) -> None:

@@ -1,7 +1,6 @@
 """`playground copy`: everything arrives byte for byte, whatever kills it, and an engine goes on on the copy."""
 
 import asyncio
-import io
 import signal
 import sqlite3
 import subprocess
@@ -14,14 +13,13 @@ from typing import Any
 import pytest
 from aio import run as in_loop
 from aio import story
-from copy_support import KEYS, digests, fill_at, seen
+from copy_support import KEYS, Crash, crashing, digests, fill_at, seen
 from database_support import postgres_database
 from postgres_support import Pooler, shared_server
 from store_support import AT, POSTGRES, SQLITE, claim, create, opened
 
 from playground.commands import BadCommand
 from playground.commands import run as run_command
-from playground.progress import ProgressLine
 from playground.store import StoreError, open_store
 from playground.store.copying import TABLES, Copied, CopySide, CopyTable, Position, Row, copy_database
 from playground.store.encryption import Keyring
@@ -211,30 +209,6 @@ def test_killed_again_and_again_it_goes_on_where_it_stopped(database: Databases,
     assert in_loop(digests(source)) == in_loop(digests(target))
 
 
-class Crash(Exception):
-    """Stands for the end of the process."""
-
-
-class Crashing:
-    """A side whose `steps`th write does not return."""
-
-    def __init__(self, side: CopySide, steps: list[int]) -> None:
-        self._side, self._steps, self.name = side, steps, side.name
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._side, name)
-        if name not in ("begin", "write", "finish"):
-            return found
-
-        async def step(*values: Any) -> None:
-            await found(*values)
-            self._steps[0] -= 1
-            if self._steps[0] == 0:
-                raise Crash
-
-        return step
-
-
 @pytest.mark.long
 @story
 async def test_stopped_after_any_write_nothing_is_copied_twice_or_left_out(tmp_path: Path) -> None:
@@ -244,7 +218,7 @@ async def test_stopped_after_any_write_nothing_is_copied_twice_or_left_out(tmp_p
     for steps in range(1, 40):
         target, left = f"sqlite:///{tmp_path}/{steps}.db", [steps]
         try:
-            await copied(source, target, lambda side: Crashing(side, left))  # type: ignore[arg-type, return-value]  # noqa: B023
+            await copied(source, target, crashing(left))
             break
         except Crash:
             pass
@@ -347,7 +321,7 @@ def test_a_copy_is_not_gone_on_with_after_the_source_has_changed(database: Datab
     source, target = database(SQLITE), database(SQLITE)
     in_loop(fill_at(source))
     with pytest.raises(Crash):
-        in_loop(copied(source, target, lambda side: Crashing(side, [9])))  # type: ignore[arg-type, return-value]
+        in_loop(copied(source, target, crashing([9])))
     with open_key_admin(source) as admin:
         assert admin.revoke_key("globex", 1, at=AT)
     with pytest.raises(StoreError, match=r"has an unfinished copy of another source, or of .* before it changed"):
@@ -436,28 +410,6 @@ def test_the_command_prints_counts_and_digests_and_how_far_it_is(
         run_command(["copy", "--from", source, "--to", target], {})
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_the_progress_is_one_line_on_a_terminal_and_few_in_a_log() -> None:
-    clock = [0.0]
-    for out, shown in ((Terminal(), 11), (io.StringIO(), 2)):
-        line = ProgressLine(out, lambda: clock[0])
-        for done in range(101):
-            line.show("copying event", done, 100)
-            clock[0] += 0.02
-        line.end()
-        assert out.getvalue().count("copying event") == shown
-    text = out.getvalue().splitlines()
-    assert text[0] == "  0% copying event, 0 of 100 rows"
-    assert text[-1] == "100% copying event, 100 of 100 rows, 50/s, 0:00:00 left"
-    half = Terminal()
-    ProgressLine(half, lambda: clock[0]).show("checking kv", 1, 2)
-    assert half.getvalue() == "\r[############............]  50% checking kv, 1 of 2 rows"
-
-
 # An engine goes on.
 
 SOURCE = """
@@ -507,7 +459,7 @@ def test_an_engine_goes_on_where_the_source_stopped(database: Databases, one: st
             await tester.settle()
             await tester._server.close(kill=killed)
             with suppress(Crash):
-                await copied(source, target, lambda side: Crashing(side, [5]))  # type: ignore[arg-type, return-value]
+                await copied(source, target, crashing([5]))
             assert (await copied(source, target)).resumed > 0
             tester._server._url = target
             await tester._server.open()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from nodes_support import LEASE_MS, Cluster, Freezable, Node, cluster
-from puppet_support import Puppet, do, done, frame
+from puppet_support import Puppet, do, done, ended, frame, has, hears
 from semantics_support import assert_dense, story, turns_until
 
 from playground.engine import CreateInstance
@@ -19,12 +19,6 @@ from playground.store.protocol import Claimed, Store
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NoWorker
-from playground.workflows.events import Event
-
-
-def has(type: str, count: int = 1) -> Callable[[list[Event]], bool]:
-    """Whether a journal has so many events of a type."""
-    return lambda journal: sum(event.type == type for event in journal) >= count
 
 
 class Unreliable:
@@ -50,20 +44,8 @@ async def lost(answer: object) -> None:
     raise StoreError("the connection was lost")
 
 
-def is_over(journal: list[Event]) -> bool:
-    return bool(journal) and journal[-1].type in ev.FINAL_TYPES
-
-
 def waits(name: str = "w") -> bytes:
     return frame(op="wait", step=["wait", name, 1], event_type="go", timeout=3_600_000)
-
-
-async def hears(puppet: Puppet, op: str) -> dict[str, object]:
-    """The next frame of this kind."""
-    while (said := await puppet.hear()) is not None:
-        if said["op"] == op:
-            return said
-    raise AssertionError(f"the worker was killed before it heard {op}")
 
 
 async def waiting(found: Cluster, node: Node) -> tuple[InstanceRow, Puppet]:
@@ -81,9 +63,9 @@ async def test_an_event_sent_through_the_other_node_reaches_the_worker(tmp_path:
         b = await found.open("b")
         committed = await b.engine.send_event(row, "go", {"n": 1})
         assert [event.type for event in committed.events] == [ev.EVENT_RECEIVED, ev.WAIT_COMPLETED]
-        assert (await hears(puppet, "over"))["value"]["payload"] == {"n": 1}  # type: ignore[index]
+        assert (await hears(puppet, "over"))["value"]["payload"] == {"n": 1}
         await puppet.say(frame(op="finish", output="done"))
-        assert_dense(await found.journal(row, is_over))
+        assert_dense(await found.journal(row, ended))
 
 
 @story
@@ -139,16 +121,16 @@ async def test_breaks_armed_kills_and_wake_ups_through_the_other_node_reach_the_
         await found.journal(row, has(ev.SLEEP_STARTED))
         b = await found.open("b")
         await b.engine.set_break(row, NewBreak("s", None, "fail"))
-        assert len((await hears(puppet, "breaks"))["breaks"]) == 1  # type: ignore[arg-type]
+        assert len((await hears(puppet, "breaks"))["breaks"]) == 1
         await b.engine.wake(row)
-        assert (await hears(puppet, "over"))["step"][:3] == ["sleep", "nap", 1]  # type: ignore[index]
+        assert (await hears(puppet, "over"))["step"][:3] == ["sleep", "nap", 1]
         await b.engine.kill_worker(row, ev.KILL_BEFORE_COMMIT)
         [playing] = found.nodes["a"].engine.executions()
         await turns_until(lambda: playing.armed_kill == ev.KILL_BEFORE_COMMIT)
         await puppet.say(do("t"), done("t"))
         journal = await found.journal(row, has(ev.EXECUTION_ENDED))
-        ended = next(event for event in journal if event.type == ev.EXECUTION_ENDED)  # the next may have begun
-        assert ended.data["reason"] == ev.KILLED and not has(ev.STEP_COMPLETED)(journal)
+        first = next(event for event in journal if event.type == ev.EXECUTION_ENDED)  # the next may have begun
+        assert first.data["reason"] == ev.KILLED and not has(ev.STEP_COMPLETED)(journal)
         await puppet.exited
 
 
@@ -188,7 +170,7 @@ async def test_a_limit_of_what_runs_holds_for_all_nodes_together(tmp_path: Path)
             assert (await found.store.count(queue="addr:x")).get(ev.RUNNING, 0) <= 1
             other.cancel()
             await first.result().say(frame(op="finish", output=1))
-            await found.journal(row, is_over)
+            await found.journal(row, ended)
 
 
 @story
@@ -207,7 +189,7 @@ async def test_a_node_that_is_killed_is_replaced_when_its_lease_is_over(tmp_path
         await again.say(frame(op="resume", step=["do", "two", 1]))
         assert (await hears(again, "run"))["attempt"] == 2
         await again.say(frame(op="done", step=["do", "two", 1], attempt=2, value=2), frame(op="finish", output=3))
-        journal = await found.journal(row, is_over)
+        journal = await found.journal(row, ended)
         assert_dense(journal)
         lost = [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED]
         assert (lost, journal[-1].data) == ([ev.LOST, ev.COMPLETED], {"output": 3})
@@ -233,7 +215,7 @@ async def test_a_node_that_was_frozen_past_its_lease_writes_nothing_more_when_it
         await again.say(
             frame(op="done", step=["do", "one", 1], attempt=2, value="in time"), frame(op="finish", output="in time")
         )
-        journal = await found.journal(row, is_over)
+        journal = await found.journal(row, ended)
         assert_dense(journal)
         assert "late" not in [event.data.get("output") for event in journal] and journal[-1].data == {
             "output": "in time"
@@ -284,7 +266,7 @@ async def test_workers_that_die_in_a_row_are_counted_wherever_they_run(tmp_path:
         await found.pass_time(LEASE_MS, b)
         puppet = await b.puppets.next(row.id)
         puppet.leave()
-        journal = await found.journal(row, is_over)
+        journal = await found.journal(row, ended)
         assert [event.data["reason"] for event in journal if event.type == ev.EXECUTION_ENDED] == [
             ev.CRASHED,
             ev.LOST,

@@ -9,10 +9,11 @@ from typing import Self
 
 import pytest
 from aio import run
-from outage_support import Member, assert_dense, ended, has, hears, member, play, results, until
-from postgres_support import DURABLE, USER, NoPostgres, PostgresServer, own_folder
+from outage_support import Member, member, play, results, until
+from postgres_support import DURABLE, USER, NoPostgres, PostgresServer, name_of, own_folder
 from proxy_support import Cut, Proxy
-from puppet_support import frame
+from puppet_support import ended, frame, has, hears
+from semantics_support import assert_dense
 from store_support import opened
 
 from playground.engine import CreateInstance
@@ -37,7 +38,7 @@ class Pair:
         self.standby.create_standby(self.primary).start()
         while self.primary.sql(STREAMS) != "1":
             pass
-        self.database = self.primary.database().partition("@/")[2].partition("?")[0]
+        self.database = name_of(self.primary.database())
         self.primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
         self.primary.sql("SELECT pg_reload_conf()")
         return self
@@ -132,7 +133,7 @@ def test_a_machine_that_is_silent_does_not_keep_a_store_from_the_one_that_takes_
     target = Path(postgres_url.partition("host=")[2].partition("&")[0]) / ".s.PGSQL.5432"
     with Proxy(target) as silent, Proxy(target) as right:
         silent.cut(Cut.DROPPED)
-        name = postgres_url.partition("@/")[2].partition("?")[0]
+        name = name_of(postgres_url)
         url = f"postgresql://{USER}@127.0.0.1:{silent.port},127.0.0.1:{right.port}/{name}"
 
         async def story() -> None:

@@ -9,9 +9,10 @@ claim on what is nearly full.
 import secrets
 
 from aio import run
-from outage_support import assert_dense, ended, has, hears, member, results
-from postgres_support import shared_server
-from puppet_support import do, done, frame
+from outage_support import member, results
+from postgres_support import name_of, shared_server
+from puppet_support import do, done, ended, frame, has, hears
+from semantics_support import assert_dense
 
 from playground.workflows import events as ev
 
@@ -35,7 +36,7 @@ def make_room(name: str) -> None:
 
 
 def test_commits_fail_with_a_sentence_and_go_on_once_there_is_room(postgres_url: str) -> None:
-    name = postgres_url.partition("@/")[2].partition("?")[0]
+    name = name_of(postgres_url)
 
     async def story() -> None:
         async with member("a", postgres_url, worker_losses=2) as a:

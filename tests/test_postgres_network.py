@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from aio import run
-from outage_support import LEASE_MS, LOADED_SECONDS, assert_dense, ended, has, hears, member, results, until
+from outage_support import LEASE_MS, LOADED_SECONDS, member, results, until
 from proxy_support import Cut, Proxy
-from puppet_support import do, done, frame
+from puppet_support import do, done, ended, frame, has, hears
+from semantics_support import assert_dense
 
 from playground.engine.nodes import STOP_AFTER
 from playground.store.postgres.connections import SILENT_SECONDS, one_connection

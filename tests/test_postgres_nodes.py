@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aio import run, story
-from postgres_support import shared_server
+from postgres_support import name_of, shared_server
 from store_support import (
     AT,
     asleep,
@@ -57,7 +57,7 @@ async def owner(store: Store, name: str, lasts_ms: int = LEASE) -> str:
 
 def backends(url: str, query: str) -> str:
     """What the server says of the connections to a database."""
-    name = url.partition("@/")[2].partition("?")[0]
+    name = name_of(url)
     return shared_server().sql(query, name)
 
 

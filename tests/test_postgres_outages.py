@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aio import run
 from http_support import Log
-from postgres_support import NoPostgres, PostgresServer, own_server
+from postgres_support import NoPostgres, PostgresServer, name_of, own_server
 from store_support import AT, claim, create, do, execution_started, opened, printed, quick, running
 
 from playground.store.errors import StoreError
@@ -241,7 +241,7 @@ def test_what_cannot_be_opened_says_so_in_one_line_without_the_password(server: 
 
 def test_tables_of_another_program_are_left_alone(server: PostgresServer) -> None:
     url = server.database()
-    name = url.partition("@/")[2].partition("?")[0]
+    name = name_of(url)
     server.sql("CREATE TABLE instance (mine integer)", name)
     with pytest.raises(StoreError, match="another program"):
         opened(url)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx2
 import pytest
 from http_support import messages
-from postgres_support import shared_server
+from postgres_support import name_of, shared_server
 from server_support import Server, until
 
 PROGRAM = Path(__file__).with_name("node_program.py")
@@ -82,7 +82,7 @@ def test_a_server_frozen_past_its_lease_in_mid_step_commits_nothing_when_it_thaw
     a, b = start("a"), start("b")
     made = httpx2.post(f"{a.url}/api/instances", json={"source": SOURCE}, timeout=SECONDS).raise_for_status().json()
     follow(b, made, lambda journal: sum(event["type"] == "attempt_started" for event in journal) == 2)
-    name = postgres_url.partition("@/")[2].partition("?")[0]
+    name = name_of(postgres_url)
     frozen, other = (a, b) if shared_server().sql("SELECT owner FROM instance", name) == "a.1" else (b, a)
     os.kill(frozen.pid, signal.SIGSTOP)  # its worker goes on, and has the step done long before the thaw
     follow(other, made, lambda journal: journal[-1]["type"] == "workflow_completed")

@@ -96,9 +96,9 @@ def execute(url: str, statement: str) -> list[str]:
     if is_sqlite(url):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as db:
             return [str(value) for (value,) in db.execute(statement)]
-    from postgres_support import shared_server
+    from postgres_support import name_of, shared_server
 
-    return shared_server().sql(statement, url.partition("@/")[2].partition("?")[0]).splitlines()
+    return shared_server().sql(statement, name_of(url)).splitlines()
 
 
 def files(folder: Path) -> bytes:
