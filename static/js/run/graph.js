@@ -50,10 +50,11 @@ export class Graph {
 
   /** Shows another source. What the reader folded stays, where the place is the same. */
   plan(outline) {
+    if (outline === this.outline) return; // at every drawing of a run
+    this.outline = outline;
     const shape = JSON.stringify(outline);
     if (shape === this.shape) return;
     this.shape = shape;
-    this.outline = outline;
     this.anew();
   }
 
@@ -68,7 +69,7 @@ export class Graph {
     this.model = modelOf(this.outline);
     this.placement = new Placement(this.model, this.asked);
     this.opened.clear();
-    this.begun = false;
+    this.dense = null;
     this.items = null;
     this.update(EMPTY, { final: false });
   }
@@ -87,14 +88,10 @@ export class Graph {
 
   /** Begins with what is to be folded, and opens what fails, runs or waits. */
   open() {
-    const all = foldable(this.model);
-    if (!this.begun) {
-      this.begun = true;
-      this.dense = this.stands.size > MANY;
-    }
+    this.dense ??= this.stands.size > MANY;
     if (!this.dense) return false;
     const before = this.opened.size;
-    for (const [node] of all) {
+    for (const [node] of foldable(this.model)) {
       const { open, failed } = this.stands.get(node.id);
       if (open || failed) this.opened.add(node.id);
     }
