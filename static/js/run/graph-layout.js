@@ -22,13 +22,13 @@ const KNEE = 5; // radius of an edge that turns
 
 /**
  * @param {object} root of graph-model.js
- * @param {{width: number, tall?: number, folded?: (node: object) => boolean}} how `tall`: height of a node
+ * @param {{width: number, tall: number, folded: (node: object) => boolean}} how `tall`: height of a node
  * @returns {{items: object[], edges: object[], width: number, height: number}}
  *   an item is {node, level, up, x, y, w, h, frame, folded}: `h` is the height of what can be pressed, `frame` of all that it holds;
- *   `up` the item it stands in; an edge is {path, from, to, by, thick}: solid once something of `to` has begun, or, for a way that passes
+ *   `up` the item it stands in; an edge is {path, to, by, over, thick}: solid once something of `to` has begun, or, for a way that passes
  *   a decision by, once `to` has and nothing of `by`; with `over` once nothing of `to` goes on any more
  */
-export function layout(root, { width, tall = 28, folded = () => false }) {
+export function layout(root, { width, tall, folded }) {
   const items = [];
   const edges = [];
   const edge = (path, to, more = {}) => edges.push({ path, to, by: null, over: false, thick: false, ...more });
@@ -72,8 +72,8 @@ export function layout(root, { width, tall = 28, folded = () => false }) {
   function stack(node, x, y, w, up) {
     const item = add(node, x, y, w - STACK, tall, up);
     const perRow = Math.max(1, Math.floor((item.w - 2 * PAD) / CELL));
-    Object.assign(item, { perRow, rows: Math.ceil(CELLS / perRow) });
-    item.frame = tall + item.rows * CELL + ROW;
+    item.perRow = perRow;
+    item.frame = tall + Math.ceil(CELLS / perRow) * CELL + ROW;
     return { at: y + item.frame + STACK, out: y + item.frame + STACK };
   }
 
@@ -168,7 +168,6 @@ export function layout(root, { width, tall = 28, folded = () => false }) {
       const head = add(arm, x, at, w, ROW, up);
       Object.assign(head, { label: true, diamond: node.kind === "decision" && index === 0, mark: true });
       const top = at + ROW / 2 + (head.diamond ? 9 : 5);
-      const later = arms.slice(index + 1);
       const end = under(head, x, at, w);
       at = end.at;
       if (end.out !== null) {
@@ -180,8 +179,8 @@ export function layout(root, { width, tall = 28, folded = () => false }) {
       }
       const last = index === arms.length - 1;
       const reach = last ? at : at + 6;
-      if (!last) down(x0, top, reach + (ROW / 2 - 5), { kind: "group", ids: later.length ? later : [arm] }, { from: arm });
-      else if (open) down(x0, top, reach, after, { by: arms, arms });
+      if (!last) down(x0, top, reach + (ROW / 2 - 5), { kind: "group", ids: arms.slice(index + 1) });
+      else if (open) down(x0, top, reach, after, { by: arms });
       else if (joined) down(x0, Math.min(top, reach), reach, { kind: "group", ids: arms });
       at = reach;
     });

@@ -142,7 +142,6 @@ export class Graph {
 
   draw() {
     if (!this.items) return;
-    const ran = this.state.rows.length > 0;
     let before = this.ways;
     for (const item of this.items) {
       const { node } = item;
@@ -158,10 +157,10 @@ export class Graph {
         g.setAttribute("aria-level", item.level);
         g.setAttribute("aria-posinset", item.place);
         g.setAttribute("aria-setsize", item.of);
-        g.setAttribute("aria-label", wordsOf(node, stand, false));
+        g.setAttribute("aria-label", wordsOf(node, stand));
         if (item.foldable) g.setAttribute("aria-expanded", String(!item.folded));
         else g.removeAttribute("aria-expanded");
-        g.replaceChildren(...drawNode(item, stand, { ran, turns }).filter(Boolean));
+        g.replaceChildren(...drawNode(item, stand, turns).filter(Boolean));
         this.drawn.set(node.id, { g, looks });
       }
       g.setAttribute("tabindex", node.id === this.active ? "0" : "-1");
@@ -194,17 +193,17 @@ export class Graph {
   /** Says the whole of what is chosen, which may be cut where it is drawn. */
   say() {
     const node = this.byId?.get(this.picked)?.node;
-    setText(this.said, node ? wordsOf(node, this.standOf(node), false) : "");
+    setText(this.said, node ? wordsOf(node, this.standOf(node)) : "");
     this.said.title = this.said.textContent;
   }
 
   /** Chooses the node of a step, from elsewhere. */
   select(step) {
     const node = step ? (this.placement.byKey?.get(step.key) ?? null) : null;
-    this.choose(node && (this.byId?.has(node.id) ? node : this.shownOf(node)), { reveal: true });
+    this.choose(node && this.shownOf(node), { reveal: true });
   }
 
-  /** What is drawn of a node that stands in something folded. */
+  /** A node, or what is drawn of it where it stands in something folded. */
   shownOf(node) {
     const parts = node.id.split(".");
     while (parts.length && !this.byId?.has(parts.join("."))) parts.pop();
