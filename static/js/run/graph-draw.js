@@ -3,7 +3,7 @@
 import { STEP } from "../statuses.js";
 import { setFlag } from "../dom.js";
 import { CELL, CELLS, SPINE } from "./graph-layout.js";
-import { isStack } from "./graph-model.js";
+import { isStack, stepIn } from "./graph-model.js";
 import { lasting } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -99,8 +99,8 @@ export function drawNode(item, stand, turns) {
 }
 
 function toneOf(node, stand) {
-  if (node.kind === "step" || isStack(node)) {
-    if (stand.failed && !(node.kind === "fan")) return ".fail";
+  if (stepIn(node)) {
+    if (stand.failed && node.kind === "step") return ".fail";
     if (GONE_ON.has(stand.status)) return ".run";
     if (stand.status === "waiting" || stand.status === "sleeping") return ".wait";
   }
@@ -114,7 +114,7 @@ function head({ node, w, h, foldable }, stand, turns, plain) {
   const hatched = stand.status === "waiting" || stand.status === "sleeping" ? 24 : 0;
   const right = (foldable ? FOLD + 4 : 10) + child + hatched + (stand.read ? 4 : 0);
   const count = node.kind === "fan" && stand.turns ? ` × ${many(stand.turns)}` : "";
-  const title = isStack(node) ? node.children[0].name : node.name;
+  const { name: title } = stepIn(node) ?? node;
   const roomBeside = (text) => (w - 28 - child - right - (text ? text.length * SMALL + 8 : 0)) / MONO - count.length;
   const told = metaOf(node, stand, turns);
   const meta = w < NARROW && node.kind === "step" && !stand.failed && roomBeside(told) < title.length ? "" : told;

@@ -2,7 +2,7 @@
 // the other branch where there is room for one. Laid out for its width, never scaled: where columns would be too narrow, branches stand under
 // each other along a rail. No two nodes cross, and no edge crosses a node. Pure.
 
-import { isFoldable, isStack, SHOWN } from "./graph-model.js";
+import { isFoldable, isStack } from "./graph-model.js";
 
 export const SPINE = 15; // from a node's left edge: where edges come in and go out, under its icon
 const GAP = 16; // between two nodes
@@ -24,7 +24,7 @@ const KNEE = 5; // radius of an edge that turns
  * @param {object} root of graph-model.js
  * @param {{width: number, tall: number, folded: (node: object) => boolean}} how `tall`: height of a node
  * @returns {{items: object[], edges: object[], width: number, height: number}}
- *   an item is {node, level, up, x, y, w, h, frame, folded}: `h` is the height of what can be pressed, `frame` of all that it holds;
+ *   an item is {node, level, up, x, y, w, h, frame, foldable, folded}: `h` is the height of what can be pressed, `frame` of all that it holds;
  *   `up` the item it stands in; an edge is {path, to, by, over, thick}: solid once something of `to` has begun, or, for a way that passes
  *   a decision by, once `to` has and nothing of `by`; with `over` once nothing of `to` goes on any more
  */
@@ -55,7 +55,7 @@ export function layout(root, { width, tall, folded }) {
     if (node.kind === "parallel") return parallel(node, x, y, w, up);
     if (isStack(node)) return stack(node, x, y, w, up);
     const item = add(node, x, y, w, tall, up);
-    if (!isFoldable(node) || item.folded) return { at: y + item.frame, out: y + item.frame };
+    if (!item.foldable || item.folded) return { at: y + item.frame, out: y + item.frame };
     const behind = node.kind === "fan" ? STACK : 0;
     const inner = sequence(node.children, x + PAD, y + tall + (node.kind === "step" ? 2 : 0), w - 2 * PAD - behind, item, null);
     item.frame = inner.at + PAD - y;
@@ -63,7 +63,8 @@ export function layout(root, { width, tall, folded }) {
   }
 
   function add(node, x, y, w, h, up) {
-    const item = { node, level: up ? up.level + 1 : 1, up, x, y, w, h, frame: h, folded: isFoldable(node) && folded(node) };
+    const foldable = isFoldable(node);
+    const item = { node, level: up ? up.level + 1 : 1, up, x, y, w, h, frame: h, foldable, folded: foldable && folded(node) };
     items.push(item);
     return item;
   }
@@ -248,13 +249,3 @@ export function isTaken({ to, by, over }, stands) {
   return by ? begun(to) && !by.some(begun) : begun(to);
 }
 
-/** All nodes that can be folded. */
-export function foldable(root) {
-  const found = [];
-  const look = (node, depth) => {
-    if (isFoldable(node)) found.push([node, depth]);
-    for (const child of [...node.children, ...(node.arms ?? [])]) look(child, depth + (SHOWN.has(node.kind) ? 1 : 0));
-  };
-  look(root, 0);
-  return found;
-}

@@ -3,8 +3,8 @@
 
 import { el, icon, setText, tell } from "../dom.js";
 import { drawNode, markNode, svg, wordsOf } from "./graph-draw.js";
-import { foldable, isTaken, layout } from "./graph-layout.js";
-import { isFoldable, isStack, modelOf } from "./graph-model.js";
+import { isTaken, layout } from "./graph-layout.js";
+import { foldable, isStack, modelOf, stepIn } from "./graph-model.js";
 import { Placement, standing } from "./graph-overlay.js";
 
 const WIDEST = 560; // CSS pixels; a wider graph is not easier to read
@@ -145,7 +145,6 @@ export class Graph {
     let before = this.ways;
     for (const item of this.items) {
       const { node } = item;
-      item.foldable = isFoldable(node);
       const stand = this.standOf(node);
       const turns = item.up?.node.kind === "loop" || item.up?.node.kind === "fan";
       const looks = `${item.x}:${item.y}:${item.w}:${item.h}:${item.frame}:${item.folded}:${item.bars}:${item.diamond}:${node.name}:${stand.status}:${stand.done}:${stand.failed}:${stand.open}:${stand.count}:${stand.turns}:${stand.ms}:${stand.middle}:${stand.attempts}:${stand.read}`;
@@ -179,8 +178,9 @@ export class Graph {
   }
 
   isLinked(node) {
-    const inside = (line) => node.kind === "step" && node.line !== null && (line === node.line || (this.steps.get(node) ?? []).some((step) => step.line === line));
-    return this.linked !== null && (inside(this.linked) || (isStack(node) && this.linked === node.children[0].line));
+    const line = stepIn(node)?.line ?? null;
+    if (this.linked === null || line === null) return false;
+    return line === this.linked || (this.steps.get(node) ?? []).some((step) => step.line === this.linked);
   }
 
   link(line) {
@@ -247,13 +247,12 @@ export class Graph {
   }
 
   stepOf(node) {
-    const { latest } = this.standOf(node);
-    return node.kind === "step" || isStack(node) ? latest : null;
+    return stepIn(node) ? this.standOf(node).latest : null;
   }
 
   pointed(event) {
     const node = this.nodeAt(event.target);
-    const line = node?.kind === "step" || (node && isStack(node)) ? (isStack(node) ? node.children[0].line : node.line) : null;
+    const line = (node && stepIn(node)?.line) ?? null;
     if (line !== this.linked) tell("hover", { line, ofRun: this.ofRun });
   }
 
