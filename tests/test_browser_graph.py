@@ -216,6 +216,24 @@ def test_a_graph_of_a_hundred_begins_folded_and_folds_until_it_fits(opened: Call
     expect(nodes.last).to_be_in_viewport()
 
 
+def test_a_step_that_only_the_run_shows_counts_for_those_beside_it(opened: Callable[..., Playground]) -> None:
+    page = opened("/", viewport=WIDE, reduced_motion="reduce")
+    page.run(
+        HEAD
+        + """\
+        await step.do("first", lambda: 1)
+        await step.wait_for_event("customer agrees", "agreed")
+        await getattr(step, "do")("unseen", lambda: 1)
+"""
+    )
+    page.expect_step("customer agrees", "waiting")
+    page.tab("Graph")
+    expect(item(page, "first")).to_have_attribute("aria-setsize", "2")
+    page.page.get_by_role("button", name="Send event").click()
+    expect(item(page, "unseen")).to_have_attribute("aria-posinset", "3")
+    expect(item(page, "first")).to_have_attribute("aria-setsize", "3")
+
+
 def test_colours_of_the_readers_own_keep_what_its_shapes_say(waits: Callable[..., Playground]) -> None:
     page = waits(forced_colors="active")
     box = item(page, "list items").locator("rect.b")

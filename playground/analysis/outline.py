@@ -17,14 +17,13 @@ from typing import Any
 
 from playground.analysis.labels import Labels
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, Placed, below, children
-from playground.analysis.workflow import StepCall, Workflow
+from playground.analysis.workflow import StepCall, Workflow, is_env
 from playground.workflows.events import DO, SLEEP, WAIT
 
 NODES = 500  # nodes at most; a longer outline is not read
 MAX_HELPER_CALLS = 500  # calls that are followed: a chain of helpers that each call the next one twice is exponential
 MAX_NESTED = 500  # nodes, and calls that are followed, in the callbacks of steps
-_STARTS_WORKFLOWS = (["create"], ["create_batch"])  # of a binding of `self.env`
-_ENV = ["self", "env"]
+_STARTS_WORKFLOWS = ("create", "create_batch")  # of a binding of `self.env`
 
 _GATHERS = {"asyncio.gather": "gather", "asyncio.wait": "wait", "asyncio.as_completed": "as_completed"}
 _TASK_GROUP = "asyncio.TaskGroup"
@@ -85,7 +84,7 @@ class _Outliner:
             )
             if left and place == len(body) - 2 and into and into[-1]["line"] == statement.lineno:
                 decision = into[-1]["decision"]
-                self.branch("else", body[-1], [body[-1]], into, decision, body[-1])
+                self.branch("else", body[-1], [body[-1]], into, decision)
                 return
 
     def statement(self, node: ast.stmt, into: list[Node]) -> None:
@@ -103,14 +102,14 @@ class _Outliner:
             decision = self.decision()
             for case in node.cases:
                 name = f"case {self.labels.text(case.pattern)}"
-                self.branch(name, case.pattern, [case.guard, *case.body], into, decision, case.body[-1])
+                self.branch(name, case.pattern, [case.guard, *case.body], into, decision)
         elif isinstance(node, (ast.Try, ast.TryStar)):
             before, decision = len(into), self.decision()
             self.statements(node.body, into)
             covers = len(into) - before
             for handler in node.handlers:
                 name = f"except {self.labels.text(handler.type)}" if handler.type else "except"
-                made = self.branch(name, handler, handler.body, into, decision, handler.body[-1])
+                made = self.branch(name, handler, handler.body, into, decision)
                 if made is not None:
                     made["covers"] = covers
             self.statements([*node.orelse, *node.finalbody], into)
@@ -138,11 +137,9 @@ class _Outliner:
         self.decisions += 1
         return self.decisions
 
-    def branch(
-        self, name: str, node: Placed, parts: list[Any], into: list[Node], decision: int, last: Placed | None = None
-    ) -> Node | None:
+    def branch(self, name: str, node: Placed, parts: list[Any], into: list[Node], decision: int) -> Node | None:
         """A branch of a decision, when there is a step in it."""
-        made = self.group("branch", name, node, parts, into, last)
+        made = self.group("branch", name, node, parts, into, parts[-1])
         if made is not None:
             made["decision"] = decision
             if isinstance(parts[-1], (ast.Return, ast.Raise)) and len(self.inside) == 1:
@@ -152,7 +149,7 @@ class _Outliner:
     def branches(self, node: ast.If, into: list[Node], decision: int | None = None) -> None:
         decision = self.decision() if decision is None else decision
         self.visit(node.test, into)
-        self.branch(f"if {self.labels.text(node.test)}", node, node.body, into, decision, node.body[-1])
+        self.branch(f"if {self.labels.text(node.test)}", node, node.body, into, decision)
         if (
             len(node.orelse) == 1
             and isinstance(node.orelse[0], ast.If)
@@ -165,7 +162,7 @@ class _Outliner:
                     arm["name"] = f"el{arm['name']}" if arm["name"].startswith("if ") else arm["name"]
             into.extend(rest)
         elif node.orelse:
-            self.branch("else", node.orelse[0], node.orelse, into, decision, node.orelse[-1])
+            self.branch("else", node.orelse[0], node.orelse, into, decision)
 
     def group(
         self,
@@ -371,12 +368,14 @@ class _Outliner:
 
     def starts_workflow(self, node: ast.AST) -> bool:
         """Whether a node is the call `self.env.NAME.create(...)`."""
-        names: list[str] = []
-        part: ast.AST | None = node.func if isinstance(node, ast.Call) else None
-        while isinstance(part, ast.Attribute):
-            names.append(part.attr)
+        if not (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _STARTS_WORKFLOWS
+        ):
+            return False
+        part = node.func.value
+        while isinstance(part, ast.Attribute) and not is_env(part):
             part = part.value
-        return isinstance(part, ast.Name) and names[:1] in _STARTS_WORKFLOWS and [part.id, *names[:0:-1]][:2] == _ENV
+        return is_env(part)
 
     def step(self, call: StepCall) -> Node:
         self.count += 1

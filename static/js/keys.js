@@ -56,9 +56,7 @@ export function onKey(name, act) {
 
 onKey("next", () => move("ArrowDown"));
 onKey("previous", () => move("ArrowUp"));
-onKey("line", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:line", { bubbles: true })) : false));
-onKey("stop", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:stop", { bubbles: true })) : false));
-onKey("break", () => (rowNow() ? rowNow().dispatchEvent(new CustomEvent("playground:break", { bubbles: true })) : false));
+for (const name of ["line", "stop", "break"]) onKey(name, () => rowNow()?.dispatchEvent(new CustomEvent(`playground:${name}`, { bubbles: true })) ?? false);
 onKey("kill", () => press(inRun("[data-part=kill]")));
 onKey("fork", () => press(inRun("[data-part=step] [data-fork]")) !== false || press(inRun("[data-part=fork]")));
 onKey("form", () => focus(inRun(".ask textarea")));

@@ -3,7 +3,7 @@
 import { STEP } from "../statuses.js";
 import { setFlag } from "../dom.js";
 import { CELL, CELLS, SPINE } from "./graph-layout.js";
-import { isStack } from "./graph-model.js";
+import { isStack, stepIn } from "./graph-model.js";
 import { lasting } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -36,8 +36,8 @@ export function cut(name, room) {
 }
 
 /** What a node says at its right: how long, how often, how many. Its status is its picture. */
-export function metaOf(node, stand, { ran, turns }) {
-  if (!stand?.begun) {
+function metaOf(node, stand, turns) {
+  if (!stand.begun) {
     if (node.kind === "fan") return "× n";
     if (node.detail) return node.detail;
     return node.child ? "a run" : "";
@@ -48,13 +48,13 @@ export function metaOf(node, stand, { ran, turns }) {
   if (stand.count > 1) return turns && stand.done === stand.count ? `× ${many(stand.count)}` : `${many(stand.done)} of ${many(stand.count)}`;
   if (stand.failed) return stand.attempts > 1 ? `${stand.attempts} of ${stand.attempts}` : "failed";
   if (stand.open) return stand.attempts > 1 ? `attempt ${stand.attempts}` : "";
-  return ran && stand.ms !== null ? lasting(stand.ms) : "";
+  return stand.ms !== null ? lasting(stand.ms) : "";
 }
 
 const many = (number) => number.toLocaleString("en");
 
 /** What is heard of a node: its name, what it is, how it stands. */
-export function wordsOf(node, stand, folded) {
+export function wordsOf(node, stand) {
   const parts = [node.name.replace(/\s+/g, " ")];
   if (node.kind === "loop") parts.push("loop");
   if (node.kind === "fan") parts.push(stand.count ? `${many(stand.turns)} side by side` : "for each, side by side");
@@ -71,15 +71,15 @@ export function wordsOf(node, stand, folded) {
   if (stand.read) parts.push("read from the journal");
   if (node.extra) parts.push("seen at run time");
   if (node.line) parts.push(`line ${node.line}`);
-  return `${parts.filter(Boolean).join(", ")}${folded ? ", folded" : ""}`;
+  return parts.filter(Boolean).join(", ");
 }
 
-/** The picture of one node, to be put where its item says. */
-export function drawNode(item, stand, how) {
+/** The picture of one node, to be put where its item says. `turns`: it stands in what repeats. */
+export function drawNode(item, stand, turns) {
   const { node, w, h, frame, folded } = item;
   const parts = [];
   if (item.label) parts.push(...condition(item, stand));
-  else if (node.kind === "parallel") parts.push(...head(item, stand, how, "plain"), ...(item.bars ?? []).map((at) => svg(`rect.bar${stand.begun && !(at > item.bars[0] && stand.open) ? "" : ".no"}`, { y: at - item.y, width: w, height: 4, rx: 2 })));
+  else if (node.kind === "parallel") parts.push(...head(item, stand, turns, "plain"), ...(item.bars ?? []).map((at) => svg(`rect.bar${stand.begun && !(at > item.bars[0] && stand.open) ? "" : ".no"}`, { y: at - item.y, width: w, height: 4, rx: 2 })));
   else {
     const tone = toneOf(node, stand);
     const behind = node.kind === "fan" ? [6, 3].map((by) => svg("rect.b.behind", { x: by, y: by, width: w, height: frame, rx: 6 })) : [];
@@ -88,7 +88,7 @@ export function drawNode(item, stand, how) {
     if (node.child) parts.push(svg(`path.b${tone}`, { d: `M4.5 0V${frame}M${w - 4.5} 0V${frame}` }));
     if (tone === ".fail") parts.push(svg("path.red", { d: `M${w - 4} 0h0a4 4 0 0 1 4 4v${frame - 8}a4 4 0 0 1 -4 4z` }));
     if (stand.status === "waiting" || stand.status === "sleeping") parts.push(hatch(item, stand.status));
-    parts.push(...head(item, stand, how));
+    parts.push(...head(item, stand, turns));
     if (isStack(node)) parts.push(...cells(item, stand));
     if (stand.read) parts.push(svg("circle.ring", { cx: w, cy: h / 2, r: 4.5 }));
   }
@@ -99,24 +99,24 @@ export function drawNode(item, stand, how) {
 }
 
 function toneOf(node, stand) {
-  if (node.kind === "step" || isStack(node)) {
-    if (stand.failed && !(node.kind === "fan")) return ".fail";
+  if (stepIn(node)) {
+    if (stand.failed && node.kind === "step") return ".fail";
     if (GONE_ON.has(stand.status)) return ".run";
     if (stand.status === "waiting" || stand.status === "sleeping") return ".wait";
   }
   return stand.begun ? "" : ".no";
 }
 
-function head({ node, w, h, foldable }, stand, { ran, turns }, plain) {
+function head({ node, w, h, foldable }, stand, turns, plain) {
   const { icon: shape, tone } = STEP[stand.status];
   const child = node.child ? 6 : 0;
   const middle = h / 2;
   const hatched = stand.status === "waiting" || stand.status === "sleeping" ? 24 : 0;
   const right = (foldable ? FOLD + 4 : 10) + child + hatched + (stand.read ? 4 : 0);
   const count = node.kind === "fan" && stand.turns ? ` × ${many(stand.turns)}` : "";
-  const title = isStack(node) ? node.children[0].name : node.name;
+  const { name: title } = stepIn(node) ?? node;
   const roomBeside = (text) => (w - 28 - child - right - (text ? text.length * SMALL + 8 : 0)) / MONO - count.length;
-  const told = metaOf(node, stand, { ran, turns });
+  const told = metaOf(node, stand, turns);
   const meta = w < NARROW && node.kind === "step" && !stand.failed && roomBeside(told) < title.length ? "" : told;
   const room = roomBeside(meta);
   const picture = SHAPE[node.kind] && !(stand.failed || stand.open) ? SHAPE[node.kind] : shape;

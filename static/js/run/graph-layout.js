@@ -2,7 +2,7 @@
 // the other branch where there is room for one. Laid out for its width, never scaled: where columns would be too narrow, branches stand under
 // each other along a rail. No two nodes cross, and no edge crosses a node. Pure.
 
-import { isFoldable, isStack, SHOWN } from "./graph-model.js";
+import { isFoldable, isStack } from "./graph-model.js";
 
 export const SPINE = 15; // from a node's left edge: where edges come in and go out, under its icon
 const GAP = 16; // between two nodes
@@ -22,13 +22,13 @@ const KNEE = 5; // radius of an edge that turns
 
 /**
  * @param {object} root of graph-model.js
- * @param {{width: number, tall?: number, folded?: (node: object) => boolean}} how `tall`: height of a node
+ * @param {{width: number, tall: number, folded: (node: object) => boolean}} how `tall`: height of a node
  * @returns {{items: object[], edges: object[], width: number, height: number}}
- *   an item is {node, level, up, x, y, w, h, frame, folded}: `h` is the height of what can be pressed, `frame` of all that it holds;
- *   `up` the item it stands in; an edge is {path, from, to, by, thick}: solid once something of `to` has begun, or, for a way that passes
+ *   an item is {node, level, up, x, y, w, h, frame, foldable, folded}: `h` is the height of what can be pressed, `frame` of all that it holds;
+ *   `up` the item it stands in; an edge is {path, to, by, over, thick}: solid once something of `to` has begun, or, for a way that passes
  *   a decision by, once `to` has and nothing of `by`; with `over` once nothing of `to` goes on any more
  */
-export function layout(root, { width, tall = 28, folded = () => false }) {
+export function layout(root, { width, tall, folded }) {
   const items = [];
   const edges = [];
   const edge = (path, to, more = {}) => edges.push({ path, to, by: null, over: false, thick: false, ...more });
@@ -55,7 +55,7 @@ export function layout(root, { width, tall = 28, folded = () => false }) {
     if (node.kind === "parallel") return parallel(node, x, y, w, up);
     if (isStack(node)) return stack(node, x, y, w, up);
     const item = add(node, x, y, w, tall, up);
-    if (!isFoldable(node) || item.folded) return { at: y + item.frame, out: y + item.frame };
+    if (!item.foldable || item.folded) return { at: y + item.frame, out: y + item.frame };
     const behind = node.kind === "fan" ? STACK : 0;
     const inner = sequence(node.children, x + PAD, y + tall + (node.kind === "step" ? 2 : 0), w - 2 * PAD - behind, item, null);
     item.frame = inner.at + PAD - y;
@@ -63,7 +63,8 @@ export function layout(root, { width, tall = 28, folded = () => false }) {
   }
 
   function add(node, x, y, w, h, up) {
-    const item = { node, level: up ? up.level + 1 : 1, up, x, y, w, h, frame: h, folded: isFoldable(node) && folded(node) };
+    const foldable = isFoldable(node);
+    const item = { node, level: up ? up.level + 1 : 1, up, x, y, w, h, frame: h, foldable, folded: foldable && folded(node) };
     items.push(item);
     return item;
   }
@@ -72,8 +73,8 @@ export function layout(root, { width, tall = 28, folded = () => false }) {
   function stack(node, x, y, w, up) {
     const item = add(node, x, y, w - STACK, tall, up);
     const perRow = Math.max(1, Math.floor((item.w - 2 * PAD) / CELL));
-    Object.assign(item, { perRow, rows: Math.ceil(CELLS / perRow) });
-    item.frame = tall + item.rows * CELL + ROW;
+    item.perRow = perRow;
+    item.frame = tall + Math.ceil(CELLS / perRow) * CELL + ROW;
     return { at: y + item.frame + STACK, out: y + item.frame + STACK };
   }
 
@@ -168,7 +169,6 @@ export function layout(root, { width, tall = 28, folded = () => false }) {
       const head = add(arm, x, at, w, ROW, up);
       Object.assign(head, { label: true, diamond: node.kind === "decision" && index === 0, mark: true });
       const top = at + ROW / 2 + (head.diamond ? 9 : 5);
-      const later = arms.slice(index + 1);
       const end = under(head, x, at, w);
       at = end.at;
       if (end.out !== null) {
@@ -180,8 +180,8 @@ export function layout(root, { width, tall = 28, folded = () => false }) {
       }
       const last = index === arms.length - 1;
       const reach = last ? at : at + 6;
-      if (!last) down(x0, top, reach + (ROW / 2 - 5), { kind: "group", ids: later.length ? later : [arm] }, { from: arm });
-      else if (open) down(x0, top, reach, after, { by: arms, arms });
+      if (!last) down(x0, top, reach + (ROW / 2 - 5), { kind: "group", ids: arms.slice(index + 1) });
+      else if (open) down(x0, top, reach, after, { by: arms });
       else if (joined) down(x0, Math.min(top, reach), reach, { kind: "group", ids: arms });
       at = reach;
     });
@@ -249,13 +249,3 @@ export function isTaken({ to, by, over }, stands) {
   return by ? begun(to) && !by.some(begun) : begun(to);
 }
 
-/** All nodes that can be folded. */
-export function foldable(root) {
-  const found = [];
-  const look = (node, depth) => {
-    if (isFoldable(node)) found.push([node, depth]);
-    for (const child of [...node.children, ...(node.arms ?? [])]) look(child, depth + (SHOWN.has(node.kind) ? 1 : 0));
-  };
-  look(root, 0);
-  return found;
-}

@@ -91,16 +91,19 @@ function step(entry) {
 /** A node for steps that the outline does not show. */
 export const extraNode = ({ kind, name, line }) => ({ kind: "step", name, line, endLine: line, entry: { kind, name, computed: true }, child: false, detail: "", extra: true, children: [] });
 
+/** What stands right below a node. */
+export const below = (node) => (node.arms ? [...node.children, ...node.arms] : node.children);
+
 /** Gives ids to all below a node: where each stands. */
 export function number(node, id) {
   node.id = id;
-  [...node.children, ...(node.arms ?? [])].forEach((child, index) => number(child, id ? `${id}.${index}` : String(index)));
+  below(node).forEach((child, index) => number(child, id ? `${id}.${index}` : String(index)));
 }
 
 /** All nodes below one, in the order of the code, each with the nodes that it stands in. */
 export function* walk(node, above = []) {
   const inside = [...above, node];
-  for (const child of [...node.children, ...(node.arms ?? [])]) {
+  for (const child of below(node)) {
     yield [child, inside];
     yield* walk(child, inside);
   }
@@ -111,3 +114,11 @@ export const isFoldable = (node) => SHOWN.has(node.kind) && node.children.length
 
 /** A step for each of many is one thing: its runs are drawn as cells. */
 export const isStack = (node) => node.kind === "fan" && node.children.length === 1 && node.children[0].kind === "step" && !node.children[0].children.length;
+
+/** The step that a node is drawn for: itself, or that of a stack; null for what holds steps. */
+export const stepIn = (node) => (node.kind === "step" ? node : isStack(node) ? node.children[0] : null);
+
+/** All nodes that can be folded, each with how deep it is drawn. */
+export function foldable(root) {
+  return [...walk(root)].filter(([node]) => isFoldable(node)).map(([node, above]) => [node, above.filter(({ kind }) => SHOWN.has(kind)).length]);
+}

@@ -2,7 +2,7 @@
 // fold-state.js, is passed in: a page that draws a plan has no fold, and an import of it here would make one file more of every run.
 
 import { shownStatus, worst } from "../statuses.js";
-import { extraNode, number, walk } from "./graph-model.js";
+import { below, extraNode, number, walk } from "./graph-model.js";
 import { fitting } from "./plan.js";
 
 const MOST_EXTRA = 60; // nodes for what the outline does not show; the timeline shows every step
@@ -90,8 +90,8 @@ export function standing(root, steps, state, final, asked) {
   const newest = state.executions[state.executions.length - 1];
   const sum = (node) => {
     const own = node.entry ? leaf(steps.get(node) ?? [], newest, state, final, asked) : null;
-    const below = [...node.children, ...(node.arms ?? [])].map(sum);
-    const all = own ? own : group(node, below);
+    const sums = below(node).map(sum);
+    const all = own ?? group(node, sums);
     found.set(node.id, all);
     return all;
   };
@@ -135,9 +135,9 @@ function median(values) {
   return values[values.length >> 1];
 }
 
-function group(node, below) {
-  const add = (name) => below.reduce((sum, one) => sum + one[name], 0);
-  const begun = below.filter((one) => one.begun);
+function group(node, sums) {
+  const add = (name) => sums.reduce((sum, one) => sum + one[name], 0);
+  const begun = sums.filter((one) => one.begun);
   const status = worst(begun);
   return {
     status,
@@ -150,7 +150,7 @@ function group(node, below) {
     middle: null,
     attempts: 0,
     read: begun.length > 0 && begun.every((one) => one.read),
-    turns: node.kind === "loop" || node.kind === "fan" ? Math.max(0, ...below.map((one) => one.turns)) : begun.length ? 1 : 0,
+    turns: node.kind === "loop" || node.kind === "fan" ? Math.max(0, ...sums.map((one) => one.turns)) : begun.length ? 1 : 0,
     latest: begun.find((one) => one.status === status)?.latest ?? null,
     steps: [],
   };

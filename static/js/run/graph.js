@@ -3,8 +3,8 @@
 
 import { el, icon, setText, tell } from "../dom.js";
 import { drawNode, markNode, svg, wordsOf } from "./graph-draw.js";
-import { foldable, isTaken, layout } from "./graph-layout.js";
-import { isFoldable, isStack, modelOf } from "./graph-model.js";
+import { isTaken, layout } from "./graph-layout.js";
+import { foldable, isStack, modelOf, stepIn } from "./graph-model.js";
 import { Placement, standing } from "./graph-overlay.js";
 
 const WIDEST = 560; // CSS pixels; a wider graph is not easier to read
@@ -50,10 +50,11 @@ export class Graph {
 
   /** Shows another source. What the reader folded stays, where the place is the same. */
   plan(outline) {
+    if (outline === this.outline) return; // at every drawing of a run
+    this.outline = outline;
     const shape = JSON.stringify(outline);
     if (shape === this.shape) return;
     this.shape = shape;
-    this.outline = outline;
     this.anew();
   }
 
@@ -68,7 +69,7 @@ export class Graph {
     this.model = modelOf(this.outline);
     this.placement = new Placement(this.model, this.asked);
     this.opened.clear();
-    this.begun = false;
+    this.dense = null;
     this.items = null;
     this.update(EMPTY, { final: false });
   }
@@ -87,14 +88,10 @@ export class Graph {
 
   /** Begins with what is to be folded, and opens what fails, runs or waits. */
   open() {
-    const all = foldable(this.model);
-    if (!this.begun) {
-      this.begun = true;
-      this.dense = this.stands.size > MANY;
-    }
+    this.dense ??= this.stands.size > MANY;
     if (!this.dense) return false;
     const before = this.opened.size;
-    for (const [node] of all) {
+    for (const [node] of foldable(this.model)) {
       const { open, failed } = this.stands.get(node.id);
       if (open || failed) this.opened.add(node.id);
     }
@@ -145,11 +142,9 @@ export class Graph {
 
   draw() {
     if (!this.items) return;
-    const ran = this.state.rows.length > 0;
     let before = this.ways;
     for (const item of this.items) {
       const { node } = item;
-      item.foldable = isFoldable(node);
       const stand = this.standOf(node);
       const turns = item.up?.node.kind === "loop" || item.up?.node.kind === "fan";
       const looks = `${item.x}:${item.y}:${item.w}:${item.h}:${item.frame}:${item.folded}:${item.bars}:${item.diamond}:${node.name}:${stand.status}:${stand.done}:${stand.failed}:${stand.open}:${stand.count}:${stand.turns}:${stand.ms}:${stand.middle}:${stand.attempts}:${stand.read}`;
@@ -161,10 +156,10 @@ export class Graph {
         g.setAttribute("aria-level", item.level);
         g.setAttribute("aria-posinset", item.place);
         g.setAttribute("aria-setsize", item.of);
-        g.setAttribute("aria-label", wordsOf(node, stand, false));
+        g.setAttribute("aria-label", wordsOf(node, stand));
         if (item.foldable) g.setAttribute("aria-expanded", String(!item.folded));
         else g.removeAttribute("aria-expanded");
-        g.replaceChildren(...drawNode(item, stand, { ran, turns }).filter(Boolean));
+        g.replaceChildren(...drawNode(item, stand, turns).filter(Boolean));
         this.drawn.set(node.id, { g, looks });
       }
       g.setAttribute("tabindex", node.id === this.active ? "0" : "-1");
@@ -183,8 +178,9 @@ export class Graph {
   }
 
   isLinked(node) {
-    const inside = (line) => node.kind === "step" && node.line !== null && (line === node.line || (this.steps.get(node) ?? []).some((step) => step.line === line));
-    return this.linked !== null && (inside(this.linked) || (isStack(node) && this.linked === node.children[0].line));
+    const line = stepIn(node)?.line ?? null;
+    if (this.linked === null || line === null) return false;
+    return line === this.linked || (this.steps.get(node) ?? []).some((step) => step.line === this.linked);
   }
 
   link(line) {
@@ -197,17 +193,17 @@ export class Graph {
   /** Says the whole of what is chosen, which may be cut where it is drawn. */
   say() {
     const node = this.byId?.get(this.picked)?.node;
-    setText(this.said, node ? wordsOf(node, this.standOf(node), false) : "");
+    setText(this.said, node ? wordsOf(node, this.standOf(node)) : "");
     this.said.title = this.said.textContent;
   }
 
   /** Chooses the node of a step, from elsewhere. */
   select(step) {
     const node = step ? (this.placement.byKey?.get(step.key) ?? null) : null;
-    this.choose(node && (this.byId?.has(node.id) ? node : this.shownOf(node)), { reveal: true });
+    this.choose(node && this.shownOf(node), { reveal: true });
   }
 
-  /** What is drawn of a node that stands in something folded. */
+  /** A node, or what is drawn of it where it stands in something folded. */
   shownOf(node) {
     const parts = node.id.split(".");
     while (parts.length && !this.byId?.has(parts.join("."))) parts.pop();
@@ -251,13 +247,12 @@ export class Graph {
   }
 
   stepOf(node) {
-    const { latest } = this.standOf(node);
-    return node.kind === "step" || isStack(node) ? latest : null;
+    return stepIn(node) ? this.standOf(node).latest : null;
   }
 
   pointed(event) {
     const node = this.nodeAt(event.target);
-    const line = node?.kind === "step" || (node && isStack(node)) ? (isStack(node) ? node.children[0].line : node.line) : null;
+    const line = (node && stepIn(node)?.line) ?? null;
     if (line !== this.linked) tell("hover", { line, ofRun: this.ofRun });
   }
 

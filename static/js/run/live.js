@@ -306,16 +306,18 @@ export class Live {
   redraw(context) {
     const { state } = this;
     const newest = this.moments.state;
-    this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final: FINAL.has(newest.status), stale: Boolean(this.trouble) && !FINAL.has(newest.status), executions: newest.executions, at: state.lastAt });
+    const final = FINAL.has(newest.status);
+    const current = { ...context, final }; // of what is always shown as it is now, also while the past is looked at
+    this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final, stale: Boolean(this.trouble) && !final, executions: newest.executions, at: state.lastAt });
     this.notices.stands(newest.status);
     this.diverged.update(newest);
     this.lineage.update(newest);
-    this.lesson.update(newest, FINAL.has(newest.status));
-    this.recode.update(newest, { ...context, final: FINAL.has(newest.status) });
+    this.lesson.update(newest, final);
+    this.recode.update(newest, current);
     this.header.update(state, context);
-    this.stopBar.update(newest, { ...context, final: FINAL.has(newest.status) });
+    this.stopBar.update(newest, current);
     this.stops.tell(newest, this.plan.flat);
-    this.breaks.update(newest, { ...context, final: FINAL.has(newest.status) });
+    this.breaks.update(newest, current);
     if (this.past && this.seen === state.lastSeq) return; // only what comes behind it has changed
     this.seen = state.lastSeq;
     relocate(state, this.plan.flat, newest);

@@ -19,6 +19,23 @@ export function newRow() {
   return item;
 }
 
+/** Gives a row the button `name`, which `make` puts into it; without `act` it is taken away. One that is there stays, and so does its focus. */
+export function rowTool(item, name, { act, tabIndex, make }) {
+  if (!act) {
+    item[name]?.remove();
+    item[name] = null;
+    return null;
+  }
+  if (!item[name]) {
+    const button = (item[name] = make(item.parts.row));
+    button.addEventListener("click", (event) => {
+      event.stopPropagation();
+      button.act();
+    });
+  }
+  return Object.assign(item[name], { act, tabIndex });
+}
+
 /** The bracket of a row that stands beside the one before it, the one after it, or both. */
 export const fanClass = (before, after) => (before && after ? "fan" : after ? "fan fan-first" : before ? "fan fan-last" : "");
 

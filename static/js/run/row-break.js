@@ -2,6 +2,7 @@
 
 import { el, icon, setFlag, setIcon } from "../dom.js";
 import { breakOf, says } from "./breaks.js";
+import { rowTool } from "./new-row.js";
 
 const MARK = "span.bolt-box";
 
@@ -22,29 +23,13 @@ export function rowBreak(breaks, { name, count = null, endedAt = null, kind, par
   return found && endedAt !== null && found.step.count !== count ? null : found;
 }
 
-/** Puts the button at the end of a row, or takes it away. `ask` null: nobody here may break it. One that is there stays, and so does its focus. */
+/** Puts the button at the end of a row, or takes it away. `ask` null: nobody here may break it. */
 export function breakTool(item, entry, broken, ask, tabIndex = 0) {
-  if (!ask || entry.kind !== "do" || !entry.name) {
-    item.breaks?.remove();
-    item.breaks = null;
-    return;
-  }
-  item.breaks ??= newTool(item);
-  const button = item.breaks;
-  button.ask = ask;
-  button.tabIndex = tabIndex;
+  const act = entry.kind === "do" && entry.name ? ask : null;
+  const button = rowTool(item, "breaks", { act, tabIndex, make: (row) => row.appendChild(el("button.row-break", { type: "button" }, icon("i-bolt"))) });
+  if (!button) return;
   button.setAttribute("aria-label", `Break ${entry.name}${broken ? `, which ${says(broken)}` : ""}`);
   button.title = broken ? `Broken: ${says(broken)}` : "Break this step";
   setFlag(button, "is-set", Boolean(broken));
   setIcon(button.firstElementChild, broken ? "i-bolt-on" : "i-bolt");
-}
-
-function newTool(item) {
-  const button = el("button.row-break", { type: "button" }, icon("i-bolt"));
-  button.addEventListener("click", (event) => {
-    event.stopPropagation();
-    button.ask();
-  });
-  item.parts.row.append(button);
-  return button;
 }

@@ -2,37 +2,22 @@
 
 import { el, setFlag } from "../dom.js";
 import { breakpointOf } from "./breakpoints.js";
+import { rowTool } from "./new-row.js";
 
-/** The breakpoint of a row. One inside another step's callback has none: the attempt around it would run out of time. */
-export const rowStop = (breakpoints, entry) => (entry.name && !entry.parent && !entry.computed && breakpoints.length ? breakpointOf(breakpoints, entry) : null);
-
-/** Whether a run can be made to stop before the step of a row. */
+/** Whether a run can be made to stop before the step of a row: not before one inside another's callback, whose attempt would run out of time. */
 export const mayStop = (entry) => Boolean(entry.name) && !entry.parent && !entry.computed;
+
+/** The breakpoint of a row. */
+export const rowStop = (breakpoints, entry) => (breakpoints.length && mayStop(entry) ? breakpointOf(breakpoints, entry) : null);
 
 /** Puts the button at the beginning of a row, or takes it away. `toggle` null: nobody here may set one, and what is set is only shown. */
 export function stopTool(item, entry, found, here, toggle, tabIndex = 0) {
   setFlag(item.parts.row, "is-stop", here);
   setFlag(item.parts.row, "has-stop", Boolean(found));
-  if (!toggle || !mayStop(entry)) {
-    item.stops?.remove();
-    item.stops = null;
-    return;
-  }
-  item.stops ??= newTool(item);
-  const button = item.stops;
-  button.toggle = toggle;
-  button.tabIndex = tabIndex;
+  const act = mayStop(entry) ? toggle : null;
+  const button = rowTool(item, "stops", { act, tabIndex, make: (row) => row.insertBefore(el("button.row-stop", { type: "button" }), row.firstChild) });
+  if (!button) return;
   button.setAttribute("aria-pressed", String(Boolean(found)));
   button.setAttribute("aria-label", `Pause before ${entry.name}`);
   button.title = found ? "The run stops before this step. Press to clear" : "Pause before this step";
-}
-
-function newTool(item) {
-  const button = el("button.row-stop", { type: "button" });
-  button.addEventListener("click", (event) => {
-    event.stopPropagation();
-    button.toggle();
-  });
-  item.parts.row.prepend(button);
-  return button;
 }

@@ -2,14 +2,13 @@
 
 import { tell } from "../dom.js";
 import { toast } from "../toast.js";
-import { breakpointOf } from "./breakpoints.js";
-import { mayStop } from "./row-stop.js";
+import { mayStop, rowStop } from "./row-stop.js";
 import { stepLabel } from "./words.js";
 
 /** The lines of steps that have a breakpoint: [{line, here}]; `here`: the run stands before it. */
 export function stopLines(breakpoints, entries, stop) {
   const lines = new Map();
-  for (const entry of breakpoints.length ? entries : []) if (entry.line && mayStop(entry) && breakpointOf(breakpoints, entry)) lines.set(entry.line, false);
+  for (const entry of entries) if (entry.line && rowStop(breakpoints, entry)) lines.set(entry.line, false);
   if (stop?.line) lines.set(stop.line, true);
   return [...lines].map(([line, here]) => ({ line, here }));
 }
@@ -35,7 +34,8 @@ export class StopLines {
   }
 
   tell({ breakpoints, rows, stoppedBefore }, flat) {
-    const lines = stopLines(breakpoints, [...rows, ...flat], stoppedBefore);
+    const entries = breakpoints.length ? [...rows, ...flat] : []; // most runs have none, and this is asked at every drawing
+    const lines = stopLines(breakpoints, entries, stoppedBefore);
     const told = JSON.stringify(lines);
     if (told === this.told) return;
     this.told = told;

@@ -283,11 +283,14 @@ export class Timeline {
   }
 
   setActive(index) {
-    const old = this.rows.shown.get(this.active);
-    for (const button of old ? [old.parts.button, old.breaks, old.stops] : []) if (button) button.tabIndex = -1;
+    this.setTab(this.active, -1);
     this.active = index;
+    this.setTab(index, 0);
+  }
+
+  setTab(index, tabIndex) {
     const item = this.rows.shown.get(index);
-    for (const button of item ? [item.parts.button, item.breaks, item.stops] : []) if (button) button.tabIndex = 0;
+    for (const button of item ? [item.parts.button, item.breaks, item.stops] : []) if (button) button.tabIndex = tabIndex;
   }
 }
 
