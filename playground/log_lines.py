@@ -203,6 +203,8 @@ LINES: tuple[Line, ...] = (
     # Faults of the server.
     Line("failed", ERROR, "A request failed with 500, by a fault of the server.",
          "Report it, with the traceback.", ("method", "route", "error"), once_per=("route", "error")),
+    Line("unavailable", ERROR, "A request failed with 503: the database could not be used.", "As for database_error.",
+         ("method", "route", "error"), once_per=("route", "error")),
     Line("execution_failed", ERROR, "An execution failed by a fault of the server; it is recovered.", "Report it.",
          ("instance", "error"), once_per=("error",)),
     Line("recovery_failed", ERROR, "An instance could not be recovered; this is retried in a second.",

@@ -253,6 +253,23 @@ def test_a_fault_of_ours_shows_nothing_of_the_inside(site: Site, monkeypatch: py
     assert [fields["error"] for fields in site.log.of("failed")] == ["RuntimeError", "RuntimeError"]
 
 
+def test_a_database_that_cannot_be_used_is_503_and_no_fault_of_ours(make_site: MakeSite) -> None:
+    site = make_site()
+    made = site.create(HELLO)
+    site.finish(made)
+    site.call(site.context.store.close())
+    site.log.clear()
+    answer = site.client.get(f"/api{made['url']}/events", headers={"Accept": "application/json"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json()["error"]["code"] == "unavailable"
+    page = site.client.get(made["url"], headers=BROWSER)
+    assert page.status_code == 503
+    assert "The database is away" in page.text
+    assert "closed" not in page.text
+    assert {fields["error"] for fields in site.log.of("unavailable")} == {"StoreError: the store is closed"}
+    assert not site.log.of("failed")
+
+
 def test_outlines_of_the_examples_are_found_once_and_for_pages_that_show_them(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from playground.engine.code.tenants import Tenants
 from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
+from playground.store import StoreError
 from playground.web.api.chaos_rows import ChaosRows
 from playground.web.api.openapi import openapi_document
 from playground.web.api.stream import Streams
@@ -30,16 +31,19 @@ from playground.web.http import bodies, rate_limits
 from playground.web.http.authorization import TENANT, check_start_token
 from playground.web.http.errors import (
     INTERNAL_MESSAGE,
+    UNAVAILABLE_MESSAGE,
+    UNAVAILABLE_RETRY_SECONDS,
     Internal,
     MethodNotAllowed,
     NoStartToken,
     NotFound,
     TooMany,
+    Unavailable,
     WrongStartToken,
     error_headers,
     error_json,
     error_status,
-    status_title,
+    error_title,
 )
 from playground.web.http.hosts import AllowedHosts, AllowedHostsMiddleware, ClientAddresses, PublicUrl
 from playground.web.http.listening import is_loopback
@@ -131,6 +135,12 @@ def create_app(
         assert isinstance(error, WorkflowError)
         return await log_and_respond(context, request, error)
 
+    async def unavailable(request: Request, error: Exception) -> Response:
+        route = request.scope.get(SCOPE_ROUTE)
+        log("unavailable", method=request.method, route=route, error=f"{type(error).__name__}: {error}")
+        sorry = Unavailable(UNAVAILABLE_MESSAGE, retry_after=UNAVAILABLE_RETRY_SECONDS)
+        return await error_response(context, request, sorry)
+
     async def unrouted(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         try:
@@ -151,7 +161,7 @@ def create_app(
             Middleware(AllowedHostsMiddleware, hosts=hosts, refused=partial(log_refusal, context)),
             Middleware(GZipMiddleware, minimum_size=COMPRESS_FROM_BYTES, compresslevel=COMPRESS_LEVEL),
         ],
-        exception_handlers={WorkflowError: refused, HTTPException: unrouted},
+        exception_handlers={WorkflowError: refused, HTTPException: unrouted, StoreError: unavailable},
     )
     app.router = PrefixRouter([Route(call.path, _endpoint(context, call), methods=[call.method]) for call in CALLS])
     app.state.context = context
@@ -240,7 +250,7 @@ async def error_response(context: Context, request: Request, error: WorkflowErro
         return json_response(error_json(error), status, headers)
     if isinstance(error, (NoStartToken, WrongStartToken)):
         return sign_in.locked_response(context, request, status, headers, wrong=isinstance(error, WrongStartToken))
-    told = {"status": status, "title": status_title(status), "message": error.message}
+    told = {"status": status, "title": error_title(error), "message": error.message}
     return pages.html_response(context, request, "error.html", told, status, headers)
 
 

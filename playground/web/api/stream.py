@@ -26,6 +26,7 @@ from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from playground.store import StoreError
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
@@ -106,6 +107,9 @@ class Streams:
                     if not await self._wait_for_events(grown, after, stopping, pace):
                         yield _message("restart", {}, retry=RETRY_AT_RESTART_MS)
                         return
+        except StoreError as error:
+            # The stream just ends: its reader reconnects, and is told then.
+            self._log("unavailable", method="GET", route="a stream", error=f"{type(error).__name__}: {error}")
         finally:
             stopping.cancel()
 

@@ -67,9 +67,16 @@ STATUS_OF: Mapping[str, int] = {
     "too_many": 429,
     "internal": 500,
     "busy": 503,
+    "unavailable": 503,
 }
 
 INTERNAL_MESSAGE = "Something went wrong here; it is in the server's log. Your request may be tried again."
+UNAVAILABLE_MESSAGE = (
+    "The database of this server cannot be used right now. What was confirmed before is kept, and runs go on by "
+    "themselves once it can be used again. It is not known whether this request was carried out: repeat it with the "
+    "same id."
+)
+UNAVAILABLE_RETRY_SECONDS = 2
 
 
 class NotJson(WorkflowError):
@@ -168,6 +175,12 @@ class Internal(WorkflowError):
     """A fault of ours; `code` is the one every unknown error has."""
 
 
+class Unavailable(WorkflowError):
+    """The store raised StoreError: the database is away, full or broken."""
+
+    code = "unavailable"
+
+
 class TooMany(WorkflowError):
     """An address is over one of its limits; `details["retry_after"]` is in seconds."""
 
@@ -199,8 +212,11 @@ def error_json(error: WorkflowError) -> dict[str, Any]:
     return {"error": {"code": error.code, "message": error.message, **error.details, **variable}}
 
 
-def status_title(status: int) -> str:
+def error_title(error: WorkflowError) -> str:
     """A short title for an error page."""
+    if isinstance(error, Unavailable):
+        return "The database is away"
+    status = error_status(error)
     titles = {
         404: "Not found",
         413: "Too large",
