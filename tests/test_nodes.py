@@ -377,7 +377,12 @@ async def test_the_lease_is_renewed_while_take_over_takes_its_time(tmp_path: Pat
             await slow.wait()
             return answer
 
+        b = await found.open("b")
+        await waiting(found, b)
         a = await found.open("a")
+        assert b.membership.lease is not None
+        await b.engine.abandon()
+        await found.store.nodes.leave(b.membership.lease)
         a.membership._nodes = connection
         connection.fate["abandoned"] = answered_late
         taking_over = asyncio.create_task(a.membership.beat())

@@ -49,9 +49,9 @@ async def test_a_lease_lasts_as_long_as_it_is_renewed_and_says_when_the_next_end
     async with shared(store_url) as (store, clock):
         a, b = await store.nodes.join("a", LEASE), await store.nodes.join("b", LEASE)
         clock.now = 900
-        assert await store.nodes.renew(a) == 100
+        assert (await store.nodes.renew(a)).next_end_ms == 100
         clock.now = 1_000
-        assert await store.nodes.renew(a) is None
+        assert (await store.nodes.renew(a)).next_end_ms is None
         with pytest.raises(NodeLost):
             await store.nodes.renew(b)
         clock.now = 2_000
@@ -83,9 +83,10 @@ async def test_what_a_lost_node_owned_is_taken_over_and_its_late_commits_are_ref
         assert await store.nodes.owned(other.owner) == [kept] and await store.nodes.owned("b.2") == []
         await store.append(row.key, [execution_started()], execution=1, at=AT)
         clock.now = 999
-        await store.nodes.renew(other)
+        assert await store.nodes.renew(other) == (1, False, 1)
         assert await store.nodes.abandoned(9) == []
         clock.now = 1_000
+        assert await store.nodes.renew(other) == (None, True, 1)
         assert [found.id for found in await store.nodes.abandoned(9)] == ["i"]
         ended = [NewEvent(ev.EXECUTION_ENDED, {"reason": ev.LOST})]
         await store.append(row.key, ended, execution=1, at=AT)
@@ -114,7 +115,7 @@ async def test_without_a_clock_a_lease_lasts_as_long_as_the_process(tmp_path: Pa
     """Of SQLite: the file's lock is the lease, and its process the only one."""
     store = await asyncio.to_thread(open_store, f"sqlite:///{tmp_path}/one.db", synchronous="normal")
     lease = await store.nodes.join("local", LEASE)
-    assert lease.lasts_ms is None and await store.nodes.renew(lease) is None
+    assert lease.lasts_ms is None and (await store.nodes.renew(lease)).next_end_ms is None
     await create(store, "i")
     await store.claim(lease.owner, 1, at=AT)
     await store.close()

@@ -5,8 +5,9 @@ it stops its workers by itself: others take over when the lease ends, and a work
 does. Then it joins again with a new lease. Where a lease lasts as long as the process (one node on SQLite), none of
 this ever falls due.
 
-What follows a renewal never delays the next one: the node reads the store's clock, takes over from lost nodes, and
-closes what it owns without knowing, since the answer of a claim was lost.
+What follows a renewal never delays the next one: the node takes over from lost nodes, closes what it owns without
+knowing, since the answer of a claim was lost, and reads the store's clock at every `BEATS_PER_CLOCK`th. The renewal
+itself says what is to be done, so that it is mostly all that the store is asked.
 
 The lease is measured by the machine's clock, whatever clock the engine uses: it is about this process, and no run waits
 for it.
@@ -21,11 +22,12 @@ from playground.engine.clock import machine_ms
 from playground.engine.execution.context import Log
 from playground.engine.execution.pipeline import spawn
 from playground.store.errors import NodeLost
-from playground.store.protocol import Lease, NodeStore
+from playground.store.protocol import Lease, NodeStore, Renewal
 from playground.store.rows import InstanceRow
 
 LEASE_MS = 15_000
 BEATS_PER_LEASE = 5  # renewals while a lease lasts
+BEATS_PER_CLOCK = 5  # renewals for each reading of the store's clock
 RETRIES_PER_LEASE = 20  # of a renewal that failed
 STOP_AFTER = 2 / 3  # of a lease without a renewal
 TAKEN_OVER_AT_ONCE = 100  # instances taken over at once
@@ -67,8 +69,8 @@ class Membership:
         take_over: closes what a lost node left open of an instance; idempotent.
         on_lost: stops every worker at once and commits nothing; awaited before the node joins again.
         on_joined: called when the node has joined again.
-        on_renewed: called after each renewal.
-        correct_clock: corrects this node's clock to the store's; called before it joins and with each renewal.
+        on_renewed: called after each renewal with the number of instances that this node owns.
+        correct_clock: corrects this node's clock to the store's.
     """
 
     def __init__(
@@ -79,7 +81,7 @@ class Membership:
         take_over: Callable[[InstanceRow], Awaitable[None]],
         on_lost: Callable[[], Awaitable[None]],
         on_joined: Callable[[], None],
-        on_renewed: Callable[[], Awaitable[None]],
+        on_renewed: Callable[[int], Awaitable[None]],
         correct_clock: Callable[[], Awaitable[None]],
         log: Log,
         heartbeat: Heartbeat,
@@ -88,7 +90,7 @@ class Membership:
         self._take_over, self._on_lost, self._on_joined = take_over, on_lost, on_joined
         self._on_renewed, self._correct_clock = on_renewed, correct_clock
         self._now, self._later = heartbeat.now, heartbeat.later
-        self._renewed = 0
+        self._renewed = self._beats = 0
         self._timers: dict[Callable[[], None], Alarm] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
@@ -130,7 +132,7 @@ class Membership:
         if lease is None or self._closed:
             return
         try:
-            next_end = await self._nodes.renew(lease)
+            renewal = await self._nodes.renew(lease)
             if lease is not self.lease:
                 return
             self._renewed = began
@@ -141,16 +143,19 @@ class Membership:
             self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
             self._schedule(self._lasts_ms // RETRIES_PER_LEASE)
             return
-        self._schedule(next_end)
+        self._schedule(renewal.next_end_ms)
         if not self._keeping_up.locked():
             async with self._keeping_up:
-                await self._keep_up(lease)
+                await self._keep_up(lease, renewal)
 
-    async def _keep_up(self, lease: Lease) -> None:
+    async def _keep_up(self, lease: Lease, renewal: Renewal) -> None:
         try:
-            await self._correct_clock()
-            await self._take_over_abandoned()
-            await self._on_renewed()
+            self._beats += 1
+            if self._beats % BEATS_PER_CLOCK == 0:
+                await self._correct_clock()
+            if renewal.has_abandoned:
+                await self._take_over_abandoned()
+            await self._on_renewed(renewal.owned)
         except Exception as error:  # noqa: BLE001 - the next renewal tries it again
             self._log("renewal_failed", node=lease.owner, error=f"{type(error).__name__}: {error}")
 

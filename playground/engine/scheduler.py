@@ -270,13 +270,14 @@ class Scheduler:
         """Close what a lost node left open of an instance."""
         await recover(self._services, row)
 
-    async def _release_unplayed(self) -> None:
+    async def _release_unplayed(self, owned_count: int) -> None:
         """Close what this node has and does not play: the answer of the claim never came, or a commit failed.
 
-        Nobody else would take it over while the node lives.
+        Nobody else would take it over while the node lives. `owned_count` was read while executions began and ended, so
+        one of these may be missed; the next renewal finds it.
         """
         owner = self.membership.owner
-        if owner is None:
+        if owner is None or owned_count <= len(self.executions):
             return
         async with self._claiming:
             playing = self._playing()

@@ -89,6 +89,20 @@ class Lease(NamedTuple):
         return f"{self.name}.{self.boot}"
 
 
+class Renewal(NamedTuple):
+    """What a node learns when it renews its lease.
+
+    Args:
+        next_end_ms: in how many milliseconds the first lease of another node ends; None where none does.
+        has_abandoned: whether `NodeStore.abandoned` would find something.
+        owned: how many instances `NodeStore.owned` would find.
+    """
+
+    next_end_ms: int | None
+    has_abandoned: bool
+    owned: int
+
+
 class NodeStore(Protocol):
     """The nodes (engines) that run the instances of a store, each with a lease by the store's own clock.
 
@@ -102,8 +116,8 @@ class NodeStore(Protocol):
         The store decides how long the lease lasts, which may be for good.
         """
 
-    async def renew(self, lease: Lease) -> int | None:
-        """Renew a lease. Returns in how many milliseconds the first lease of another node ends, None where none does.
+    async def renew(self, lease: Lease) -> Renewal:
+        """Renew a lease.
 
         Raises:
             NodeLost: the lease has expired.

@@ -215,7 +215,7 @@ class Boot:
 def plant(what: Plant, membership: Membership) -> None:
     """Plant a fault in a node's membership."""
 
-    async def nothing() -> None:
+    async def nothing(*_: int) -> None:
         pass
 
     if what is Plant.LEASE_LATE:

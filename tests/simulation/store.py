@@ -14,7 +14,7 @@ from playground.store.cache import CachedInstance
 from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import CommitChanges, Notifications
-from playground.store.protocol import Lease
+from playground.store.protocol import Lease, Renewal
 from playground.store.rows import InstanceRow
 from playground.store.snippets import SnippetCache
 from playground.store.sqlite import store as sqlite_store
@@ -148,7 +148,7 @@ class _Unfenced(SqliteTransaction):
 
 
 class _RenewsLate(SqliteNodes):
-    async def renew(self, lease: Lease) -> int | None:
+    async def renew(self, lease: Lease) -> Renewal:
         if self._leases[lease.name][0] == lease:
             self._leases[lease.name] = (lease, self._lease_end(lease))
         return await super().renew(lease)

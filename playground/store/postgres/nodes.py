@@ -16,7 +16,7 @@ from playground.store.errors import NodeLost, StoreError
 from playground.store.named_sql import NamedSql
 from playground.store.postgres.claims import LEASE_IS_OVER
 from playground.store.postgres.connections import Connections
-from playground.store.protocol import Lease
+from playground.store.protocol import Lease, Renewal
 from playground.store.rows import InstanceRow
 
 CONNECTIONS = 2  # a renewal, and what follows the one before
@@ -52,22 +52,21 @@ class PostgresNodes:
             boot = await self._connections.transaction(lambda tx: tx.value(self._sql["join_node"], name, now, lasts_ms))
         return Lease(name, boot, lasts_ms)
 
-    async def renew(self, lease: Lease) -> int | None:
+    async def renew(self, lease: Lease) -> Renewal:
         assert lease.lasts_ms is not None, "leases of this store end"
         async with self._in_time(lease.lasts_ms):
             return await self._renew(lease)
 
-    async def _renew(self, lease: Lease) -> int | None:
+    async def _renew(self, lease: Lease) -> Renewal:
         now, lasts_ms = self._lease_now(), lease.lasts_ms
         renewed = await self._connections.transaction(
-            lambda tx: tx.value(self._sql["renew_node"], lease.name, lease.boot, now, lasts_ms)
+            lambda tx: tx.row(self._sql["renew_node"], now, lease.name, lease.boot, lasts_ms, lease.owner)
         )
         if renewed is None:
             found = await self._connections.reading(self._sql["boot_of_node"], lease.name)
             newer = bool(found) and found[0][0] != lease.boot
             raise NodeLost(LEASE_IS_OVER.format(name=lease.name, boot=lease.boot), superseded=newer)
-        [[ends_in]] = await self._connections.reading(self._sql["next_lease_end"], lease.name, now)
-        return None if ends_in is None else int(ends_in)
+        return Renewal(*renewed)
 
     async def leave(self, lease: Lease) -> None:
         await self._connections.transaction(lambda tx: tx.rows(self._sql["leave_node"], lease.name, lease.boot))

@@ -285,13 +285,27 @@ DELETE FROM used_id u USING old WHERE u.tenant = old.tenant AND u.id = old.id RE
 INSERT INTO node AS n (name, boot, expires_at) VALUES ($1, 1, coalesce($2::bigint, {now_ms}) + $3)
 ON CONFLICT (name) DO UPDATE SET boot = n.boot + 1, expires_at = excluded.expires_at RETURNING boot
 
--- name: renew_node
-UPDATE node SET expires_at = coalesce($3::bigint, {now_ms}) + $4
-WHERE name = $1 AND boot = $2 AND expires_at > coalesce($3::bigint, {now_ms}) RETURNING {now_ms}
+-- name: lost_owners
+-- Owners, of which there are few, are found one by one in the index, however much each of them owns.
+RECURSIVE owners (owner) AS (
+    (SELECT owner FROM instance WHERE owner IS NOT NULL ORDER BY owner LIMIT 1)
+    UNION ALL
+    SELECT (SELECT i.owner FROM instance i WHERE i.owner IS NOT NULL AND i.owner > o.owner ORDER BY i.owner LIMIT 1)
+    FROM owners o WHERE o.owner IS NOT NULL
+), lost AS (
+    SELECT owner FROM owners WHERE owner IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM node n WHERE n.name || '.' || n.boot = owners.owner AND n.expires_at > coalesce($1::bigint, {now_ms})
+    )
+)
 
--- name: next_lease_end
-SELECT min(expires_at) - coalesce($2::bigint, {now_ms}) FROM node
-WHERE name <> $1 AND expires_at > coalesce($2::bigint, {now_ms})
+-- name: renew_node
+-- One statement, and the only one of a heartbeat at which nothing is to be done.
+WITH {lost_owners}
+UPDATE node SET expires_at = coalesce($1::bigint, {now_ms}) + $4
+WHERE name = $2 AND boot = $3 AND expires_at > coalesce($1::bigint, {now_ms}) RETURNING (
+    SELECT min(other.expires_at) - coalesce($1::bigint, {now_ms}) FROM node other
+    WHERE other.name <> $2 AND other.expires_at > coalesce($1::bigint, {now_ms})
+), EXISTS (SELECT 1 FROM lost), (SELECT count(*) FROM instance WHERE owner = $5)
 
 -- name: boot_of_node
 SELECT boot FROM node WHERE name = $1
@@ -320,17 +334,7 @@ SELECT CASE WHEN relname LIKE 'event\_%' THEN 'event' ELSE relname END, sum(n_de
 FROM pg_stat_user_tables WHERE schemaname = current_schema() GROUP BY 1
 
 -- name: abandoned
--- The owners, of which there are few, are found one by one in the index, however much each of them owns.
-WITH RECURSIVE owners (owner) AS (
-    (SELECT owner FROM instance WHERE owner IS NOT NULL ORDER BY owner LIMIT 1)
-    UNION ALL
-    SELECT (SELECT i.owner FROM instance i WHERE i.owner IS NOT NULL AND i.owner > o.owner ORDER BY i.owner LIMIT 1)
-    FROM owners o WHERE o.owner IS NOT NULL
-), lost AS (
-    SELECT owner FROM owners WHERE owner IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM node n WHERE n.name || '.' || n.boot = owners.owner AND n.expires_at > coalesce($1::bigint, {now_ms})
-    )
-), found AS (
+WITH {lost_owners}, found AS (
     SELECT k.key FROM lost, LATERAL (
         SELECT key FROM instance i WHERE i.owner = lost.owner ORDER BY key LIMIT $2
     ) k ORDER BY key LIMIT $2

@@ -19,7 +19,7 @@ from playground.store import columns
 from playground.store.encoding import encode
 from playground.store.errors import NodeLost, StoreError, StoreInUse
 from playground.store.named_sql import NamedSql
-from playground.store.protocol import Lease
+from playground.store.protocol import Lease, Renewal
 from playground.store.rows import InstanceRow
 from playground.store.sqlite.connections import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
@@ -98,16 +98,13 @@ class SqliteNodes:
         self._leases[name] = (lease, self._lease_end(lease))
         return lease
 
-    async def renew(self, lease: Lease) -> int | None:
+    async def renew(self, lease: Lease) -> Renewal:
         self.check_lease(lease.owner)
         self._leases[lease.name] = (lease, self._lease_end(lease))
-        if self._clock is None:
-            return None
-        now = self._clock()
-        return min(
-            (end - now for other, end in self._leases.values() if end is not None and other != lease and end > now),
-            default=None,
-        )
+        now = 0 if self._clock is None else self._clock()
+        others = [end for other, end in self._leases.values() if end is not None and other != lease and end > now]
+        next_end = min(others) - now if others else None
+        return Renewal(next_end, bool(await self.abandoned(1)), len(await self.owned(lease.owner)))
 
     async def leave(self, lease: Lease) -> None:
         if lease.owner in self._owners_with_lease():
