@@ -6,12 +6,13 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from aio import run
+from aio import run, story
 from http_support import Log
 from store_support import AT, NODE, create, do, execution_started, opened, owner, printed, quick
 
 from playground.store.errors import StoreError
 from playground.store.postgres import migrations
+from playground.store.postgres.connections import one_connection
 from playground.store.protocol import Store
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
@@ -105,6 +106,25 @@ def test_older_and_newer_nodes_both_commit_while_and_after_the_newer_one_migrate
 async def rounds(loads: list[Load], least: int) -> None:
     while min(load.rounds for load in loads) < least:
         await asyncio.sleep(0.005)
+
+
+@story
+async def test_a_migration_that_does_not_get_a_lock_lets_others_go_first_and_says_what_to_do(url: str) -> None:
+    scripts, passed = ["", NEXT], 0
+    async with one_connection(url) as report, one_connection(url) as node, one_connection(url) as newer:
+        async with report.transaction():
+            await report.execute("LOCK TABLE instance IN ACCESS SHARE MODE")  # as a long query has
+            migrating = asyncio.create_task(migrations.migrate(newer, "the database", scripts, lock_ms=20))
+            while not migrating.done():
+                assert await node.fetchval("SELECT count(*) FROM instance") == 0
+                passed += 1
+            with pytest.raises(
+                StoreError, match=r"version 2: another session holds a lock .* for more than 0\.3 s; end"
+            ):
+                await migrating
+        assert passed > migrations.LOCK_TRIES
+        assert await migrations.migrate(newer, "the database", scripts, lock_ms=20) == 1
+        assert await migrations.schema_version(newer, "the database", 2) == 2
 
 
 def test_a_program_that_is_too_old_for_the_schema_is_refused_and_those_that_run_go_on(

@@ -93,6 +93,11 @@ def is_outage(fault: BaseException) -> bool:
     return isinstance(fault, asyncpg.PostgresError) and (fault.sqlstate or "") in _AWAY
 
 
+def is_lock_timeout(fault: BaseException) -> bool:
+    """Whether a statement gave up since it did not get a lock within `lock_timeout`."""
+    return isinstance(fault, asyncpg.LockNotAvailableError)
+
+
 def is_conflict(fault: BaseException) -> bool:
     """Whether the same transaction may succeed when it is run again: after a deadlock, or another node's migration."""
     if isinstance(fault, (asyncpg.InvalidCachedStatementError, client_errors.OutdatedSchemaCacheError)):

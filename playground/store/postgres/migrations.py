@@ -6,6 +6,9 @@ the other finds that nothing is left to do.
 Migrations are additive, so that nodes of the version before keep running, and may even start, during a rolling upgrade.
 A migration that older programs cannot live with says so: `OLDEST` is the oldest version of the schema whose programs
 may use the newest one.
+
+A migration that waits for a lock makes everyone else wait behind it, so it gives up after LOCK_MS, lets them go, and
+tries again.
 """
 
 from collections.abc import Sequence
@@ -14,10 +17,13 @@ from typing import Any
 
 from playground.store.copying import PROGRESS_TABLE, UNFINISHED
 from playground.store.errors import StoreError
+from playground.store.postgres.connections import DatabaseFault, is_lock_timeout
 
 MIGRATIONS: Sequence[str] = ("1.sql",)  # the n-th migrates version n - 1 to version n
 OLDEST = 1
 LOCK = 0x50_47_57_46  # "PGWF"
+LOCK_MS = 2_000  # that a migration waits for the lock of a table
+LOCK_TRIES = 15
 
 TABLE = """CREATE TABLE IF NOT EXISTS playground_schema (
     version integer PRIMARY KEY, oldest integer NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
@@ -53,30 +59,51 @@ async def schema_version(connection: Any, name: str, known: int = len(MIGRATIONS
     return int(version)
 
 
-async def migrate(connection: Any, name: str, scripts: Sequence[str] | None = None, oldest: int = OLDEST) -> int:
+async def migrate(
+    connection: Any, name: str, scripts: Sequence[str] | None = None, oldest: int = OLDEST, *, lock_ms: int = LOCK_MS
+) -> int:
     """Migrate a database to the newest version, each step in its own transaction; returns the version before.
 
     Args:
         scripts: the SQL of each version.
+        lock_ms: how long it waits for the lock of a table, in milliseconds; LOCK_TRIES times.
 
     Raises:
-        StoreError: as `schema_version`.
+        StoreError: as `schema_version`, or a long transaction holds a lock that the migration needs.
     """
     folder = Path(__file__).with_name("schema")
     if scripts is None:
         scripts = [(folder / script).read_text(encoding="utf-8") for script in MIGRATIONS]
     async with connection.transaction():
         before = await schema_version(connection, name, len(scripts))
-    version = before
+    version, left = before, LOCK_TRIES
     while version < len(scripts):
-        async with connection.transaction():
-            await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
-            version = await schema_version(connection, name, len(scripts))  # another node may have been faster
-            if version < len(scripts):
-                await connection.execute(TABLE)
-                await connection.execute(scripts[version])
-                version += 1
-                await connection.execute(
-                    f"INSERT INTO playground_schema (version, oldest) VALUES ({version}, {min(version, oldest)})"
-                )
+        try:
+            version = await _migrate_by_one(connection, name, scripts, oldest, lock_ms)
+        except DatabaseFault as fault:
+            left -= 1
+            if not is_lock_timeout(fault):
+                raise
+            if left == 0:
+                waited = LOCK_TRIES * lock_ms / 1000
+                raise StoreError(
+                    f"{name} could not be migrated to version {version + 1}: another session holds a lock on its "
+                    f"tables for more than {waited:g} s; end long transactions (pg_stat_activity), and start again"
+                ) from None
     return before
+
+
+async def _migrate_by_one(connection: Any, name: str, scripts: Sequence[str], oldest: int, lock_ms: int) -> int:
+    """Migrate by one version, unless another node has been faster; returns the version after."""
+    async with connection.transaction():
+        await connection.execute(f"SELECT pg_advisory_xact_lock({LOCK})")
+        version = await schema_version(connection, name, len(scripts))
+        if version < len(scripts):
+            await connection.execute(f"SET LOCAL lock_timeout = {lock_ms}")
+            await connection.execute(TABLE)
+            await connection.execute(scripts[version])
+            version += 1
+            await connection.execute(
+                f"INSERT INTO playground_schema (version, oldest) VALUES ({version}, {min(version, oldest)})"
+            )
+        return version
