@@ -168,6 +168,12 @@ def test_completion_knows_what_may_be_written_here(opened: Callable[..., Playgro
         "toString(event.constructor, step.valueOf("
     )  # what every object of the page's own language has is no part of the API
     assert "key=toString(event.constructor, step.valueOf(" in lines(page)
+    page.page.clock.install()
+    keys.press("ControlOrMeta+a")
+    keys.type("# two")
+    keys.press("Control+Space")
+    page.page.clock.run_for(1000)
+    assert page.page.get_by_role("option").count() == 0  # or Enter would put what it offers into the comment
 
 
 def test_resting_on_a_name_says_what_it_is(opened: Callable[..., Playground]) -> None:

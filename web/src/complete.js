@@ -3,7 +3,7 @@
 import { snippetCompletion } from "@codemirror/autocomplete";
 import { pythonLanguage } from "@codemirror/lang-python";
 import { CALLS, CONFIG_KEYS, ERRORS, MEMBERS, NAMES, RETRY_KEYS, UNITS, VALUES, called } from "./api.js";
-import { callAround, dictAround, inString, kindOf } from "./found.js";
+import { callAround, dictAround, inComment, inString, kindOf } from "./found.js";
 import { prose } from "./drawing.js";
 import { card } from "./signature.js";
 
@@ -129,4 +129,7 @@ function words(context) {
   return { from: word.from, options: [...python, ...[...found].map((label) => ({ label, type: "variable" }))], validFor: /^\w*$/ };
 }
 
-export const completion = [tenantApi, words].map((autocomplete) => pythonLanguage.data.of({ autocomplete }));
+/** In a comment, Enter ends the line: nothing is offered that it would accept instead. */
+const outsideComments = (source) => (context) => (inComment(context.state, context.pos) ? null : source(context));
+
+export const completion = [tenantApi, words].map((source) => pythonLanguage.data.of({ autocomplete: outsideComments(source) }));

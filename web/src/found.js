@@ -1,12 +1,15 @@
 // What stands at a place of the source, as the tenant API knows it.
 
-import { syntaxTree } from "@codemirror/language";
+import { ensureSyntaxTree, syntaxTree } from "@codemirror/language";
 import { CALLS, MEMBERS } from "./api.js";
 
 const BACK = 400; // characters looked at before a place, for the dict it may stand in
 
-export const inString = (state, pos) => /String$/.test(syntaxTree(state).resolveInner(pos, -1).name);
-export const inComment = (state, pos) => syntaxTree(state).resolveInner(pos, -1).name === "Comment";
+const PARSE_MS = 50; // for what was typed just now
+
+const nodeAt = (state, pos) => (ensureSyntaxTree(state, pos, PARSE_MS) ?? syntaxTree(state)).resolveInner(pos, -1).name;
+export const inString = (state, pos) => /String$/.test(nodeAt(state, pos));
+export const inComment = (state, pos) => nodeAt(state, pos) === "Comment";
 
 /** What an object is: "step", "event", "EFFECTS" …; by its name, by what was assigned to it, or by how its function is used. */
 export function kindOf(state, object) {
