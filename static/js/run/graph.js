@@ -147,7 +147,7 @@ export class Graph {
       const { node } = item;
       const stand = this.standOf(node);
       const turns = item.up?.node.kind === "loop" || item.up?.node.kind === "fan";
-      const looks = `${item.x}:${item.y}:${item.w}:${item.h}:${item.frame}:${item.folded}:${item.bars}:${item.diamond}:${node.name}:${stand.status}:${stand.done}:${stand.failed}:${stand.open}:${stand.count}:${stand.turns}:${stand.ms}:${stand.middle}:${stand.attempts}:${stand.read}`;
+      const looks = `${item.level}:${item.place}:${item.of}:${item.x}:${item.y}:${item.w}:${item.h}:${item.frame}:${item.folded}:${item.bars}:${item.diamond}:${node.name}:${stand.status}:${stand.done}:${stand.failed}:${stand.open}:${stand.count}:${stand.turns}:${stand.ms}:${stand.middle}:${stand.attempts}:${stand.read}`;
       let { g, looks: old } = this.drawn.get(node.id) ?? {};
       if (!g) g = svg("g.n", { role: "treeitem", "data-id": node.id });
       if (looks !== old) {
