@@ -10,7 +10,7 @@ from typing import Self
 import pytest
 from aio import run
 from outage_support import Member, member, play, results, until
-from postgres_support import DURABLE, USER, NoPostgres, PostgresServer, name_of, own_folder
+from postgres_support import DURABLE, USER, NoPostgres, PostgresServer, name_of, own_folder, shared_server
 from proxy_support import Cut, Proxy
 from puppet_support import ended, frame, has, hears
 from semantics_support import assert_dense
@@ -39,6 +39,8 @@ class Pair:
         while self.primary.sql(STREAMS) != "1":
             pass
         self.database = name_of(self.primary.database())
+        while not self.standby.sql(f"SELECT 1 FROM pg_database WHERE datname = '{self.database}'"):
+            pass
         self.primary.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
         self.primary.sql("SELECT pg_reload_conf()")
         return self
@@ -148,9 +150,12 @@ def test_a_machine_that_is_silent_does_not_keep_a_store_from_the_one_that_takes_
         run(story())
 
 
-def test_a_standby_alone_is_refused_in_one_line(pair: Pair) -> None:
-    while not pair.standby.sql(f"SELECT 1 FROM pg_database WHERE datname = '{pair.database}'"):
-        pass  # it follows the primary
+def test_a_server_that_will_not_do_is_passed_over_and_alone_is_refused_in_one_line(pair: Pair) -> None:
     with pytest.raises(StoreError, match="takes no writes: it is a standby, or read-only") as refused:
         opened(pair.standby.url(pair.database))
     assert "\n" not in str(refused.value)
+    lacking, name = shared_server(), "elsewhere"
+    pair.primary.sql(f"CREATE DATABASE {name}")
+    with pytest.raises(StoreError, match=f'database "{name}" does not exist'):
+        opened(lacking.url(name))
+    run(opened(f"postgresql://{USER}@/{name}?host={lacking.folder},{pair.primary.folder}").close())

@@ -127,23 +127,25 @@ def _in_a_line(fault: BaseException) -> str:
 async def connect(hosts: Hosts, *, seconds: float | None, prepares: bool = True) -> Connection:
     """One connection, to the first server that takes writes; `seconds` is the longest that a statement may take.
 
-    Raises one of `DatabaseFault`.
+    Raises one of `DatabaseFault`: of several servers' the one that says most of whether it is worth trying again.
     """
-    away: BaseException | None = None
+    faults: list[BaseException] = []
     for host in hosts.in_order():
         try:
             connection = await _connect_to(hosts, host, seconds, prepares=prepares)
         except DatabaseFault as fault:
-            if not is_outage(fault):
-                raise
-            if away is None or isinstance(away, TakesNoWrites):  # that one is a standby says less
-                away = fault
+            faults.append(fault)  # a standby that is behind may not even have the database yet
             continue
         hosts.prefer(host)
         _notice_silence(connection)
         return connection
-    assert away is not None, "a URL names a host at least"
-    raise away
+    assert faults, "a URL names a host at least"
+    raise min(faults, key=_says_little)
+
+
+def _says_little(fault: BaseException) -> int:
+    """A server that is away may be the one that will do; that one is a standby says nothing of the others."""
+    return 2 if isinstance(fault, TakesNoWrites) else int(not is_outage(fault))
 
 
 async def _connect_to(hosts: Hosts, host: Host | None, seconds: float | None, *, prepares: bool) -> Connection:
