@@ -14,7 +14,7 @@ from gallery_stage import SCHEMES, SIZES, Stage
 from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.long
-SCENES = ("complete", "tenant-locked", "not-found")
+SCENES = ("complete", "tenant-locked")
 
 
 def test_every_state_is_told_in_a_sentence_of_its_own() -> None:
