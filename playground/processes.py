@@ -142,6 +142,7 @@ class _Supervisor:
         """Start a node and wait for its end; returns its exit status."""
         ready_read, ready_write = os.pipe()
         process.ready.clear()
+        process.is_restarting = False
         process.starts += 1
         descriptor = self._sock.fileno()
         try:
@@ -184,11 +185,8 @@ class _Supervisor:
         self._log("processes_restarting", processes=len(self._processes))
         for process in self._processes:
             process.is_restarting = True
-            before = process.starts
+            process.ready.clear()
             process.terminate()
-            while process.starts == before:
-                await asyncio.sleep(0.05)
-            process.is_restarting = False
             await process.ready.wait()
 
     def _node_name(self, process: _Process) -> str:
