@@ -57,11 +57,8 @@ class Workers:
         if code is not None and self.may_be_warm(row, code):
             worker = self._warm.take(_warm_key(row, code))
         elif code is not None and not row.tenant:
-            worker = self._take_checked(row.queue, code)
+            worker = self._checked.take((row.queue, code.source, code.class_name))
         return worker or await self._sandbox.take_worker()
-
-    def _take_checked(self, owner: str, code: Code) -> Worker | None:
-        return self._checked.take((owner, code.source, code.class_name))
 
     def keep_checked(self, owner: str, source: str, class_name: str, worker: Worker) -> None:
         """Keep a child that has checked a source and found nothing that keeps it from running."""

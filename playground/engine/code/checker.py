@@ -147,6 +147,9 @@ UNREADABLE = Check(
 )
 
 
+Keep = Callable[[str, str, str, Worker], None]
+
+
 class Checker:
     """Checks sources in the sandbox and caches the results.
 
@@ -165,7 +168,7 @@ class Checker:
         seconds_most: int,
         now: Callable[[], int],
         reading: FairReading,
-        keep: Callable[[str, str, str, Worker], None] | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self._keep = keep
         self._sandbox, self._source_bytes, self._reading = sandbox, source_bytes, reading
@@ -226,14 +229,14 @@ class Checker:
     async def _check_timed(self, source: str, owner: str, class_name: str, *, to_run: bool) -> Check:
         began = self._now()
         try:
-            return await self._check_in_child(source, owner, class_name, keep=to_run and self._keep is not None)
+            return await self._check_in_child(source, owner, class_name, self._keep if to_run else None)
         finally:
             if owner != OWN:
                 self._took.add(owner, self._now() - began)
 
-    async def _check_in_child(self, source: str, owner: str, class_name: str, *, keep: bool) -> Check:
+    async def _check_in_child(self, source: str, owner: str, class_name: str, keep: Keep | None) -> Check:
         try:
-            worker: Worker | None = await self._sandbox.take_worker()
+            worker = await self._sandbox.take_worker()
         except SandboxDown as down:
             raise Busy(
                 f"The source can't be looked at now. {down} Try again in {RETRY_AFTER_SECONDS} s.",
@@ -251,23 +254,21 @@ class Checker:
             if not result.done():
                 result.set_result(UNREADABLE)
 
-        assert worker is not None
-        channel = FrameChannel(worker.sock, on_frames, on_closed, self._reading)
+        channel, kept = FrameChannel(worker.sock, on_frames, on_closed, self._reading), False
         try:
             text = source.encode("utf-8", "replace").decode()
-            channel.send({"op": "check", "source": text, "class_name": class_name, "keep": keep})
+            channel.send({"op": "check", "source": text, "class_name": class_name, "keep": keep is not None})
             async with asyncio.timeout(SECONDS):
                 checked = await result
-            if keep and checked.ok and channel.release():
-                assert self._keep is not None
-                self._keep(owner, source, class_name, worker)
-                worker = None
+            if keep is not None and checked.ok and channel.release():
+                keep(owner, source, class_name, worker)
+                kept = True
             return checked
         except TimeoutError:
             return UNREADABLE
         finally:
             channel.close()
-            if worker is not None:
+            if not kept:
                 worker.close()
 
 
