@@ -6,7 +6,7 @@ because replay and scheduling must be fast.
 Architecture Invariant: a row changes only in the transaction that appends the events which explain the change.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -69,6 +69,13 @@ class History:
     row: InstanceRow
     steps: Mapping[StepKey, StepRow]
     inbox: Sequence[InboxRow]
+
+    @classmethod
+    def of_rows(cls, row: InstanceRow, steps: Iterable[StepRow], inbox: Sequence[InboxRow]) -> "History":
+        """From the rows of one transaction, the steps in any order."""
+        by_start = sorted(steps, key=lambda step: step.started_seq)
+        assert not by_start or by_start[-1].started_seq <= row.last_seq, "a step's events are in the journal"
+        return cls(row, {step.key: step for step in by_start}, inbox)
 
     @property
     def open(self) -> Sequence[StepRow]:

@@ -242,10 +242,8 @@ class PostgresStore:
 
         self._check_open()
         row, step_rows, inbox = await self._connections.snapshot(read)
-        steps = [decrypt_result(self._keyring, key, columns.step_row(step)) for step in step_rows]
-        steps.sort(key=lambda step: step.started_seq)
-        assert not steps or steps[-1].started_seq <= row.last_seq, "a step's events are in the journal"
-        return History(row, {step.key: step for step in steps}, [columns.inbox_row(it) for it in inbox])
+        steps = (decrypt_result(self._keyring, key, columns.step_row(step)) for step in step_rows)
+        return History.of_rows(row, steps, [columns.inbox_row(received) for received in inbox])
 
     async def find(self, tenant: str, id: str) -> InstanceRow:
         found = await self._read("instance_by_id", tenant, id)

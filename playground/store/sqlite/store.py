@@ -387,9 +387,7 @@ class SqliteStore:
             inbox = [columns.inbox_row(received) for received in db.execute(self._sql["inbox"], (key,))]
         finally:
             db.execute("COMMIT")
-        steps.sort(key=lambda step: step.started_seq)
-        assert not steps or steps[-1].started_seq <= row.last_seq, "a step's events are in the journal"
-        return History(row, {step.key: step for step in steps}, inbox)
+        return History.of_rows(row, steps, inbox)
 
 
 def _prepare_writer(db: sqlite3.Connection, path: Path, synchronous: str) -> None:
