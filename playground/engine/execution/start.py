@@ -10,7 +10,7 @@ failures in a row.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -189,11 +189,11 @@ class Start:
         services, row = execution.services, execution.row
         try:
             if row.metadata is None and not services.workers.has_checked:
-                await self._prepare(load_code(services, row), None)
+                await self._prepare(None)
             else:  # a dispatcher may take its time: no worker is taken meanwhile
                 code = await self._load_or_end()
                 if code is not None:
-                    await self._prepare(_loaded_code(code), code)
+                    await self._prepare(code)
         except LoadFailed as failed:
             await self._end_not_loaded(failed)
         except Exception as failed:
@@ -203,11 +203,11 @@ class Start:
             await execution.pipeline.close()
             raise (NoDispatcher if waits else NotStarted) from failed
 
-    async def _prepare(self, loading: Coroutine[Any, Any, Code], known: Code | None) -> None:
-        """Fetch a worker, the history and the code, which may be known already, and start the worker."""
+    async def _prepare(self, known: Code | None) -> None:
+        """Fetch a worker, the history and the code, unless that is known already, and start the worker."""
         execution = self._execution
         services, row = execution.services, execution.row
-        execution.worker, snapshot, code = await worker_history_and_code(services, row, loading, known)
+        execution.worker, snapshot, code = await worker_history_and_code(services, row, known)
         while True:
             await execution.pipeline.drain()  # an operation that came first may end or pause it: then no code runs
             if snapshot.row.execution != row.execution or snapshot.row.owner is None:
@@ -310,25 +310,23 @@ async def load_history(services: Services, row: InstanceRow) -> History:
 
 
 async def worker_history_and_code(
-    services: Services, row: InstanceRow, loading: Coroutine[Any, Any, Code], known: Code | None
+    services: Services, row: InstanceRow, known: Code | None
 ) -> tuple[Worker, History, Code]:
-    """Fetch a worker, the history and the code that is `loading`, all at once. `known` is the code if it is known.
+    """Fetch a worker, the history and the code, unless that is known, all at once.
 
     Raises what any of them raises; the worker is closed then.
     """
     taking = asyncio.ensure_future(services.workers.take(row, known))
     try:
-        snapshot, code = await asyncio.gather(load_history(services, row), loading)
+        if known is not None:
+            snapshot, code = await load_history(services, row), known
+        else:
+            snapshot, code = await asyncio.gather(load_history(services, row), load_code(services, row))
         return await taking, snapshot, code
     except BaseException:
         taking.cancel()
         taking.add_done_callback(_close_unused)
         raise
-
-
-async def _loaded_code(code: Code) -> Code:
-    """Code that is loaded already, as a coroutine."""
-    return code
 
 
 def _close_unused(taking: "asyncio.Task[Worker]") -> None:
