@@ -8,7 +8,7 @@ import contextlib
 import ctypes
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import TypeVar
@@ -17,6 +17,19 @@ from playground.store.errors import CLOSED, StoreError
 
 BUSY_MS = 5_000  # how long to wait for another program that has the file open
 CHECKPOINT_PAGES = 1_000  # of the write-ahead log, after which SQLite checkpoints it: few enough to be quick
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """A writing transaction of a connection in autocommit mode: all of the block, or nothing of it."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield db
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # a full disk has rolled it back already
+            db.execute("ROLLBACK")
+        raise
 
 
 class BusyTimeout:

@@ -23,6 +23,7 @@ from playground.store.copying import (
     text_bytes,
 )
 from playground.store.errors import StoreError
+from playground.store.sqlite.connections import transaction
 from playground.store.sqlite.migrations import MIGRATIONS, has_unfinished_copy, schema_version
 from playground.store.sqlite.nodes import FileLock
 from playground.store.sqlite.store import SqliteStore
@@ -120,7 +121,7 @@ class SqliteCopySide:
         return Marker(next(digest for name, _, _, digest in found if not name), positions)
 
     async def begin(self, fingerprint: str) -> None:
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.execute(CREATE_PROGRESS)
             db.execute(SET_PROGRESS, ("", "", 0, fingerprint))
             for name in REPLACED:
@@ -130,13 +131,13 @@ class SqliteCopySide:
         if table.name == SECRET:
             rows = [_own_secret(row) for row in rows]
         marks = ", ".join("?" * len(table.columns))
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             db.executemany(f"INSERT INTO {table.name} ({', '.join(table.columns)}) VALUES ({marks})", rows)
             db.execute(SET_PROGRESS, (table.name, *position.values()))
 
     async def finish(self, facts: DatabaseFacts) -> None:
         last_key = max(facts.last_key, self._db.execute(FACTS).fetchone()[0])
-        with self._transaction() as db:
+        with transaction(self._db) as db:
             for statement in DERIVED:
                 db.execute(statement)
             db.execute(MAKE_KEYS_GO_ON[0])
@@ -144,17 +145,6 @@ class SqliteCopySide:
             db.executemany(SET_BOOT, facts.nodes.items())
             db.execute(f"DROP TABLE {PROGRESS_TABLE}")
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._db
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:  # a full disk has rolled it back already
-                self._db.execute("ROLLBACK")
-            raise
 
 
 def _is_begun(path: Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from playground.store.copying import PROGRESS_TABLE, UNFINISHED
 from playground.store.errors import StoreError
+from playground.store.sqlite.connections import transaction
 
 APPLICATION_ID = 0x50_47_57_46  # "PGWF"
 
@@ -78,16 +79,10 @@ def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] =
     """
     version = schema_version(db, name, migrations)
     for number, migration in enumerate(migrations[version:], version + 1):
-        db.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(db):
             migration(db)
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {number}")
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:  # a full disk has rolled it back already
-                db.execute("ROLLBACK")
-            raise
     assert schema_version(db, name, migrations) == len(migrations), "each migration writes its version"
     return len(migrations) - version
 

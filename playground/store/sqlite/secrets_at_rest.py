@@ -3,9 +3,8 @@
 Single values are in store/secret_values.py. This encrypts an older database's plaintext at start, and rotates keys.
 """
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -22,6 +21,7 @@ from playground.store.secret_values import (
     encrypt_secret,
     reencrypted,
 )
+from playground.store.sqlite.connections import transaction
 
 SQL = NamedSql(Path(__file__).with_name("queries.sql"))
 
@@ -43,7 +43,7 @@ def prepare_encryption(db: sqlite3.Connection, keyring: Keyring, name: str, log:
     if not keyring:
         return
     began, changed = perf_counter(), 0
-    with _transaction(db):
+    with transaction(db):
         if not known:
             changed = _encrypt_plain(db, keyring)
         _record_newest_key(db, keyring)
@@ -74,7 +74,7 @@ def reencrypt(db: sqlite3.Connection, keyring: Keyring, *, in_use: bool) -> tupl
         check_newest_key(known, keyring)
     # Overwrites the older ciphertext in pages that stay in use.
     db.execute("PRAGMA secure_delete = ON")
-    with _transaction(db):
+    with transaction(db):
         changed = _encrypt_plain(db, keyring) if not known else 0
         changed += _reencrypt_all(db, keyring)
         unused = [id for id in known if id != keyring.ids[0]]
@@ -90,7 +90,7 @@ def forget_secrets_key(db: sqlite3.Connection, id: str) -> Sequence[tuple[str, s
     if (id,) not in db.execute(SQL["secrets_keys"]).fetchall():
         return None
     pattern = f"{PREFIX}{id}:%"
-    with _transaction(db):
+    with transaction(db):
         gone = db.execute(SQL["secrets_of_key"], (pattern,)).fetchall()
         db.execute(SQL["forget_secrets_of_key"], (pattern,))
         db.execute(SQL["forget_secrets_key"], (id,))
@@ -160,15 +160,3 @@ def _vacuum_plain_text(db: sqlite3.Connection) -> str:
             "on it"
         )
     return "the log is read by somebody, so that old text stands in it until the next checkpoint" if busy else ""
-
-
-@contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[None]:
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        db.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            db.execute("ROLLBACK")
-        raise
