@@ -279,7 +279,7 @@ def test_no_server_starts_on_a_postgresql_that_is_being_copied(database: Databas
         async with open_for_copy(source, is_source=True):
             with pytest.raises(StoreError, match="is being copied; start again when"):
                 await asyncio.to_thread(open_store, source)
-            joining = asyncio.ensure_future(store.nodes.join("late", 1_000))
+            joining = asyncio.ensure_future(store.nodes.join("late", 60_000))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(joining), 0.2)
         await joining
@@ -307,7 +307,7 @@ def test_a_target_that_was_only_looked_at_is_empty_enough(database: Databases, k
 
     async def look() -> None:
         store = opened(target, keyring=Keyring([bytes(32)]))  # which notes its key
-        await store.nodes.join("local", 1_000)
+        await store.nodes.join("local", 60_000)
         await store.usage.add({("requests", "x", 1): 1}, since={}, kept={})
         await store.take_chore("expire", at=AT, until=AT + 1)
         await store.close()

@@ -264,9 +264,9 @@ async def test_what_a_node_holds_is_known_for_recovery(store):
     [c] = await claim(store, 2, node="two")
     await store.append(c.key, [execution_started()], execution=1, at=AT)
     assert await store.nodes.abandoned(9) == []
-    await store.nodes.join("two", 1_000)
+    await store.nodes.join("two", 60_000)
     assert [(row.id, row.in_execution) for row in await store.nodes.abandoned(9)] == [("c", True)]
-    await store.nodes.join("one", 1_000)
+    await store.nodes.join("one", 60_000)
     assert [row.id for row in await store.nodes.abandoned(9)] == ["a", "b", "c"]
     assert [row.id for row in await store.nodes.abandoned(2)] == ["a", "b"]
     await store.append(c.key, [execution_ended(ev.LOST)], execution=None, at=AT)
