@@ -26,6 +26,7 @@ from journal_parts import (
     RETRYING,
     RUNNING,
     TIMED_OUT,
+    TIMEOUT,
     Step,
 )  # fmt: skip
 
@@ -391,7 +392,16 @@ class Model(Injected):
             return
         data: dict[str, Any] = {"status": COMPLETED, "line": 7, "edited": True, "clock_us": self._clock()}
         secret, sensitive = None, pick.random() < 0.3
-        if key.kind == ev.DO:
+        fails = key.kind != ev.SLEEP and pick.random() < 0.3
+        if fails:
+            data |= {
+                ev.DO: {"status": ERRORED, "error": ERROR, "config": {"timeout": 5}},
+                ev.WAIT: {"status": TIMED_OUT, "error": TIMEOUT, "event_type": "go"},
+            }[key.kind]
+            if key.kind == ev.DO and pick.random() < 0.5:
+                data["rollback"] = HANDLER
+            sensitive = False
+        elif key.kind == ev.DO:
             data |= {"config": {"timeout": 5, **({"sensitive": "output"} if sensitive else {})}, "output": 1}
             if sensitive:
                 data["output"], secret = ev.REDACTED, 1
@@ -401,7 +411,8 @@ class Model(Injected):
             data |= {"event_type": "go", "output": {"type": "go", "payload": 1, "timestamp": self._at}}
         self._add(ev.STEP_GIVEN, key, secret, **data)
         handler = PENDING if "rollback" in data else None
-        self._begin(key, COMPLETED, copied=True, handler=handler, sensitive=key.kind == ev.DO and sensitive)
+        status = data["status"]
+        self._begin(key, status, copied=True, handler=handler, sensitive=key.kind == ev.DO and sensitive)
         self._resume(pick)
 
     # The end, and the rollback before it.

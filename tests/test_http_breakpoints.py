@@ -27,7 +27,7 @@ def stopped(site: Site, made: dict[str, Any], times: int = 1) -> dict[str, Any]:
     return dict(site.client.get(f"/api{made['url']}").json())
 
 
-def test_an_anonymous_run_is_stopped_stepped_and_given_a_result(site: Site):
+def test_an_anonymous_run_is_stopped_stepped_and_given_a_result_and_an_error(site: Site):
     made = site.create(ORDER, breakpoints=[{"step": {"name": "charge"}}])
     shown = stopped(site, made)
     stop = shown["stopped_before"]
@@ -47,8 +47,12 @@ def test_an_anonymous_run_is_stopped_stepped_and_given_a_result(site: Site):
     assert site.operate(made, "continue", {"until": {"name": "mail", "kind": "do", "count": 1}}).status_code == 202
     assert stopped(site, made, 3)["stopped_before"]["name"] == "mail"
     assert site.operate(made, "breakpoints", {"step": {"name": "mail"}, "on": False}).status_code == 202
-    assert site.operate(made, "continue", {}).status_code == 202
-    assert site.finish(made)["output"] == [{"big": {"$int": "9007199254740993"}}, {"done": "ship"}, {"done": "mail"}]
+    failed = {"error": {"name": "ConnectionError", "message": "no post today"}}
+    assert site.operate(made, "continue", failed).status_code == 202
+    shown = site.finish(made)
+    assert (shown["status"], shown["error"]["message"]) == ("errored", "no post today")
+    mail = shown["steps"][2]
+    assert (mail["status"], mail["edited"], mail["error"]["name"]) == ("errored", True, "ConnectionError")
 
 
 def test_what_cannot_be_is_refused_with_its_code(site: Site):
@@ -63,6 +67,9 @@ def test_what_cannot_be_is_refused_with_its_code(site: Site):
         ],
         "continue": [
             ({"output": 1}, 409, "instance.cannot_continue"),
+            ({"error": {}}, 409, "instance.cannot_continue"),
+            ({"output": 1, "error": {}}, 400, "body.invalid"),
+            ({"error": {"line": 3}}, 400, "body.invalid"),
             ({"until": "for ever"}, 400, "body.invalid"),
             ({"input": 1}, 400, "body.invalid"),
         ],

@@ -8,8 +8,9 @@ from puppet_support import CONFIG, do, frame, staged
 from semantics_support import LEDGER, assert_dense, isolated, playing, story, workflow
 
 from playground.engine import forks
-from playground.engine.execution.breakpoints import ANY_STEP, StepPattern
+from playground.engine.execution.breakpoints import ANY_STEP, MAX_ERROR_MESSAGE, GivenError, StepPattern
 from playground.engine.execution.faults import NewBreak
+from playground.engine.messages import GIVEN_BY_HAND
 from playground.testing import WorkflowTester
 from playground.testing.run import ServerCrashed
 from playground.workflows import breakpoints, breaks
@@ -42,6 +43,10 @@ for n in range(3):
     made.append(await part())
 return made
 """
+
+
+class CardDeclined(Exception):
+    """An error of a person's own: the code knows none of this name."""
 
 
 def before(*names: str) -> dict[str, tuple[StepPattern, ...]]:
@@ -199,6 +204,74 @@ async def test_giving_nothing_skips_a_sleep_and_a_value_for_one_is_refused():
         assert tester.now == began
         with pytest.raises(CannotContinue, match="is not stopped before a step"):
             await (await tester.create()).give(1)
+        await run.terminate()
+
+
+@story
+async def test_an_error_that_is_given_is_raised_as_its_class_is_never_tried_again_and_survives_a_replay():
+    body = """
+    caught = []
+    for name in ("own", "builtin", "none"):
+        try:
+            await step.do(name, lambda: LEDGER.note(name), rollback=lambda info: LEDGER.note(info["output"]))
+        except Exception as error:
+            caught.append([base.__name__ for base in type(error).__mro__[:2]] + [str(error)])
+    try:
+        await step.wait_for_event("answer", "go", timeout="2 hours")
+    except Exception as error:
+        caught.append([type(error).__name__, str(error)])
+    await step.sleep("nap", "1 second")
+    raise NonRetryableError(repr(caught))
+    """
+    async with playing(body, created={"breakpoints": (ANY_STEP,)}) as (tester, run):
+        await run.wait_for_stop("own")
+        await run.give_error(CardDeclined("no money"), until="builtin")
+        await run.wait_for_stop("builtin")
+        await run.give_error(ValueError("42"), until="none")
+        await run.wait_for_stop("none")
+        await run.give_error(until="answer")
+        await run.wait_for_stop("answer")
+        with pytest.raises(CannotContinue, match="whose only error is that of its timeout"):
+            await run.give_error(ValueError("no"))
+        before_it = tester.now
+        await run.give_error(until="nap")
+        await run.wait_for_stop("nap")
+        assert tester.now == before_it
+        with pytest.raises(CannotContinue, match='"nap" is a sleep, which cannot fail'):
+            await run.give_error()
+        steps = (await run.state()).as_json()["steps"]
+        assert [(step["status"], step["edited"], "output" in step) for step in steps] == [
+            ("errored", True, False)
+        ] * 3 + [("timed_out", True, False)]
+        row = await run.row()
+        fork = await tester.call(lambda engine: forks.plan(engine, row, None))
+        assert [event.data["error"]["message"] for event in fork.template.events][:2] == ["no money", "42"]
+        await run.resume()
+        await run.wait_for_status(ev.ERRORED)
+        assert (await run.state()).error["message"] == repr(
+            [
+                ["CardDeclined", "StepError", "no money"],
+                ["ValueError", "Exception", "42"],
+                ["StepError", "Exception", GIVEN_BY_HAND],
+                ["WorkflowTimeoutError", "Execution timed out after 7200000ms"],
+            ]
+        )
+    assert LEDGER.take() == [None] * 3
+
+
+@story
+async def test_an_error_whose_words_are_none_of_an_error_is_refused():
+    async with playing(ORDER, created=before("charge")) as (tester, run):
+        await run.wait_for_stop("charge")
+        for error, why in (
+            (GivenError("not a class"), "name is that of a class"),
+            (GivenError("x" * 201), "200 characters"),
+            (GivenError("E", "x" * (MAX_ERROR_MESSAGE + 1)), "10,000 characters"),
+        ):
+            row = await run.row()
+            with pytest.raises(CannotContinue, match=why):
+                await tester.call(lambda engine, row=row, error=error: engine.go_on(row, error=error))
+        assert (await run.state()).stopped_before["name"] == "charge"
         await run.terminate()
 
 

@@ -418,17 +418,23 @@ class Engine:
         return await self.operate(row, breakpoints.change_breakpoints(breakpoints.breakpoint_event(step, on=on)))
 
     async def go_on(
-        self, row: InstanceRow, until: StepPattern | None = None, output: Any = breakpoints.NOTHING
+        self,
+        row: InstanceRow,
+        until: StepPattern | None = None,
+        output: Any = breakpoints.NOTHING,
+        *,
+        error: breakpoints.GivenError | None = None,
     ) -> Committed:
         """Go on from a stop or a pause, until a step if one is named; with `output`, the step that it is stopped before
-        has this result and does not run.
+        has this result and does not run; with `error`, it fails with that.
 
         Raises:
             InstanceInFiniteState, CannotBreak
-            CannotContinue: it is not stopped before a step that could have this result.
+            CannotContinue: it is not stopped before a step that could have this result or this error.
             NotSerialisable, TooLarge: the result can't be stored.
         """
-        given = None
+        assert output is breakpoints.NOTHING or error is None, "a step has either a result or an error"
+        given: breakpoints.Given | breakpoints.GivenError | None = error
         if output is not breakpoints.NOTHING:
             given = breakpoints.Given(await encode_input(output, "output", self.settings.value_bytes))
         return await self.operate(row, breakpoints.go_on(self.clock.now(), until, given))

@@ -10,6 +10,7 @@ from playground.workflows.events import StepKey
 
 LIMIT = "LimitExceeded"
 TIMEOUT = "WorkflowTimeoutError"
+GIVEN_BY_HAND = "This error was given by hand, where the run was stopped before the step."
 
 # By the word that a limit's error begins with: the setting that it is, and what to do about it.
 LIMITS: Mapping[str, tuple[str, str]] = {

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from playground.engine.engine import Engine
-from playground.engine.execution.breakpoints import ANY_STEP, StepPattern
+from playground.engine.execution.breakpoints import ANY_STEP, GivenError, StepPattern
 from playground.engine.execution.faults import NewBreak
 from playground.store.protocol import Committed, History, Store
 from playground.store.rows import InstanceRow
@@ -315,6 +315,14 @@ class Run:
         """
         step = None if until is None else StepPattern(until)
         return await self._operate(lambda engine, row: engine.go_on(row, step, output))
+
+    async def give_error(self, error: BaseException | None = None, *, until: str | None = None) -> Committed:
+        """Make the step that it is stopped before fail with this error, of which class and message count, instead of
+        running it, and go on, `until` a step or to the next breakpoint. A wait is over its timeout; it takes no error.
+        """
+        step = None if until is None else StepPattern(until)
+        given = GivenError() if error is None else GivenError(type(error).__name__, str(error))
+        return await self._operate(lambda engine, row: engine.go_on(row, step, error=given))
 
     async def wake(self, name: str | None = None, *, count: int = 1, kind: str = ev.SLEEP) -> Committed:
         """End a sleep, a wait between attempts or a wait for an event: the named one, or the one due first."""

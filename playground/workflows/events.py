@@ -47,8 +47,8 @@ BREAKPOINT_SET = "breakpoint_set"  # it will stop before a step: step {kind?, na
 BREAKPOINT_CLEARED = "breakpoint_cleared"  # it will not stop there: step, once?
 BREAKPOINT_HIT = "breakpoint_hit"  # the code has come to such a step, and the run stops before it: step {kind, name,
 # count}, line, clock_us, and what the step would begin with: config, rollback?, event_type, timeout, duration, until
-STEP_GIVEN = "step_given"  # a person gave the result of the step that it was stopped before, which does not run:
-# status, line, edited, clock_us, and those of its kind: config, rollback, event_type, output
+STEP_GIVEN = "step_given"  # a person gave the end of the step that it was stopped before, which does not run: status,
+# line, edited, clock_us, error?, and those of its kind: config, rollback, event_type, output
 KILL_ARMED = "kill_armed"  # the worker is to be killed at its next attempt, or with its next result uncommitted: when
 KILL_DISARMED = "kill_disarmed"  # the kill was cancelled
 RETRY_WOKEN = "retry_woken"  # a person ended the wait between two attempts: virtual

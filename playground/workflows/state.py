@@ -285,7 +285,7 @@ def _step_copied(step: Step, event: Event) -> None:
 
 
 def _step_given(step: Step, event: Event) -> None:
-    step.ended_at, step.edited = event.at, True
+    step.ended_at, step.edited, step.error = event.at, True, event.data.get("error")
     step.has_output, step.output = "output" in event.data, event.data.get("output")
 
 

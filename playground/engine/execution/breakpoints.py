@@ -6,18 +6,21 @@ instance is paused as by a person: attempts that run come to their end, then the
 is a row. So it survives whatever a paused one does, and any node goes on with it.
 
 Going on resumes it, and a replay brings the code to the same step, which is passed by then. *Next commit* and *run to
-here* are breakpoints that are gone after the next stop. A result that is given stands in the journal before the code
-runs, as the result of the step, so that every replay finds it.
+here* are breakpoints that are gone after the next stop. A result or an error that is given stands in the journal before
+the code runs, as the end of the step, so that every replay finds it. What goes into a step can't be given: its callback
+takes that from the code around it, which computes it from the params and from earlier results. A fork from the step
+whose result it is runs with another one.
 
 A worker that ignores its breakpoints, since its tenant wrote it so, runs on: they guard nothing. One that claims a stop
 where none was sent, or two at once, breaks the protocol.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playground.engine import operations
+from playground.engine import messages, operations
 from playground.sandbox import frames
 from playground.store.protocol import Decider, Snapshot
 from playground.store.rows import STEP_RUNNING
@@ -44,6 +47,9 @@ class StepPattern:
 
 ANY_STEP = StepPattern()
 NOTHING: Any = object()  # no result is given
+GIVEN_ERROR = "StepError"  # the class of an error that is given without a name
+MAX_ERROR_MESSAGE = 10_000  # characters, as many as are kept of an error that the code raises
+_ERROR_NAME = re.compile(r"[^\W\d]\w{0,199}")
 
 
 def breakpoint_event(step: StepPattern, *, on: bool = True, once: bool = False) -> NewEvent:
@@ -98,8 +104,20 @@ class Given:
     value: Any
 
 
-def go_on(at: int, until: StepPattern | None = None, given: Given | None = None) -> Decider:
-    """Go on from a stop or a pause, until a step if one is named. `given`: the step has that result and does not run.
+@dataclass(frozen=True, slots=True)
+class GivenError:
+    """An error in place of a result: the step has failed for good. A wait has only that of its timeout: no words.
+
+    `name` is that of a class: one of the tenant's module, of `workers` or a built-in one is raised as itself, any other
+    as a `StepError` of that name.
+    """
+
+    name: str | None = None
+    message: str | None = None
+
+
+def go_on(at: int, until: StepPattern | None = None, given: Given | GivenError | None = None) -> Decider:
+    """Go on from a stop or a pause, until a step if one is named. `given`: the step ends so and does not run.
 
     On an instance that runs, `until` makes it stop there; without it, what was to stop it once is forgotten.
 
@@ -127,8 +145,8 @@ def go_on(at: int, until: StepPattern | None = None, given: Given | None = None)
     return decide
 
 
-def _give(snapshot: Snapshot, given: Given, at: int) -> NewEvent:
-    """The end of the step that an instance is stopped before, with a result that a person gives it."""
+def _give(snapshot: Snapshot, given: Given | GivenError, at: int) -> NewEvent:
+    """The end of the step that an instance is stopped before, with what a person gives it."""
     row, stop = snapshot.row, breakpoints.stopped_before(snapshot.row.injected)
     if stop is None:
         raise CannotContinue(f'Instance "{row.id}" is not stopped before a step ({row.status}), so none gets a result.')
@@ -146,6 +164,8 @@ def _give(snapshot: Snapshot, given: Given, at: int) -> NewEvent:
         "clock_us": max(row.clock or 0, stop.get("clock_us") or 0),
         **{name: stop[name] for name in ("config", "rollback", "event_type") if name in stop},
     }
+    if isinstance(given, GivenError):
+        return NewEvent(ev.STEP_GIVEN, {**data, **_failure(stop, key, given)}, key)
     value = given.value
     if key.kind == ev.SLEEP:
         if value is not None:
@@ -156,6 +176,26 @@ def _give(snapshot: Snapshot, given: Given, at: int) -> NewEvent:
     if (stop.get("config") or {}).get("sensitive"):
         return NewEvent(ev.STEP_GIVEN, {**data, "output": ev.REDACTED}, key, value)
     return NewEvent(ev.STEP_GIVEN, {**data, "output": value}, key)
+
+
+def _failure(stop: Stop, key: StepKey, given: GivenError) -> dict[str, Any]:
+    """How the step that an instance is stopped before fails."""
+    if key.kind == ev.SLEEP:
+        raise CannotContinue(f'"{key.label}" is a sleep, which cannot fail: `output` null skips it.')
+    if key.kind == ev.WAIT:
+        if (given.name, given.message) != (None, None):
+            raise CannotContinue(
+                f'"{key.label}" waits for an event, whose only error is that of its timeout: `error` takes no name and '
+                "no message there."
+            )
+        return {"status": event_rules.TIMED_OUT, "error": messages.timed_out(stop["timeout"])}
+    name = GIVEN_ERROR if given.name is None else given.name
+    if not _ERROR_NAME.fullmatch(name):
+        raise CannotContinue("The error's name is that of a class: letters, digits and _, 200 characters at most.")
+    if given.message is not None and len(given.message) > MAX_ERROR_MESSAGE:
+        raise CannotContinue(f"The error's message is longer than {MAX_ERROR_MESSAGE:,} characters.")
+    error = messages.error(name, messages.GIVEN_BY_HAND if given.message is None else given.message, stop["line"])
+    return {"status": event_rules.ERRORED, "error": error}
 
 
 def stop_data(frame: frames.Stop) -> dict[str, Any]:

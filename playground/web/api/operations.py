@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.execution.breakpoints import ANY_STEP, NOTHING, StepPattern
+from playground.engine.execution.breakpoints import ANY_STEP, NOTHING, GivenError, StepPattern
 from playground.engine.execution.faults import NewBreak
 from playground.store.encoding import Encoded, encode_shown
 from playground.store.protocol import Committed
@@ -57,11 +57,23 @@ class NewBreakpointBody(msgspec.Struct, forbid_unknown_fields=True):
 NewBreakpoints = Annotated[list[NewBreakpointBody], msgspec.Meta(max_length=breakpoints.MAX_BREAKPOINTS)]
 
 
+class ErrorBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The error of a step: its class by name and its message. Of a wait, which can only time out, neither."""
+
+    name: str | None = None
+    message: str | None = None
+
+
 class ContinueBody(msgspec.Struct, forbid_unknown_fields=True):
-    """`output`: the result of the step that the run is stopped before, which is not run then."""
+    """`output` or `error`: how the step ends that the run is stopped before, which is not run then."""
 
     until: Literal["next-commit"] | PatternBody | None = None
     output: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: ErrorBody | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is not None and self.output is not msgspec.UNSET:
+            raise ValueError("a step has either an output or an error")
 
 
 class StepBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -173,7 +185,7 @@ async def set_breakpoint(context: Context, request: Request) -> Response:
 
 async def go_on(context: Context, request: Request) -> Response:
     """Go on from a stop or a pause: to the next breakpoint or the end, `until` the next step or a named one, with
-    `output` as the result of the step that it is stopped before.
+    `output` as the result of the step that it is stopped before, or `error` as its error.
     """
     row = await find_controlled_instance(context, request)
     most = context.settings.value_bytes + bodies.OVERHEAD_BYTES
@@ -183,7 +195,8 @@ async def go_on(context: Context, request: Request) -> Response:
     if isinstance(body.output, msgspec.Raw):
         shown = msgspec.json.decode(body.output)
         output = Encoded(await asyncio.to_thread(encode_shown, shown, "output", context.settings.value_bytes))
-    return accepted_response(await context.engine.go_on(row, until, output))
+    error = None if body.error is None else GivenError(body.error.name, body.error.message)
+    return accepted_response(await context.engine.go_on(row, until, output, error=error))
 
 
 async def wake(context: Context, request: Request) -> Response:

@@ -143,11 +143,11 @@ function stepCopied(state, event, data) {
   close(state, step);
 }
 
-/** A person gave the result of the step that the run was stopped before: it does not run. */
+/** A person gave the result, or the error, of the step that the run was stopped before: it does not run. */
 function stepGiven(state, event, data) {
-  const { config = null, event_type: eventType = null } = data;
+  const { config = null, event_type: eventType = null, error = null } = data;
   const output = "output" in data ? { hasOutput: true, output: data.output } : {};
-  const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, edited: true, ...output });
+  const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, error, edited: true, ...output });
   if (data.rollback) step.rollback = newHandler("pending");
   close(state, step);
   state.stoppedBefore = null;
