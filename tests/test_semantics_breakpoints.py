@@ -1,5 +1,6 @@
 """Breakpoints: where a run stops, what its journal says then, and how it goes on, also over crashes."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -515,15 +516,37 @@ async def test_a_given_result_of_a_sensitive_step_is_redacted_and_its_rollback_g
 
 
 @story
-async def test_a_step_inside_another_is_no_place_to_stop():
+async def test_a_step_inside_another_is_no_place_to_stop_and_whoever_tries_is_told():
     body = """
     @step.do("outer")
     async def outer():
-        return await step.do("inner", lambda: 1)
-    return await outer()
+        await step.sleep("doze", "1 second")
+        return sum([await step.do("inner", lambda: 1) for _ in range(2)])
+    await step.do("twin", lambda: 1)
+    @step.do("other")
+    async def other():
+        return await step.do("twin", lambda: 1)
+    await other()
+    total = await outer()
+    await step.wait_for_event("answer", "go")
+    return total
     """
-    async with playing(body, created=before("inner")) as (_, run):
-        assert await run.result() == 1
+    told = '"inner" runs inside "outer", where no run stops: its attempt would be lost. Set the breakpoint before "outer".'
+    async with playing(body, created=before("inner", "doze")) as (_, run):
+        await run.wait_for_step("answer", status="waiting")
+        assert [event.data["text"] for event in await run.journal() if event.type == ev.LOG] == [
+            told.replace("inner", "doze"),
+            told,
+        ]
+        for refused in (run.break_before("inner", count=2), run.run_to("inner")):
+            with pytest.raises(CannotBreak, match=re.escape(told)):
+                await refused
+        await run.break_before("inner", on=False)  # clearing is no mistake
+        await run.break_before("twin")  # one of them is a step of its own
+        await run.break_before("not yet")
+        assert [each["step"]["name"] for each in (await run.state()).breakpoints] == ["doze", "twin", "not yet"]
+        await run.send_event("go")
+        assert await run.result() == 2
 
 
 @story

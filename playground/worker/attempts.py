@@ -120,7 +120,7 @@ class ExecutionContext:
     """What the steps of one execution share.
 
     `limits` are those of the start frame, `epoch_ms` is the trusted side's clock, `on_unawaited_error` reports a failed
-    step that nothing awaits.
+    step that nothing awaits, `log` writes a line of ours to the tenant's log, for a step.
     """
 
     channel: Channel
@@ -129,6 +129,7 @@ class ExecutionContext:
     limits: Mapping[str, Any]
     on_unawaited_error: OnUnawaitedError
     epoch_ms: Callable[[], int]
+    log: Callable[[str, Key], None]
 
 
 class Do:

@@ -137,7 +137,13 @@ class Execution:
         ended = self._history.load_steps(start["steps"])
         self.steps = self.process.make_steps(
             ExecutionContext(
-                self._channel, self._replay, self._history, start["limits"], self._report_unawaited, self._epoch_ms
+                self._channel,
+                self._replay,
+                self._history,
+                start["limits"],
+                self._report_unawaited,
+                self._epoch_ms,
+                self._log,
             )
         )
         self.steps.attempts.breaks.replace_breaks(start.get("breaks", ()))
@@ -309,6 +315,9 @@ class Execution:
 
     def _report_loop_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self._print_error(unawaited.error_of_loop(context))
+
+    def _log(self, text: str, step: Key) -> None:
+        self._streams["stderr"].send_line(text, step, line=0)
 
     def _print_error(self, error: unawaited.BackgroundError) -> None:
         self._streams["stderr"].send_line(error.text, error.step, line=error.line)

@@ -13,7 +13,7 @@ from typing import Any
 
 from playground.worker import decorated_steps, failures
 from playground.worker.attempts import Attempts, Do, ExecutionContext
-from playground.worker.context import Key, Record, parent_of, parse_key, step_of_caller, utc_datetime
+from playground.worker.context import Key, Record, label_of, parent_of, parse_key, step_of_caller, utc_datetime
 from playground.worker.decorated_steps import Decorated, Decorations
 from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
@@ -24,9 +24,14 @@ from playground.workflows.events import DO, MAX_STEP_DEPTH, SLEEP, WAIT
 
 
 class Breakpoints:
-    """The breakpoints of this execution (`playground/workflows/breakpoints.py`)."""
+    """The breakpoints of this execution (`playground/workflows/breakpoints.py`).
 
-    def __init__(self) -> None:
+    `log` writes a line of ours to the tenant's log.
+    """
+
+    def __init__(self, log: Callable[[str, Key], None]) -> None:
+        self._log = log
+        self._nested: set[str] = set()  # names of nested steps of which the log says that nothing stops before them
         self._set: list[breakpoints.Breakpoint] = []
         self._passed: list[breakpoints.Passed] = []
 
@@ -35,10 +40,23 @@ class Breakpoints:
         self._set, self._passed = frame["set"], frame["passed"]
 
     def stop_before(self, key: Key) -> bool:
-        """Whether the run stops before a new step. The attempt around a nested one would run out of time."""
-        if not self._set or parent_of(key) is not None:
+        """Whether the run stops before a new step. The attempt around a nested one would be lost."""
+        if not self._set:
+            return False
+        outer = parent_of(key)
+        if outer is not None:
+            self._tell_of_nested(key, outer)
             return False
         return breakpoints.stops_before(self._set, self._passed, *key[:3])
+
+
+    def _tell_of_nested(self, key: Key, outer: Key) -> None:
+        named = [each for each in self._set if "name" in each["step"]]
+        if key[1] not in self._nested and breakpoints.stops_before(named, (), *key[:3]):
+            self._nested.add(key[1])
+            while (around := parent_of(outer)) is not None:
+                outer = around
+            self._log(breakpoints.nested_sentence(key[1], label_of(outer)), outer)
 
 
 class Steps:
@@ -51,7 +69,7 @@ class Steps:
         self._channel, self._replay, self._history = context.channel, context.replay, context.history
         self._limits, self._epoch_ms = context.limits, context.epoch_ms
         self.attempts = Attempts(context, self._wait_to_begin)
-        self.breakpoints = Breakpoints()
+        self.breakpoints = Breakpoints(context.log)
         self._do_count = 0
         self._resumed: asyncio.Event | None = None
         self._on_resumed: list[Callable[[], None]] = []  # sleeps and waits that begin then

@@ -5,7 +5,9 @@ A breakpoint is plain JSON, the same in the journal, in the row, in frames and i
 gone after the next stop, wherever that is: *next commit* and *run to here* are such breakpoints.
 
 Only a step that is not in the journal stops an instance, so a replay passes what it has been through. A step that a
-callback of another one calls stops nothing: the attempt around it would run out of time.
+callback of another one calls stops nothing: a stopped instance is a row, without a worker, and the attempt around the
+step would be lost, to begin anew. Whoever sets a breakpoint there is told so: with an error once the journal shows it
+(`nested_in`), else by a line of the log when the code comes to it.
 
 A step that an instance was stopped before and has gone on from is passed: it stops nothing a second time, not even when
 its worker is killed before the step has begun. The engine and the worker both read this, so the module is pure.
@@ -16,7 +18,7 @@ from typing import Any
 
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotBreak
-from playground.workflows.events import NewEvent
+from playground.workflows.events import NewEvent, StepKey, outermost
 
 MAX_BREAKPOINTS = 100  # of one instance at once
 MAX_PASSED = 20  # steps that have been passed and may not have begun: those that one batch of branches starts with
@@ -63,6 +65,22 @@ def stops_before(breakpoints: Iterable[Breakpoint], passed: Iterable[Passed], ki
 
 def _matches(wanted: Mapping[str, Any], step: Mapping[str, Any]) -> bool:
     return all(step[field] == value for field, value in wanted.items())
+
+
+def nested_in(breakpoint: Breakpoint, steps: Iterable[StepKey]) -> StepKey | None:
+    """The step around those that a breakpoint names, where every one of them that has begun is inside another."""
+    if "name" not in breakpoint["step"]:
+        return None
+    found = [key for key in steps if _matches(breakpoint["step"], key.as_json())]
+    return outermost(found[0]) if found and all(key.parent is not None for key in found) else None
+
+
+def nested_sentence(name: str, outer: str) -> str:
+    """Why a breakpoint before a nested step stops nothing, and where to set one."""
+    return (
+        f'"{name}" runs inside "{outer}", where no run stops: its attempt would be lost. Set the breakpoint before '
+        f'"{outer}".'
+    )
 
 
 def breakpoints_after(before: Sequence[Breakpoint], type: str, data: Mapping[str, Any]) -> list[Breakpoint]:

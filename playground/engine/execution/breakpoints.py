@@ -22,7 +22,7 @@ from typing import Any
 
 from playground.engine import messages, operations
 from playground.sandbox import frames
-from playground.store.protocol import Decider, Snapshot
+from playground.store.protocol import Decider, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import STEP_RUNNING
 from playground.workflows import breakpoints, event_rules, names
 from playground.workflows import events as ev
@@ -80,10 +80,19 @@ def change_breakpoints(event: NewEvent) -> Decider:
         before = breakpoints.breakpoints_of(row.injected)
         if breakpoints.breakpoints_after(before, event.type, event.data) == list(before):
             return []
+        _check_not_nested([event], snapshot)
         breakpoints.check_number_of_breakpoints(before, [event])
         return [event]
 
-    return decide
+    return DeciderWithNeeds(decide, Needs(keys=event.type == ev.BREAKPOINT_SET))
+
+
+def _check_not_nested(events: Sequence[NewEvent], snapshot: Snapshot) -> None:
+    """Raises CannotBreak for a `breakpoint_set` before a step that this run has only had inside another one."""
+    for event in events:
+        outer = None if snapshot.keys is None else breakpoints.nested_in(event.data, snapshot.keys)
+        if outer is not None:
+            raise CannotBreak(breakpoints.nested_sentence(event.data["step"]["name"], outer.label))
 
 
 def stop_before(data: Mapping[str, Any]) -> Decider:
@@ -139,10 +148,11 @@ def go_on(at: int, until: StepPattern | None = None, given: Given | GivenError |
             if each not in kept and each["step"] not in [stop.data["step"] for stop in stops]
         ]
         stops_now = [stop for stop in stops if stop.data not in before]
+        _check_not_nested(stops, snapshot)
         breakpoints.check_number_of_breakpoints(kept, stops)
         return [*events, *cleared, *stops_now, *resume(snapshot)]
 
-    return decide
+    return DeciderWithNeeds(decide, Needs(keys=until is not None and until.name is not None))
 
 
 def _give(snapshot: Snapshot, given: Given | GivenError, at: int) -> NewEvent:
