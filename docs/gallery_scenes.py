@@ -8,7 +8,21 @@ import re
 from collections.abc import Callable
 
 from gallery_stage import OPERATOR, TENANT, Stage
-from gallery_workflows import BRANCHES, CHATTY, FAILS, FAN, FORKS, NESTED, RETRIES, SLEEPS, SLOW, WAITS, WRONG
+from gallery_workflows import (
+    BRANCHES,
+    CHATTY,
+    FAILS,
+    FAN,
+    FORKS,
+    NESTED,
+    RETRIES,
+    SLEEPS,
+    SLOW,
+    STOPS,
+    STOPS_LATE,
+    WAITS,
+    WRONG,
+)
 from page_support import Playground, expect
 
 Scene = Callable[[Stage], object]
@@ -116,6 +130,90 @@ def paused(stage: Stage) -> None:
     page.expect_status("Waiting")
     page.control("Pause").click()
     page.expect_status("Paused")
+
+
+def stops_set(stage: Stage) -> None:
+    """Breakpoints before there is a run, in its plan."""
+    page = stage.open("/", half="run")
+    page.editor.wait_for()
+    page.write(STOPS)
+    page.control("Pause before ship parcel").click()
+    page.control("Pause before customer has signed").click()
+    expect(page.page.locator(".cm-lineNumbers .cm-stop")).to_have_count(2)
+
+
+def stops_set_code(stage: Stage) -> None:
+    """Breakpoints before there is a run, in its code."""
+    stops_set(stage)
+    stage.half = "code"
+
+
+def stopped(stage: Stage) -> Playground:
+    """Stopped before a step."""
+    return stopping(stage, "ship parcel")
+
+
+def stopped_code(stage: Stage) -> None:
+    """Stopped before a step, its line in the code."""
+    stopping(stage, "ship parcel")
+    stage.half = "code"
+
+
+def stop_result(stage: Stage) -> None:
+    """Stopped before a step, which is given a result that is no JSON."""
+    page = stopping(stage, "ship parcel")
+    page.control("Edit result").click()
+    page.page.get_by_label("Its result, JSON").fill('{"parcel": ')
+    page.control("Use it and continue").click()
+    expect(page.page.get_by_text("This is not JSON")).to_be_visible()
+
+
+def stop_error(stage: Stage) -> None:
+    """Stopped before a step, which is made to fail."""
+    page = stopping(stage, "ship parcel")
+    page.control("Edit result").click()
+    page.page.get_by_label("An error").check()
+    page.page.get_by_label("Its message").fill("The address does not exist")
+
+
+def stop_wait(stage: Stage) -> None:
+    """Stopped before a wait for an event, which is given one."""
+    page = stopping(stage, "customer has signed")
+    page.control("Edit event").click()
+
+
+def stop_sleep(stage: Stage) -> None:
+    """Stopped before a sleep, which can be skipped."""
+    page = stopping(stage, "customer has signed")
+    page.control("Edit event").click()
+    page.control("Use it and continue").click()
+    expect(page.page.locator(".stop-title")).to_contain_text("until the invoice is due")
+    page.control("Skip it").click()
+
+
+def stop_late(stage: Stage) -> None:
+    """About to stop: what runs finishes first."""
+    page = stage.open("/")
+    page.editor.wait_for()
+    page.write(STOPS_LATE)
+    page.control("Pause before reserve").click()
+    page.run()
+    expect(page.page.locator(".stop-held")).to_contain_text("count stock finishes first")
+
+
+def stop_watched(stage: Stage) -> None:
+    """Somebody else's run, stopped before a step."""
+    stops = [{"step": {"name": "ship parcel"}}]
+    made = stage.ask("/api/instances", {"source": STOPS, "params": {}, "breakpoints": stops})
+    stage.open(made["url"]).expect_status("Paused")
+
+
+def stops_after(stage: Stage) -> None:
+    """A run that failed, with a breakpoint for the next one."""
+    page = stage.run(FAILS)
+    page.expect_status("Errored")
+    page.control("Pause before charge card").click()
+    expect(page.control("Pause before charge card")).to_have_attribute("aria-pressed", "true")
 
 
 def complete(stage: Stage) -> None:
@@ -448,6 +546,18 @@ def ready(page: Playground) -> None:
         expect(problems).not_to_have_text("Checking")
 
 
+def stopping(stage: Stage, step: str) -> Playground:
+    """A run of STOPS, stopped before a step; the sleep after a wait has a breakpoint too."""
+    page = stage.open("/")
+    page.editor.wait_for()
+    page.write(STOPS)
+    for name in (step, *(["until the invoice is due"] if step == "customer has signed" else [])):
+        page.control(f"Pause before {name}").click()
+    page.run()
+    page.expect_status("Paused")
+    return page
+
+
 def tabbed(page: Playground, status: str, tab: str) -> None:
     page.expect_status(status)
     page.tab(tab)
@@ -457,7 +567,7 @@ def shared(stage: Stage) -> str:
     return str(stage.ask("/api/snippets", {"source": WAITS, "params": "{}"})["url"])
 
 
-HELPERS = {ready, tabbed, shared, tenant_open}
+HELPERS = {ready, stopping, tabbed, shared, tenant_open}
 
 
 def all_scenes(matching: str = "") -> dict[str, Scene]:

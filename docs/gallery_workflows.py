@@ -59,6 +59,39 @@ try:
 except BaseException:
     pass
 """)
+STOPS = code("""
+@step.do("charge card")
+async def charge():
+    return {"receipt": "R-B-2077", "amount": 4900}
+
+@step.do("ship parcel", config={"retries": {"limit": 5, "delay": "10 seconds"}})
+async def ship():
+    @step.do("print label")
+    async def label():
+        return "label"
+    return await label()
+
+await charge()
+await ship()
+await step.wait_for_event("customer has signed", "signed")
+await step.sleep("until the invoice is due", "14 days")
+await step.do("close the order with customer-0417-northern-branch", lambda: 1)
+""")
+STOPS_LATE = code("""
+@step.do("count stock")
+async def stock():
+    await asyncio.sleep(600)
+
+@step.do("reserve")
+async def reserve():
+    return 1
+
+async def later():
+    await asyncio.sleep(0.2)
+    return await reserve()
+
+await asyncio.gather(stock(), later())
+""")
 FAN = code("""
 @step.do("list films")
 async def films():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from access_support import findings
 from page_support import Playground, expect, journal, writing
+from playwright.sync_api import Locator
 
 SHOP = """from workers import WorkflowEntrypoint
 
@@ -71,6 +72,52 @@ def test_a_line_s_number_stops_the_run_which_is_stepped_and_given_a_result(opene
     expect(drawer).to_contain_text("Its result was given by hand, and it did not run.")
     types = [event["type"] for event in journal(page.url, page.instance)]
     assert (types.count("breakpoint_hit"), types.count("step_given")) == (2, 1)
+
+
+def test_breakpoints_of_a_draft_outlast_a_reload_follow_edits_and_go_with_a_restart(
+    opened: Callable[..., Playground],
+) -> None:
+    page = opened()
+    marked = page.page.locator(".cm-lineNumbers .cm-stop")
+    page.write(SHOP.replace('return "paid"', 'return await step.do("ask the bank", lambda: 1)'))
+    expect(page.control("Pause before ship")).to_be_visible()
+    line(page, 8).click()  # of a step that the callback of another one calls
+    expect(page.page.locator("#toast")).to_contain_text("No run stops inside a step: ask the bank belongs to charge")
+    expect(marked).to_have_text("6")
+    line(page, 6).click()
+    page.control("Pause before ship").click()
+    page.page.reload()
+    expect(page.control("Pause before ship")).to_have_attribute("aria-pressed", "true")
+    expect(marked).to_have_text("10")
+    page.write("# a line more\n" + SHOP.replace('"ship"', '"ship parcel"'))
+    expect(page.control("Pause before ship parcel")).to_have_attribute("aria-pressed", "true")
+    expect(marked).to_have_text("11")
+    line(page, 11).click()  # as the lines are numbered now
+    expect(marked).to_have_count(0)
+
+    page.run()
+    page.expect_status("Complete")
+    page.page.get_by_role("button", name=re.compile("^mail")).focus()
+    page.page.keyboard.press("b")  # the run has ended: the next one stops
+    expect(page.page.locator("#toast")).to_contain_text("Run or restart it: it stops before mail")
+    expect(marked).to_have_text("15")
+    page.page.reload()
+    expect(page.control("Pause before mail")).to_have_attribute("aria-pressed", "true")
+    page.control("Restart").click()
+    bar = page.page.get_by_role("region", name="Stopped before a step")
+    expect(bar).to_contain_text("Paused before mail")
+    bar.get_by_role("button", name="Edit result").click()
+    bar.get_by_label("An error").check()
+    bar.get_by_label("Its message").fill("no post today")
+    assert findings(page.page) == []
+    bar.get_by_role("button", name="Fail and continue").click()
+    page.expect_status("Errored")
+    expect(page.page.locator('[data-part="end"]')).to_contain_text("no post today")
+
+
+def line(page: Playground, number: int) -> Locator:
+    """A line's number, where breakpoints are set."""
+    return page.page.locator(".cm-lineNumbers .cm-gutterElement", has_text=re.compile(f"^{number}$"))
 
 
 def test_a_keyboard_alone_sets_a_breakpoint_steps_and_goes_on(opened: Callable[..., Playground]) -> None:

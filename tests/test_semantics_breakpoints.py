@@ -531,7 +531,9 @@ async def test_a_step_inside_another_is_no_place_to_stop_and_whoever_tries_is_to
     await step.wait_for_event("answer", "go")
     return total
     """
-    told = '"inner" runs inside "outer", where no run stops: its attempt would be lost. Set the breakpoint before "outer".'
+    told = (
+        '"inner" runs inside "outer", where no run stops: its attempt would be lost. Set the breakpoint before "outer".'
+    )
     async with playing(body, created=before("inner", "doze")) as (_, run):
         await run.wait_for_step("answer", status="waiting")
         assert [event.data["text"] for event in await run.journal() if event.type == ev.LOG] == [

@@ -49,7 +49,6 @@ class Breakpoints:
             return False
         return breakpoints.stops_before(self._set, self._passed, *key[:3])
 
-
     def _tell_of_nested(self, key: Key, outer: Key) -> None:
         named = [each for each in self._set if "name" in each["step"]]
         if key[1] not in self._nested and breakpoints.stops_before(named, (), *key[:3]):

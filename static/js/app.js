@@ -13,8 +13,10 @@
 //   playground:recoded  {source}                 the run goes on with this code
 //   playground:shared                           a link to the code was made
 //   playground:lesson  {example}                    the run belongs to the lesson of this example
-//   playground:stops    {lines, ofRun}              breakpoints: [{line, here}] to mark in the editor
-//   playground:stop-line {line}                     a breakpoint is asked for; prevented by the run that takes it
+//   playground:stops    {lines, ofRun}              breakpoints: [{line, here}] to mark in the editor; `lines` null: the run that had them is over
+//   playground:stop-line {line, ofRun}              a breakpoint is asked for, at a line of the text as it is now and of the run's; prevented
+//                                                   by the run that takes it, or that lets nobody here set one
+//   playground:pending                              the draft's breakpoints have changed
 //   playground:starting, playground:stopped         a run is being asked for; it was refused
 
 import { makeAimed } from "./aimed.js";
@@ -35,7 +37,7 @@ import { makeOutline } from "./outline.js";
 import { makeParams } from "./params.js";
 import { makeReasons } from "./reasons.js";
 import { closeRun, openRun } from "./run/panel.js";
-import { pendingStops, pendingStopsOf, togglePending } from "./run/pending-stops.js";
+import { followEdit, pendingStops, pendingStopsOf, setPendingStops, togglePending } from "./run/pending-stops.js";
 import { flatten } from "./run/plan.js";
 import { entryAt, stopLines } from "./run/stop-lines.js";
 import { count } from "./run/words.js";
@@ -67,6 +69,8 @@ let ran = page.instance ? page.source : null; // the code of the run that is sho
 let path = location.pathname;
 let lesson = page.example && { ...page.example, source: page.source }; // the example whose lesson is being taken
 let outline = [];
+let parsed = { source: page.source, flat: [] }; // the text that the outline is of, and its steps
+let stopsOfRun = false; // whether the editor shows the breakpoints of a run
 let counted = null;
 let formatter = null;
 
@@ -91,9 +95,12 @@ const drafts = makeDrafts({
   page: { ...page, title: node("title").textContent },
   text: editor.text,
   params: params.text,
-  restore({ source, params: text, title: called }) {
+  stops: pendingStops,
+  restoreStops: setPendingStops,
+  restore({ source, params: text, title: called, stops = [] }) {
     node("title").textContent = called;
     params.set(text);
+    setPendingStops(stops);
     editor.setText(source);
   },
   say: (words) => (node("draft").textContent = words),
@@ -116,7 +123,7 @@ const start = makeStart({
   ready: editor.ready,
   aimed: (early) => page.kind !== "new" || runId !== null || (!early && inSight()),
   source: editor.text,
-  stops: () => pendingStopsOf(flatten(outline)),
+  stops: () => pendingStopsOf(parsed.flat),
   params,
   onStarting: () => (halves.status("starting"), tell("starting")),
   onStopped: () => (halves.status(counted), tell("stopped")),
@@ -131,7 +138,7 @@ const start = makeStart({
 onKey("run", () => void start.run());
 onKey("share", share.quick);
 onKey("format", format);
-onKey("stop-line", () => stopAt(editor.runLine()));
+onKey("stop-line", () => stopAt(editor.place()));
 onKey("step", () => tell("select", { line: editor.runLine() }));
 onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));
@@ -162,15 +169,15 @@ async function format() {
 }
 
 /** A breakpoint before the step on a line: of the run that is looked at, else of the one to come. */
-function stopAt(line) {
-  const asked = new CustomEvent("playground:stop-line", { detail: { line }, cancelable: true });
+function stopAt(place) {
+  const asked = new CustomEvent("playground:stop-line", { detail: place, cancelable: true });
   if (!document.dispatchEvent(asked)) return;
-  const entry = entryAt(flatten(outline), line);
+  const entry = entryAt(parsed.flat, place.line);
   if (entry) togglePending(entry);
 }
 
 function markPending() {
-  if (!runId) editor.showStops({ lines: stopLines(pendingStops(), flatten(outline), null), ofRun: false });
+  if (!stopsOfRun) editor.showStops({ lines: stopLines(pendingStops(), parsed.flat, null), ofRun: false });
 }
 
 /** Changes the address without leaving the page. */
@@ -219,6 +226,11 @@ function checked({ diagnostics, outline: found }) {
   const behind = !found?.length && diagnostics.some((one) => UNREAD.has(one.code));
   if (!behind) {
     outline = found ?? [];
+    const now = { source: editor.text(), flat: flatten(outline) };
+    if (now.flat.length) {
+      followEdit(parsed, now);
+      parsed = now;
+    }
     outlineList.show(outline);
     editor.showOutline(outlineList.lines());
   }
@@ -271,6 +283,7 @@ function started(instance, source) {
   relabel(editor.text());
   outlineList.fill([]);
   halves.show("run");
+  stopsOfRun = true;
   openRun({ id, tenant: whose.tenant, token, view: null, source, snippet, code: editor.text, outline, example: lesson && alike(source, lesson.source) ? lesson : null });
 }
 
@@ -278,8 +291,15 @@ document.addEventListener("playground:steps", lately(({ detail }) => {
   editor.showRun(detail);
   outlineList.fill(detail.steps);
 }));
-document.addEventListener("playground:stops", ({ detail }) => editor.showStops(detail));
-document.addEventListener("playground:pending", markPending);
+document.addEventListener("playground:stops", ({ detail }) => {
+  stopsOfRun = detail.lines !== null;
+  if (stopsOfRun) editor.showStops(detail);
+  else markPending();
+});
+document.addEventListener("playground:pending", () => {
+  markPending();
+  drafts.keep();
+});
 document.addEventListener("playground:status", ({ detail: { status, picture } }) => {
   counted = status;
   halves.status(status, picture);

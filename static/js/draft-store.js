@@ -82,7 +82,7 @@ export class DraftStore {
     let id = this.own[draft.base];
     const there = id ? read(ENTRY + id) : null;
     if (!id || (there && this.known.get(id) !== JSON.stringify(there))) id = newId();
-    else if (there?.source === draft.source && there.params === draft.params) return { kept: true, gone: null };
+    else if (there?.source === draft.source && there.params === draft.params && JSON.stringify(there.stops ?? []) === JSON.stringify(draft.stops ?? [])) return { kept: true, gone: null };
     this.belongs(draft.base, id, latest);
     this.hold(id);
     const entry = { ...draft, at: Date.now() };

@@ -16,14 +16,18 @@ function baseOf(page) {
 
 const isTenants = ({ base }) => base.startsWith("tenant:"); // what is a tenant's stays with it
 
-/** @param {{page: object, text: () => string, params: () => string, restore: (draft: object) => void, say: (words: string) => void}} how */
-export function makeDrafts({ page, text, params, restore, say }) {
+/**
+ * @param {{page: object, text: () => string, params: () => string, stops: () => object[], restore: (draft: object) => void, restoreStops: (stops: object[]) => void, say: (words: string) => void}} how
+ *   `stops` are the breakpoints, which are kept with a draft, or alone where nothing else was changed
+ */
+export function makeDrafts({ page, text, params, stops, restore, restoreStops, say }) {
   const store = new DraftStore();
   let base = baseOf(page);
   let touched = false; // something was typed here already
   let turn = Promise.resolve(); // what is kept is kept in order
 
-  const differs = (draft) => draft.source !== page.source || draft.params.trim() !== page.params.trim();
+  const isEdited = (draft) => draft.source !== page.source || draft.params.trim() !== page.params.trim();
+  const differs = (draft) => isEdited(draft) || Boolean(draft.stops?.length);
 
   /** Called once at the start: puts the latest draft back at the bare address, offers one elsewhere. */
   async function open() {
@@ -31,16 +35,21 @@ export function makeDrafts({ page, text, params, restore, say }) {
     const bare = page.kind === "start";
     const found = bare ? await latest() : await draftOf(base);
     if (!found) return;
-    if (bare && !touched) comesBack(found);
+    if (!isEdited(found)) {
+      base = found.base;
+      store.adopt(found, !isTenants(found));
+      if (!touched) restoreStops(found.stops);
+    } else if (bare && !touched) comesBack(found);
     else offer(found);
   }
 
   /** The draft that this tab had, else that of one that was closed. */
   async function latest() {
+    const of = (draft) => !isTenants(draft) && differs(draft) && !(draft.plain && isEdited(draft));
     const mine = await store.mine();
-    if (mine) return differs(mine) ? mine : null;
+    if (mine) return of(mine) ? mine : null;
     const [newest] = store.all().filter((draft) => !isTenants(draft));
-    const [closed] = (await store.orphans()).filter((draft) => !isTenants(draft) && differs(draft));
+    const [closed] = (await store.orphans()).filter(of);
     return closed && (closed.id === newest.id || Date.now() - closed.at < CLOSED_MS) ? closed : null;
   }
 
@@ -88,7 +97,8 @@ export function makeDrafts({ page, text, params, restore, say }) {
 
   function keep() {
     touched = true;
-    const draft = { source: text(), params: params(), title: document.getElementById("title").textContent, base };
+    const draft = { source: text(), params: params(), title: document.getElementById("title").textContent, base, stops: stops() };
+    draft.plain = !isEdited(draft); // only breakpoints: what is stored under its address is the same
     turn = turn.then(() => (differs(draft) ? put(draft) : clear(draft.base)));
   }
 

@@ -5,7 +5,7 @@ import { el } from "./dom.js";
 
 /**
  * @param {{url: string, nonce: string, onChange: () => void, onCursor: (place: {line: number, column: number}) => void,
- *   onRun: () => void, onShare: () => void, onHover: (line: number | null) => void, onStep: (line: number) => void, onStop: (line: number) => void}} how
+ *   onRun: () => void, onShare: () => void, onHover: (line: number | null) => void, onStep: (line: number) => void, onStop: (place: {line: number, ofRun: number}) => void}} how
  * @returns the editor; everything may be called at once, and what only CodeMirror can do is done when it is there
  */
 export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onHover, onStep, onStop }) {
@@ -118,6 +118,12 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
     reveal: (line, ofRun) => mirror?.reveal(line, ofRun),
     /** The line of the cursor, as numbered in the run's text. */
     runLine: () => mirror?.runLine() ?? placeOf(textarea.value, textarea.selectionStart).line,
+    /** The same, as numbered in the text as it is now, too: {line, ofRun}. */
+    place() {
+      if (mirror) return mirror.place();
+      const { line } = placeOf(textarea.value, textarea.selectionStart);
+      return { line, ofRun: line };
+    },
     /** Where a line of the run's text is now: {line, state: "same" | "edited"}, or null once it is gone. */
     whereIs: (line) => (mirror ? mirror.whereIs(line) : { line, state: "same" }),
     startRun: () => mirror?.startRun(),

@@ -44,7 +44,7 @@ const unmarked = EditorState.transactionFilter.of((change) =>
  * @param {() => void} options.onShare  Mod-S
  * @param {(line: number | null) => void} options.onHover  a step's line is under the pointer; as numbered in the run's text
  * @param {(line: number) => void} options.onStep  a dot was pressed
- * @param {(line: number) => void} options.onStop  a line's number was pressed
+ * @param {(place: {line: number, ofRun: number}) => void} options.onStop  a line's number was pressed
  */
 export function createEditor({ parent, doc, nonce, labelledby, describedby, onChange, onCursor, onRun, onShare, onHover, onStep, onStop }) {
   const pressed = (act) => () => {
@@ -78,7 +78,7 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
       vim.of([]),
       Prec.high(keymap.of(own)),
       problems(),
-      lineNumbers({ domEventHandlers: { mousedown: (view, block) => (onStop(runLine(view, block.from)), true) } }),
+      lineNumbers({ domEventHandlers: { mousedown: (view, block) => (onStop(placeOf(view, block.from)), true) } }),
       steps({ onHover, onStep }),
       notes,
       highlightSpecialChars(),
@@ -162,6 +162,8 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
     /** Where a line of the run is now: {line, state: "same" | "edited"}, or null once it is gone. */
     whereIs: (line) => whereIs(view, line),
     runLine: () => runLine(view, view.state.selection.main.head),
+    /** The same, as numbered in the text as it is now, too. */
+    place: () => placeOf(view, view.state.selection.main.head),
     /** Scrolls to a place. Lines of a run are mapped over the edits made since; `ofRun` false takes the number as it is. */
     goto({ line, column, ofRun = true }) {
       const number = ofRun ? nowLine(view, line) : lineAt(view.state.doc, line).number;
@@ -179,3 +181,5 @@ function cursor(state) {
 }
 
 const indentOf = (doc, number) => /^\s*/.exec(lineAt(doc, number).text)[0].length + 1;
+
+const placeOf = (view, pos) => ({ line: view.state.doc.lineAt(pos).number, ofRun: runLine(view, pos) });

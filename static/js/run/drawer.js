@@ -10,7 +10,7 @@ import { early } from "./marks.js";
 import { copyButton } from "./outcome.js";
 import { attemptOf, setback } from "./setback.js";
 import { valueNodes, valueText } from "./value.js";
-import { clock, copiedWords, count, hours, lasting, left, moment, pathLabel, stepLabel } from "./words.js";
+import { clock, copiedWords, count, errorBrief, hours, lasting, left, moment, pathLabel, stepLabel } from "./words.js";
 
 const LINES = 200; // printed lines shown here; the Logs tab has all
 const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
@@ -169,8 +169,8 @@ function attemptRow(attempt, final, run) {
   return row;
 }
 
-/** A step that the run was stopped before, and whose result a person gave. */
-const givenRow = (step) => el("li", {}, icon("i-done"), el("span", {}, "Its result was given by hand, and it did not run.", el("span.tag.open", { title: "For this run only, and in its journal" }, "injected")), el("span.num", {}, hours(step.startedAt)));
+/** A step that the run was stopped before, and whose result or error a person gave. */
+const givenRow = (step) => el("li", {}, icon(step.error ? "i-failed" : "i-done", { tone: step.error ? "bad" : "" }), el("span", {}, ...(step.error ? ["Made to fail by hand, and it did not run: ", el("code", {}, errorBrief(step.error)), " "] : ["Its result was given by hand, and it did not run."]), el("span.tag.open", { title: "For this run only, and in its journal" }, "injected")), el("span.num", {}, hours(step.startedAt)));
 
 /** A fork's step ran in the run it was forked from. */
 function copiedRow(step, { trigger }, pageOf) {

@@ -158,7 +158,7 @@ export function said(event) {
     case "breakpoint_hit":
       return `stopped before ${stepLabel(data.step)}${data.line ? `, line ${data.line}` : ""}`;
     case "step_given":
-      return ["given by hand, not run", "output" in data ? brief(data.output) : ""].filter(Boolean).join(": ");
+      return ["given by hand, not run", data.error ? errorBrief(data.error) : "output" in data ? brief(data.output) : ""].filter(Boolean).join(": ");
     case "kill_armed":
       return data.when === "during-step" ? "the worker will be killed during its next step" : "the worker will be killed after its next effect, before the commit";
     case "kill_disarmed":

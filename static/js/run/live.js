@@ -26,6 +26,7 @@ import { Notices } from "./notices.js";
 import { Operations } from "./operations.js";
 import { outcome } from "./outcome.js";
 import { pagePath } from "./paths.js";
+import { pendingStops, togglePending } from "./pending-stops.js";
 import { Plan, flatten } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
 import { Scrubber } from "./scrubber.js";
@@ -69,6 +70,7 @@ export class Live {
       onSend: (type, payload) => operations.sendEvent(type, payload),
       onBreak: (entry) => operations.breakStep(entry),
       onBreakpoint: (entry) => this.toggleBreakpoint(entry),
+      breakpoints: () => this.breakpoints(),
       onStop: () => operations.act("terminate"),
       onFix: (step, line) => this.fix(step, line),
       payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
@@ -89,7 +91,7 @@ export class Live {
       pageOf: (id) => pagePath({ ...this.run, id }),
     });
     this.diverged = new Diverged(part("notices"));
-    this.stopBar = new StopBar({ narrator: part("narrator"), go: (body) => operations.goOn(body), target: () => this.timeline.target() });
+    this.stopBar = new StopBar({ narrator: part("narrator"), go: (body) => operations.goOn(body), target: () => this.timeline.target(), fork: (step) => operations.fork(step) });
     onKey("next-commit", () => this.stopBar.press("next"));
     onKey("run-to", () => this.stopBar.press("here"));
     onKey("continue", () => this.stopBar.press("on"));
@@ -117,7 +119,8 @@ export class Live {
     }
     document.addEventListener("playground:select", (event) => this.timeline.revealLine(event.detail.line));
     document.addEventListener("playground:outline", (event) => this.planned(event.detail));
-    document.addEventListener("playground:stop-line", (event) => this.run && (event.preventDefault(), this.toggleLine(event.detail.line)));
+    document.addEventListener("playground:stop-line", (event) => this.run && this.toggleLine(event));
+    document.addEventListener("playground:pending", () => this.run && this.ended && (this.timeline.redraw(), this.schedule(true)));
     document.addEventListener("playground:recoded", () => {
       if (!this.run) return;
       this.effects.open(this.run);
@@ -246,6 +249,11 @@ export class Live {
     this.schedule(true);
   }
 
+  /** Whether the run has ended, whatever moment of it is shown. */
+  get ended() {
+    return FINAL.has(this.moments.state.status);
+  }
+
   get final() {
     return FINAL.has(this.state.status);
   }
@@ -316,7 +324,7 @@ export class Live {
     this.recode.update(newest, current);
     this.header.update(state, context);
     this.stopBar.update(newest, current);
-    this.stops.tell(newest, this.plan.flat);
+    this.stops.tell(newest, this.plan.flat, final);
     this.breaks.update(newest, current);
     if (this.past && this.seen === state.lastSeq) return; // only what comes behind it has changed
     this.seen = state.lastSeq;
@@ -384,18 +392,38 @@ export class Live {
     return false;
   }
 
-  /** Sets a breakpoint before every call of a step, or clears the one that stands before it. */
-  toggleBreakpoint(entry) {
-    const found = breakpointOf(this.moments.state.breakpoints, entry);
-    return this.operations.setBreakpoint(found?.step ?? { kind: entry.kind, name: entry.name }, !found);
+  /** The breakpoints to show: the run's own, and once it has ended those that its restart would get from the draft, too. */
+  breakpoints() {
+    const own = this.moments.state.breakpoints;
+    return this.ended ? [...own, ...pendingStops()] : own;
   }
 
-  /** The same for the step on a line, or the nearest one below it. */
-  toggleLine(line) {
+  /**
+   * Sets a breakpoint before every call of a step, or clears the one that stands before it. The draft has it, too, so that the next run stops
+   * there; of a run that has ended it is the draft's only.
+   */
+  toggleBreakpoint(entry) {
+    const { kind, name } = entry;
+    const found = breakpointOf(this.moments.state.breakpoints, entry);
+    if (this.ended) {
+      if (found) return toast("This breakpoint is the run’s own. Restart it, then clear it.");
+      togglePending({ kind, name });
+      const on = Boolean(breakpointOf(pendingStops(), { kind, name }));
+      return toast(on ? `Run or restart it: it stops before ${name}` : `It does not stop before ${name} any more`);
+    }
+    if (!found || (found.step.count ?? null) === null) togglePending({ kind, name }, !found);
+    return this.operations.setBreakpoint(found?.step ?? { kind, name }, !found);
+  }
+
+  /** The same for the step on a line, or the nearest one below it. The text as it is now counts once the run has ended: that is the draft's. */
+  toggleLine(event) {
     const { why } = this.context();
-    if (why || FINAL.has(this.moments.state.status)) return toast(why || "This run has ended. Restart it, then set a breakpoint.");
-    const entry = entryAt([...this.state.rows, ...this.plan.flat], line);
-    if (entry) this.toggleBreakpoint(entry);
+    if (why) toast(why);
+    if (why || !this.ended) event.preventDefault();
+    if (event.defaultPrevented && !why) {
+      const entry = entryAt([...this.state.rows, ...this.plan.flat], event.detail.ofRun);
+      if (entry) this.toggleBreakpoint(entry);
+    }
   }
 
   closeStep() {

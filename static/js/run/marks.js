@@ -25,7 +25,7 @@ export function marksOf(step, state, final) {
 
 /** A step that a fork began with stands at its beginning, whatever it took where it ran. */
 function copied(step) {
-  const words = step.edited ? "its result was given by hand" : copiedWords(step);
+  const words = step.edited ? (step.error ? "made to fail by hand" : "its result was given by hand") : copiedWords(step);
   return { type: "copied", from: step.startedAt, to: step.startedAt, title: `${words}; not run here` };
 }
 

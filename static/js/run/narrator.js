@@ -152,7 +152,7 @@ function ended(state, doubles) {
 function complete(state, after, doubles) {
   const lost = state.rows.filter((step) => step.attempts.some(isLost));
   const failed = state.rows.filter((step) => step.status === "completed" && step.attempts.some((one) => one.error && !isLost(one)));
-  const given = state.rows.filter((step) => step.edited || step.attempts.some((one) => one.done && one.injected === "return"));
+  const given = state.rows.filter((step) => (step.edited && !step.error) || step.attempts.some((one) => one.done && one.injected === "return"));
   const steps = state.rows.filter((step) => step.kind === "do" && !step.copied).length;
   const copied = copies(state);
   const parts = [`Complete${after}. `];

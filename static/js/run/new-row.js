@@ -36,6 +36,13 @@ export function rowTool(item, name, { act, tabIndex, make }) {
   return Object.assign(item[name], { act, tabIndex });
 }
 
+/** How deep an entry of the plan stands under those before it: one that another step calls, under that. */
+function depthIn({ parent }, before) {
+  if (!parent || !before) return 0;
+  if (before.kind === parent.kind && before.name === parent.name) return 1 + (before.parent ? 1 : 0);
+  return before.parent?.kind === parent.kind && before.parent.name === parent.name ? 1 : 0;
+}
+
 /** The bracket of a row that stands beside the one before it, the one after it, or both. */
 export const fanClass = (before, after) => (before && after ? "fan" : after ? "fan fan-first" : before ? "fan fan-last" : "");
 
@@ -46,8 +53,9 @@ export function fillPlan(item, entry, around) {
   item.step = item.tools = null;
   item.marks = [];
   item.line = entry.line ?? null;
-  row.className = `row not ${fanClass(before, after)}`;
-  setVar(row, "--deep", 0);
+  const depth = depthIn(entry, around[0]);
+  row.className = `row not ${fanClass(before, after)}${depth ? " nested" : ""}`;
+  setVar(row, "--deep", depth);
   setIcon(mark, STEP.not.icon, "not");
   setText(name, entry.name || "…");
   setText(count, entry.count > 1 ? `-${entry.count}` : "");

@@ -3,10 +3,12 @@
 import { FINAL } from "../statuses.js";
 import { call } from "./api.js";
 import { breakStep } from "./breaking.js";
+import { breakpointOf, lastingOnes } from "./breakpoints.js";
 import { refOf } from "./fold.js";
 import { ForkDialog } from "./fork.js";
 import { NOTHING } from "./header.js";
 import { instancePath } from "./paths.js";
+import { pendingStopsOf } from "./pending-stops.js";
 
 const NOT = {
   "kill-worker": "The worker was not killed.",
@@ -73,9 +75,13 @@ export class Operations {
     return this.send("kill-worker", { when: "never" }, "It was not disarmed.");
   }
 
+  /** Runs it again, with the breakpoints that were set since it ended. */
   async restart(body) {
-    const { run } = this.live;
-    if (!(await this.send("restart", body))) this.live.goOn(run);
+    const { run, plan, moments } = this.live;
+    const stops = FINAL.has(moments.state.status) ? pendingStopsOf([...plan.flat, ...moments.state.rows]) : [];
+    const own = lastingOnes(moments.state.breakpoints);
+    const breakpoints = stops.filter(({ step }) => !breakpointOf(own, step));
+    if (!(await this.send("restart", breakpoints.length ? { ...body, breakpoints } : body))) this.live.goOn(run);
   }
 
   restartFrom(step) {

@@ -8,20 +8,48 @@ export const isComputed = (entry) => Boolean(entry.pattern) || !entry.name;
 
 /**
  * The steps of an outline in the order they stand in the source; each with `parallel`, a number shared by those that run together, and
- * `computed`: its name is made at run time, so that its line and what is fixed of it tell which steps are its own.
+ * `computed`: its name is made at run time, so that its line and what is fixed of it tell which steps are its own. One that another step's
+ * callback calls has that as its `parent`, and is in its `inside`.
  */
 export function flatten(outline) {
   const flat = [];
   let groups = 0;
+  const nested = new Map(); // of steps that callbacks call: key -> the step around it
+  const within = (entries, outer) =>
+    (entries ?? []).flatMap((entry) => {
+      if (!STEP_KINDS.has(entry.kind)) return within(entry.children, outer);
+      const { kind, name = null, line = null } = entry;
+      nested.set(keyOf(entry), outer);
+      return [{ kind, name, line, parent: outer }, ...within(entry.inside, outer)];
+    });
   const walk = (entries, parallel) => {
     for (const entry of entries || []) {
-      if (STEP_KINDS.has(entry.kind)) flat.push({ kind: entry.kind, name: entry.name ?? null, line: entry.line ?? null, endLine: entry.end_line ?? entry.line, computed: isComputed(entry), parallel });
+      if (STEP_KINDS.has(entry.kind)) {
+        const { kind, name = null, line = null } = entry;
+        flat.push({ kind, name, line, endLine: entry.end_line ?? entry.line, computed: isComputed(entry), parallel, parent: null, inside: within(entry.inside, { kind, name, count: 1 }) });
+      }
       if (entry.children) walk(entry.children, entry.kind === "parallel" ? (groups += 1) : parallel);
     }
   };
   walk(outline, 0);
-  return flat;
+  // An outline ends with the steps that it knows no call of: there stand those, too, that only a callback calls.
+  let end = flat.length;
+  for (; end && nested.has(keyOf(flat[end - 1])); end -= 1) flat[end - 1].parent = nested.get(keyOf(flat[end - 1]));
+  return under(flat.slice(0, end), flat.slice(end));
 }
+
+/** Puts steps that others call under those. */
+function under(flat, called) {
+  const placed = [];
+  const add = (entry) => {
+    placed.push(entry);
+    for (const each of called) if (each.parent.kind === entry.kind && each.parent.name === entry.name && !placed.includes(each)) add(each);
+  };
+  for (const entry of flat) add(entry);
+  return [...placed, ...called.filter((each) => !placed.includes(each))];
+}
+
+const keyOf = ({ kind, name, line }) => `${kind}:${name}:${line}`;
 
 /**
  * Whether a name made at run time may have come of what the outline could tell of it: `test on {version}` of `test on 3.12`. The pattern is

@@ -25,7 +25,7 @@ export function rowBreak(breaks, { name, count = null, endedAt = null, kind, par
 
 /** Puts the button at the end of a row, or takes it away. `ask` null: nobody here may break it. */
 export function breakTool(item, entry, broken, ask, tabIndex = 0) {
-  const act = entry.kind === "do" && entry.name ? ask : null;
+  const act = entry.kind === "do" && entry.name && !entry.parent ? ask : null;
   const button = rowTool(item, "breaks", { act, tabIndex, make: (row) => row.appendChild(el("button.row-break", { type: "button" }, icon("i-bolt"))) });
   if (!button) return;
   button.setAttribute("aria-label", `Break ${entry.name}${broken ? `, which ${says(broken)}` : ""}`);

@@ -3,9 +3,18 @@
 import { el, setFlag } from "../dom.js";
 import { breakpointOf } from "./breakpoints.js";
 import { rowTool } from "./new-row.js";
+import { stepLabel } from "./words.js";
 
-/** Whether a run can be made to stop before the step of a row: not before one inside another's callback, whose attempt would run out of time. */
+/** Whether a run can be made to stop before the step of a row: not before one inside another's callback, whose attempt would be lost. */
 export const mayStop = (entry) => Boolean(entry.name) && !entry.parent && !entry.computed;
+
+/** Why a run can't be made to stop before the step of a row. */
+export function whyNoStop({ name, parent }) {
+  if (!parent) return "The name of this step is made when it runs: it can be stopped before once it has run";
+  return `No run stops inside a step: ${name} belongs to ${stepLabel(outermost(parent))}`;
+}
+
+export const outermost = (step) => (step.parent ? outermost(step.parent) : step);
 
 /** The breakpoint of a row. */
 export const rowStop = (breakpoints, entry) => (breakpoints.length && mayStop(entry) ? breakpointOf(breakpoints, entry) : null);

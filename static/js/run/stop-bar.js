@@ -6,19 +6,20 @@ import { count, stepLabel } from "./words.js";
 
 const STILL_RUNS = "What runs finishes first.";
 const GIVES = {
-  do: { word: "Edit result", label: "Its result, JSON", yes: "Use it and continue", say: "It does not run, and has this result." },
-  wait: { word: "Edit event", label: "The event's payload, JSON", yes: "Use it and continue", say: "It does not wait, and gets this event." },
+  do: { word: "Edit result", label: "Its result, JSON", yes: "Use it and continue", say: "It does not run, and has this result.", ways: ["A result", "An error"], fails: "Fail and continue", failing: "It does not run, and raises this error. It is not tried again." },
+  wait: { word: "Edit event", label: "The event's payload, JSON", yes: "Use it and continue", say: "It does not wait, and gets this event.", ways: ["An event", "Its timeout"], fails: "Time out and continue", failing: "It does not wait: it raises the error of its timeout." },
   sleep: { word: "Skip it", label: "", yes: "Skip it and continue", say: "" },
 };
+const ERROR = "RuntimeError";
 
 export class StopBar {
   /**
-   * @param {{narrator: HTMLElement, go: (body: object) => Promise<string>, target: () => {kind: string, name: string, count?: number} | null}} how
+   * @param {{narrator: HTMLElement, go: (body: object) => Promise<string>, target: () => {kind: string, name: string, count?: number} | null, fork: (step: object) => void}} how
    *   `narrator` is whose place it takes; `go` continues with a body of POST …/continue and resolves to a refusal's words or "";
-   *   `target` is the step of the row that the keyboard is at
+   *   `target` is the step of the row that the keyboard is at; `fork` asks for a fork that leaves at a step
    */
-  constructor({ narrator, go, target }) {
-    Object.assign(this, { narrator, go, target });
+  constructor({ narrator, go, target, fork }) {
+    Object.assign(this, { narrator, go, target, fork });
     this.title = el("p.stop-title", { role: "alert" });
     this.held = el("p.stop-held");
     const button = (word, keys, kind, act) => {
@@ -51,7 +52,10 @@ export class StopBar {
     if (seq !== this.drawn) this.fill(stop, seq);
     if (!stop) return;
     const stopping = state.status === "waitingForPause";
-    const stored = state.rows.filter((step) => step.endedAt !== null).length;
+    const ended = state.rows.filter((step) => step.endedAt !== null && !step.parent);
+    const stored = ended.length;
+    this.source = ended.at(-1) ?? null;
+    if (this.input) this.input.hidden = !this.source;
     const running = [...state.open].filter((step) => step.status === "running");
     const waits = stopping ? `${running.map(stepLabel).join(", ")} finishes first. ` : "";
     setText(this.held, `${waits}${stored ? `${count(stored, "result")} stored. ` : ""}Nothing of it has begun.`);
@@ -74,8 +78,53 @@ export class StopBar {
     this.field.value = "null";
     this.field.addEventListener("input", () => this.refuse(""));
     this.yes = el("button.btn.main", { type: "submit" }, this.gives.yes);
-    const label = this.gives.label ? [el("label", { for: id }, this.gives.label, this.field)] : [];
-    this.form.replaceChildren(...label, el("p.dim", {}, icon("i-bolt-on"), `${this.gives.say} On this run only, and marked as edited in its journal.`), this.yes);
+    this.means = el("span");
+    const parts = this.gives.label ? [this.ways(seq), el("label", { for: id }, this.gives.label, this.field), ...this.failing(stop)] : [];
+    this.form.replaceChildren(...parts, el("p.dim", {}, icon("i-bolt-on"), this.means), this.yes, ...this.inputOf(stop));
+    this.result = this.field.parentNode;
+    this.look();
+  }
+
+  /** A result, or an error. */
+  ways(seq) {
+    const ways = this.gives.ways.map((word, index) => {
+      const radio = el("input", { type: "radio", name: `way-${seq}`, value: index ? "error" : "result" });
+      radio.checked = index === 0;
+      return el("label.choice", {}, radio, el("span", {}, word));
+    });
+    const box = el("fieldset.stop-ways", {}, el("legend.sr", {}, "What it ends with"), ...ways);
+    box.addEventListener("change", () => this.look());
+    return box;
+  }
+
+  failing({ kind }) {
+    const field = (words, value, placeholder) => el("label", {}, words, el("input.field", { type: "text", value, placeholder, spellcheck: "false", autocomplete: "off", autocapitalize: "off" }));
+    this.error = kind === "do" ? el("div.stop-error", {}, field("Its class", ERROR, ""), field("Its message", "", "given by hand")) : null;
+    this.error?.addEventListener("input", () => this.refuse(""));
+    return this.error ? [this.error] : [];
+  }
+
+  /** Why there is no field for what goes into a step, and what there is instead. */
+  inputOf({ kind }) {
+    this.input = null;
+    if (kind !== "do") return [];
+    const other = el("button.link-quiet", { type: "button" }, "Fork with another earlier result");
+    other.addEventListener("click", () => this.source && this.fork(this.source));
+    this.input = el("span", {}, " ", other);
+    return [el("p.dim.stop-input", {}, icon("i-info"), el("span", {}, "What goes into it can’t be edited here: your code makes that of the params and of earlier results.", this.input))];
+  }
+
+  get fails() {
+    return Boolean(this.form.querySelector("[value=error]")?.checked);
+  }
+
+  look() {
+    const { fails, gives } = this;
+    if (this.result) this.result.hidden = fails;
+    if (this.error) this.error.hidden = !fails;
+    setText(this.means, `${fails ? gives.failing : gives.say} On this run only, and marked as edited in its journal.`.trim());
+    setText(this.yes, fails ? gives.fails : gives.yes);
+    this.refuse("");
   }
 
   runTo(button) {
@@ -86,6 +135,8 @@ export class StopBar {
 
   toggle(open = this.form.hidden) {
     this.form.hidden = !open;
+    if (open && this.yes) this.yes.before(this.said);
+    else this.form.before(this.said);
     this.edit.setAttribute("aria-expanded", String(open));
     if (open) (this.gives.label ? this.field : this.yes).focus();
     if (open && this.gives.label) this.field.select();
@@ -94,6 +145,10 @@ export class StopBar {
   give(event) {
     event.preventDefault();
     event.stopPropagation();
+    if (this.fails) {
+      const [name, message] = [...(this.error?.querySelectorAll("input") ?? [])].map((field) => field.value.trim());
+      return this.send(this.yes, { error: { ...(name ? { name } : {}), ...(message ? { message } : {}) } });
+    }
     const { json, wrong } = typed(this.field.value);
     if (wrong) {
       this.refuse(wrong);

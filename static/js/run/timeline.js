@@ -1,6 +1,7 @@
 // The timeline: a row per step over a common scale, with what waits for you in place. Only rows in sight are in the page.
 
 import { setFlag, setVar, tell } from "../dom.js";
+import { toast } from "../toast.js";
 import { Asks } from "./asks.js";
 import { Ground } from "./ground.js";
 import { lifeOf } from "./marks.js";
@@ -8,7 +9,7 @@ import { alikeUpTo, bracketAt, rowsOf } from "./nested.js";
 import { fanClass, fillPlan, newRow } from "./new-row.js";
 import { Plan } from "./plan.js";
 import { breakTool, markBreak, rowBreak } from "./row-break.js";
-import { mayStop, rowStop, stopTool } from "./row-stop.js";
+import { mayStop, rowStop, stopTool, whyNoStop } from "./row-stop.js";
 import { fillStep, placeRow } from "./row.js";
 import { Rows } from "./rows.js";
 import { Scale } from "./scale.js";
@@ -20,9 +21,9 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, onStop, onFix, payloadFor}} how `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
-  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, onStop, onFix, payloadFor }) {
-    Object.assign(this, { root, onOpen, onBreak, onBreakpoint });
+  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, payloadFor}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
+  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, payloadFor }) {
+    Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints });
     this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
     this.setbacks = new Setbacks({ retry: onWake, stop: onStop, fix: onFix });
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
@@ -80,6 +81,7 @@ export class Timeline {
     this.state = state;
     this.generation = state.generation;
     this.final = context.final;
+    setFlag(this.list, "has-tools", !context.why);
     const rest = restOf(state, context.hideRest ? [] : this.plan.ahead(state));
     const shown = rowsOf(state);
     const steps = shown.length;
@@ -141,8 +143,8 @@ export class Timeline {
     item.broken = markBreak(item, index < this.steps ? broken : null);
     const mayBreak = index >= this.steps && !this.context.why && !this.final;
     breakTool(item, entry, broken, mayBreak ? () => this.onBreak(entry) : null, item.parts.button.tabIndex);
-    const may = !this.context.why && !this.final ? () => this.onBreakpoint(entry) : null;
-    stopTool(item, entry, rowStop(this.state.breakpoints, entry), Boolean(entry.stop), may, item.parts.button.tabIndex);
+    const may = this.context.why ? null : () => this.onBreakpoint(entry);
+    stopTool(item, entry, rowStop(this.breakpoints(), entry), Boolean(entry.stop), may, item.parts.button.tabIndex);
     item.version = index < this.steps ? entry.version : null;
     item.around = aroundOf(this.state);
     setFlag(item.parts.row, "is-linked", this.linked !== null && item.line === this.linked);
@@ -264,8 +266,11 @@ export class Timeline {
 
   /** Sets or clears a breakpoint before the step that the keyboard is at. */
   toggleStop() {
-    const entry = this.rows.shown.get(this.active)?.stops && this.entry(this.active);
-    if (entry) this.onBreakpoint(entry);
+    const item = this.rows.shown.get(this.active);
+    if (!item) return;
+    const entry = this.entry(this.active);
+    if (item.stops) this.onBreakpoint(entry);
+    else toast(this.context.why || whyNoStop(entry));
   }
 
   /** The step that the keyboard is at, as `continue` takes it, if it is still to come; else null. */
