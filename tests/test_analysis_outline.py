@@ -162,6 +162,36 @@ CASES = [
          "parallel for x in xs", "  do q {x}"],
     ),
     (
+        "gather of a map: of a helper, of a method, of a step, of a lambda, of several at once, and of what is no step",
+        """
+        @step.do()
+        async def one(x): ...
+        async def pack(item, extra=None):
+            await step.do(f"pack {item}", lambda: 1)
+        await asyncio.gather(*map(pack, items))
+        await asyncio.gather(*list(map(self.weigh, items)))
+        await asyncio.gather(*[*map(lambda it: step.do("l", lambda: it), items)], pack("last"))
+        tasks = list(map(pack, items, extras))
+        found = await step.do("found", lambda: [])
+        await asyncio.gather(*map(one, found))
+        await asyncio.gather(*tasks)
+        await asyncio.gather(*map(str, items))
+        """,
+        ["parallel for item in items", "  do pack {item}", "parallel gather", "  parallel for it in items", "    do l",
+         "  do pack last", "do found", "parallel for x in found", "  do one",
+         "parallel for item, extra in zip(items, extras)", "  do pack {item}"],
+    ),
+    (
+        "gather of lists and wait of one: each in a lane of its own",
+        """
+        await asyncio.gather(*[step.do("a", lambda: 1), step.do("b", lambda: 1)])
+        await asyncio.wait([step.do("c", lambda: 1), step.do("d", lambda: 1)])
+        await asyncio.gather(*[step.do(f"e {n}", lambda: 1) for n in range(3)])
+        """,
+        ["parallel gather", "  do a", "  do b", "parallel wait", "  do c", "  do d",
+         "parallel for n in range(3)", "  do e {n}"],
+    ),
+    (
         "task group",
         """
         async with asyncio.TaskGroup() as group:
@@ -367,6 +397,10 @@ def test_handlers_say_how_much_before_them_is_tried():
             [("a", 0), ("b", 0), ("c", 1)],
         ),
         (
+            'await asyncio.gather(*[step.do("a", lambda: 1), step.do("b", lambda: 1)], step.do("c", lambda: 1))',
+            [("a", 0), ("b", 1), ("c", 2)],
+        ),
+        (
             """
             tasks = [step.do("a", lambda: 1), step.do("b", lambda: 1)]
             await asyncio.gather(*tasks, step.do("c", lambda: 1))
@@ -398,9 +432,20 @@ def test_what_runs_side_by_side_has_lanes(code, lanes):
     assert "each" not in parallel
 
 
-def test_one_for_each_says_so():
-    (parallel,) = outline('await asyncio.gather(*(step.do(f"{n}", lambda: 1) for n in range(3)))')
-    assert parallel["each"] is True
+@pytest.mark.parametrize(
+    "given",
+    [
+        '*(step.do(f"{n}", lambda: 1) for n in range(3))',
+        '*[step.do(f"{n}", lambda: 1) for n in range(3)]',
+        '*map(lambda n: step.do(f"{n}", lambda: 1), range(3))',
+    ],
+)
+def test_one_for_each_says_so(given):
+    (parallel,) = outline(f"await asyncio.gather({given})")
+    assert (parallel["name"], parallel["each"]) == ("for n in range(3)", True)
+    (parallel,) = outline(f'await asyncio.gather({given}, step.do("last", lambda: 1))')
+    assert [(child["name"], child["lane"]) for child in parallel["children"]] == [("for n in range(3)", 0), ("last", 1)]
+    assert [child.get("each") for child in parallel["children"]] == [True, None]
 
 
 def test_a_step_says_what_its_callback_calls_and_whether_that_starts_workflows():

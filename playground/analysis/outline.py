@@ -183,6 +183,8 @@ class _Outliner:
                 self.statement(part, inner)
             elif part is not None:
                 self.visit(part, inner)
+            if lanes and isinstance(part, ast.expr) and _is_each(part) and len(inner) == before + 1:
+                inner[before] |= {"kind": "parallel", "each": True}
             if lanes:
                 for made in inner[before:]:
                     made["lane"] = lane_of.setdefault((index, made.get("lane", 0)), len(lane_of))
@@ -225,9 +227,13 @@ class _Outliner:
             if step.kind != DO or step.callback is not None:
                 into.append(self.step(step))
             return
-        gathers = _GATHERS.get(self.tree.dotted(node.func) or "")
+        called_name = self.tree.dotted(node.func) or ""
+        gathers = _GATHERS.get(called_name)
         if gathers is not None:
-            _named_by_loop(self.group("parallel", gathers, node, node.args, into, lanes=True))
+            _named_by_loop(self.group("parallel", gathers, node, _awaitables(node.args), into, lanes=True))
+            return
+        if called_name == "builtins.map" and len(node.args) > 1:
+            self.mapped(node, into)
             return
         if (
             isinstance(node.func, ast.Attribute)
@@ -238,14 +244,41 @@ class _Outliner:
             return
         for child in children(node):
             self.visit(child, into)
-        called = self.workflow.called(node.func)
+        called = self.helper(node.func)
+        if called is not None:
+            with self.labels.inside(node, called):
+                self.function(called, into)
+
+    def helper(self, node: ast.expr) -> Function | None:
+        """The function that a call runs, where it is followed."""
+        called = self.workflow.called(node)
         if called is None or called in self.inside or called in self.workflow.decorated or called.decorator_list:
-            return
+            return None
         self.helper_calls += 1
-        if self.helper_calls > MAX_HELPER_CALLS:
+        return called if self.helper_calls <= MAX_HELPER_CALLS else None
+
+    def mapped(self, node: ast.Call, into: list[Node]) -> None:
+        """`map(f, xs)` is `f(x) for x in xs`."""
+        function, *iterables = node.args
+        for iterable in iterables:
+            self.visit(iterable, into)
+        inner: list[Node] = []
+        called: Function | ast.Lambda | None = function if isinstance(function, ast.Lambda) else None
+        if isinstance(function, ast.Lambda):
+            self.visit(function.body, inner)
+        elif (step := self.workflow.step_function(function)) is not None:
+            called = step
+            self.decorated(step, inner)
+        elif (helper := self.helper(function)) is not None:
+            called = helper
+            self.function(helper, inner)
+        if called is None or not inner:
             return
-        with self.labels.inside(node, called):
-            self.function(called, into)
+        parameters = [*called.args.posonlyargs, *called.args.args][isinstance(function, ast.Attribute) :]
+        targets = ", ".join(each.arg for each in parameters[: len(iterables)]) or "_"
+        over = ", ".join(self.labels.text(each) for each in iterables)
+        name = f"for {targets} in {over if len(iterables) == 1 else f'zip({over})'}"
+        into.append({"kind": "loop", "name": name, "line": node.lineno, "end_line": node.end_lineno, "children": inner})
 
     def loop(self, name: str, node: ast.For | ast.AsyncFor | ast.While, parts: list[Any], into: list[Node]) -> None:
         """A loop that only fills a list with awaitables, as `tasks.append(step())` does, belongs where the list is
@@ -416,9 +449,27 @@ class _Outliner:
         )
 
 
+def _awaitables(arguments: list[ast.expr]) -> list[ast.expr]:
+    """What a call gathers, one by one where the source shows them: `gather(*[a(), b()])`, `wait([a(), b()])`."""
+    found: list[ast.expr] = []
+    for argument in arguments:
+        part = argument.value if isinstance(argument, ast.Starred) else argument
+        found += _awaitables(part.elts) if isinstance(part, (ast.List, ast.Tuple, ast.Set)) else [part]
+    return found
+
+
+def _is_each(part: ast.expr) -> bool:
+    """Whether an expression is one awaitable for each element of something."""
+    called = isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id == "map"
+    return called or isinstance(part, COMPREHENSIONS)
+
+
 def _named_by_loop(made: Node | None) -> None:
     """Replace a parallel group whose only child is a loop by that loop's name and children."""
-    if made is not None and len(made["children"]) == 1 and made["children"][0]["kind"] == "loop":
+    kinds = ("loop", "parallel")
+    if made is not None and len(made["children"]) == 1 and made["children"][0]["kind"] in kinds:
+        if made["children"][0]["kind"] == "parallel" and not made["children"][0].get("each"):
+            return
         made["name"], made["children"] = made["children"][0]["name"], made["children"][0]["children"]
         made["each"] = True
 
