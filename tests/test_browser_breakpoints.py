@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from access_support import findings
+from browser_support import Watched
 from page_support import Playground, expect, journal, writing
 from playwright.sync_api import Locator
 
@@ -27,7 +28,6 @@ class TenantWorkflow(WorkflowEntrypoint):
 
         return [await charge(), await ship(), await mail()]
 """
-PHONE = {"viewport": {"width": 390, "height": 800}, "color_scheme": "dark", "has_touch": True}
 
 
 @pytest.fixture
@@ -120,7 +120,9 @@ def line(page: Playground, number: int) -> Locator:
     return page.page.locator(".cm-lineNumbers .cm-gutterElement", has_text=re.compile(f"^{number}$"))
 
 
-def test_a_keyboard_alone_sets_a_breakpoint_steps_and_goes_on(opened: Callable[..., Playground]) -> None:
+def test_a_keyboard_alone_sets_a_breakpoint_steps_and_goes_on_while_others_watch(
+    opened: Callable[..., Playground], open_page: Callable[..., Watched]
+) -> None:
     page = opened()
     keys = page.page.keyboard
     page.control("Pause before charge").focus()
@@ -128,6 +130,10 @@ def test_a_keyboard_alone_sets_a_breakpoint_steps_and_goes_on(opened: Callable[.
     page.run()
     bar = page.page.get_by_role("region", name="Stopped before a step")
     expect(bar).to_contain_text("Paused before charge")
+    shown = open_page(page.page.url).page.get_by_role("region", name="Stopped before a step")
+    expect(shown.get_by_role("button", name="Next commit")).to_have_attribute("aria-disabled", "true")
+    keys.press("t")
+    expect(bar).to_contain_text("Choose a step of the timeline that is still to come")
     keys.press("j")
     page.page.get_by_role("button", name=re.compile("^mail")).focus()
     keys.press("b")
@@ -146,23 +152,3 @@ def test_a_keyboard_alone_sets_a_breakpoint_steps_and_goes_on(opened: Callable[.
     keys_list = page.page.get_by_role("dialog", name="Keyboard")
     expect(keys_list).to_contain_text("Next commit")
     expect(keys_list).to_contain_text("Pause before the step")
-
-
-def test_on_a_telephone_a_run_is_stopped_watched_and_taken_on(
-    opened: Callable[..., Playground], open_page: Callable
-) -> None:
-    page = opened(**PHONE)
-    page.page.get_by_role("button", name="Not run yet").click()
-    page.control("Pause before ship").click()
-    page.run()
-    bar = page.page.get_by_role("region", name="Stopped before a step")
-    expect(bar).to_contain_text("Paused before ship")
-    assert page.page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert findings(page.page) == []
-    watching = open_page(page.page.url).page
-    shown = watching.get_by_role("region", name="Stopped before a step")
-    expect(shown.get_by_role("button", name="Next commit")).to_have_attribute("aria-disabled", "true")
-    bar.get_by_role("button", name="Run to here").click()
-    expect(bar).to_contain_text("Choose a step of the timeline that is still to come")
-    bar.get_by_role("button", name="Continue").click()
-    page.expect_status("Complete")

@@ -27,12 +27,13 @@ const TABLE = {
     ["Go to its line", "L", ["line"]],
     ["Kill worker", "X", ["kill"]],
     ["Fork", "F", ["fork"]],
+    ["Restart a run that has ended", "R", ["restart"]],
     ["Pause before the step, or not", "B", ["stop"]],
     ["Next commit", "N", ["next-commit"]],
     ["Run to here", "T", ["run-to"]],
     ["Continue", "C", ["continue"]],
     ["Break the step on purpose", "I", ["break"]],
-    ["To the event form", "E", ["form"]],
+    ["To the event form, or to Edit result of a stop", "E", ["form"]],
     ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"]],
     ["Graph", "G", ["graph"]],
     ["Scrub back, forward", "[ ]", ["back", "forward"]],
@@ -56,10 +57,10 @@ export function onKey(name, act) {
 
 onKey("next", () => move("ArrowDown"));
 onKey("previous", () => move("ArrowUp"));
-for (const name of ["line", "stop", "break"]) onKey(name, () => rowNow()?.dispatchEvent(new CustomEvent(`playground:${name}`, { bubbles: true })) ?? false);
+for (const name of ["line", "stop", "break"]) onKey(name, () => (nodeNow() ?? rowNow())?.dispatchEvent(new CustomEvent(`playground:${name}`, { bubbles: true })) ?? false);
 onKey("kill", () => press(inRun("[data-part=kill]")));
 onKey("fork", () => press(inRun("[data-part=step] [data-fork]")) !== false || press(inRun("[data-part=fork]")));
-onKey("form", () => focus(inRun(".ask textarea")));
+onKey("form", () => press(inRun(".stop-acts .edit")) !== false || focus(inRun(".ask textarea")));
 onKey("timeline", () => (tab("timeline"), move("")));
 for (const view of ["lens", "graph", "journal", "logs", "effects"]) onKey(view, () => tab(view));
 
@@ -126,9 +127,11 @@ function written(keys) {
 
 const rowNow = () => (document.activeElement?.matches?.("#run .row-name") ? document.activeElement : inRun("[data-part=rows] .row-name[tabindex='0']"));
 
+const nodeNow = () => document.activeElement?.closest?.("[role=treeitem]") ?? null; // of the graph
+
 /** To the next or previous step; to the one last looked at when none has the focus. */
 function move(key) {
-  const node = document.activeElement?.closest?.("[role=treeitem]");
+  const node = nodeNow();
   if (node) return void node.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
   if (!rowNow()) return false;
   if (document.activeElement === rowNow()) rowNow().dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));

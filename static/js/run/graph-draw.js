@@ -53,8 +53,10 @@ function metaOf(node, stand, turns) {
 
 const many = (number) => number.toLocaleString("en");
 
-/** What is heard of a node: its name, what it is, how it stands. */
-export function wordsOf(node, stand) {
+const STOPS = { set: "the run stops before it", here: "the run is stopped before it" };
+
+/** What is heard of a node: its name, what it is, how it stands, and of a breakpoint. */
+export function wordsOf(node, stand, stop = "") {
   const parts = [node.name.replace(/\s+/g, " ")];
   if (node.kind === "loop") parts.push("loop");
   if (node.kind === "fan") parts.push(stand.count ? `${many(stand.turns)} side by side` : "for each, side by side");
@@ -69,6 +71,7 @@ export function wordsOf(node, stand) {
   if (node.kind === "loop" && stand.turns) parts.push(`turn ${many(stand.turns)}`);
   if (stand.ms !== null && stand.count === 1) parts.push(lasting(stand.ms));
   if (stand.read) parts.push("read from the journal");
+  if (stop) parts.push(STOPS[stop]);
   if (node.extra) parts.push("seen at run time");
   if (node.line) parts.push(`line ${node.line}`);
   return parts.filter(Boolean).join(", ");
@@ -94,6 +97,7 @@ export function drawNode(item, stand, turns) {
   }
   parts.unshift(svg("rect.pick", { x: -5, y: -5, width: w + 10, height: (item.label ? h : frame) + 10 + (node.kind === "fan" ? 6 : 0), rx: 9 }));
   parts.push(svg("title", {}, `${node.name}${node.line ? `, line ${node.line}` : ""}`));
+  if (item.stop) parts.push(svg(`path.stop${item.stop === "here" ? ".here" : ""}`, { d: `M-9 ${h / 2 - 6}h6l4 6-4 6h-6z` }));
   if (item.foldable) parts.push(fold(item, parts.find((part) => part?.matches?.("text.l"))?.textContent.length ?? 0));
   return parts;
 }

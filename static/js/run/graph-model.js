@@ -100,6 +100,20 @@ export function number(node, id) {
   below(node).forEach((child, index) => number(child, id ? `${id}.${index}` : String(index)));
 }
 
+/** The step that each node stands for, as a row of the plan is one: {kind, name, computed, line, parent}; what holds steps has none. */
+export function entriesOf(root) {
+  const found = new Map();
+  for (const [node, above] of walk(root)) {
+    if (!node.entry) continue;
+    const outer = above.findLast((one) => one.kind === "step");
+    const entry = { ...node.entry, line: node.line, parent: outer ? { kind: outer.entry.kind, name: outer.name, count: 1 } : null };
+    found.set(node, entry);
+    const around = above.at(-1);
+    if (isStack(around)) found.set(around, entry);
+  }
+  return found;
+}
+
 /** All nodes below one, in the order of the code, each with the nodes that it stands in. */
 export function* walk(node, above = []) {
   const inside = [...above, node];

@@ -4,8 +4,9 @@
 import { el, icon, setText, tell } from "../dom.js";
 import { drawNode, markNode, svg, wordsOf } from "./graph-draw.js";
 import { isTaken, layout } from "./graph-layout.js";
-import { foldable, isStack, modelOf, stepIn } from "./graph-model.js";
+import { entriesOf, foldable, isStack, modelOf, stepIn } from "./graph-model.js";
 import { Placement, standing } from "./graph-overlay.js";
+import { rowStop } from "./row-stop.js";
 
 const WIDEST = 560; // CSS pixels; a wider graph is not easier to read
 const NARROWEST = 250;
@@ -18,12 +19,14 @@ const EMPTY = { generation: 0, rows: [], executions: [] };
 
 export class Graph {
   /**
-   * @param {{root: HTMLElement, onOpen?: (step: object) => void, onPick?: (step: object | null) => void, ofRun?: boolean, asked?: object}} how
-   *   `onOpen` shows a step in full, `onPick` elsewhere what was chosen; lines are of the run's source, or with `ofRun` false of the text as it is;
+   * @param {{root: HTMLElement, onOpen?: (step: object) => void, onPick?: (step: object | null) => void, onStop?: (entry: object) => void,
+   *   onBreak?: (entry: object) => void, stops?: () => object[], ofRun?: boolean, asked?: object}} how
+   *   `onOpen` shows a step in full, `onPick` elsewhere what was chosen, `onStop` sets or clears a breakpoint before a step of the plan,
+   *   `onBreak` breaks one; `stops` are the breakpoints; lines are of the run's source, or with `ofRun` false of the text as it is;
    *   `asked` is what graph-overlay.js asks of a run
    */
-  constructor({ root, onOpen = () => {}, onPick = () => {}, ofRun = true, asked = null }) {
-    Object.assign(this, { root, onOpen, onPick, ofRun, asked });
+  constructor({ root, onOpen = () => {}, onPick = () => {}, onStop = () => {}, onBreak = () => {}, stops = () => [], ofRun = true, asked = null }) {
+    Object.assign(this, { root, onOpen, onPick, onStop, onBreak, stops, ofRun, asked });
     const tool = (name, picture, act) => el("button.btn.icon", { type: "button", "aria-label": name, title: name, onclick: act }, icon(picture));
     this.said = el("p.graph-said", {});
     this.svg = svg("svg.g", { role: "tree", "aria-label": "Graph of the workflow", tabindex: "-1" });
@@ -40,6 +43,9 @@ export class Graph {
     this.active = this.picked = this.linked = null;
     this.svg.addEventListener("click", (event) => this.clicked(event));
     this.svg.addEventListener("keydown", (event) => this.pressed(event));
+    this.svg.addEventListener("playground:stop", (event) => this.asks(event, this.onStop));
+    this.svg.addEventListener("playground:break", (event) => this.asks(event, this.onBreak));
+    document.addEventListener("playground:pending", () => this.items && this.draw());
     this.svg.addEventListener("pointerover", (event) => this.pointed(event));
     this.svg.addEventListener("pointerleave", () => tell("hover", { line: null }));
     this.svg.addEventListener("focusin", (event) => this.focused(event));
@@ -69,7 +75,7 @@ export class Graph {
     this.model = modelOf(this.outline);
     this.placement = new Placement(this.model, this.asked);
     this.opened.clear();
-    this.dense = null;
+    this.dense = this.entries = null;
     this.items = null;
     this.update(EMPTY, { final: false });
   }
@@ -79,6 +85,7 @@ export class Graph {
     Object.assign(this, { state, final });
     if (this.root.hidden) return;
     const { steps, grown } = this.placement.place(state);
+    if (grown || !this.entries) this.entries = entriesOf(this.model);
     this.steps = steps;
     this.stands = standing(this.model, steps, state, final, this.asked);
     const opened = this.open();
@@ -143,11 +150,13 @@ export class Graph {
   draw() {
     if (!this.items) return;
     let before = this.ways;
+    const stops = this.stops();
     for (const item of this.items) {
       const { node } = item;
       const stand = this.standOf(node);
+      item.stop = this.stopOf(node, stops);
       const turns = item.up?.node.kind === "loop" || item.up?.node.kind === "fan";
-      const looks = `${item.level}:${item.place}:${item.of}:${item.x}:${item.y}:${item.w}:${item.h}:${item.frame}:${item.folded}:${item.bars}:${item.diamond}:${node.name}:${stand.status}:${stand.done}:${stand.failed}:${stand.open}:${stand.count}:${stand.turns}:${stand.ms}:${stand.middle}:${stand.attempts}:${stand.read}`;
+      const looks = `${item.level}:${item.place}:${item.of}:${item.x}:${item.y}:${item.w}:${item.h}:${item.frame}:${item.folded}:${item.bars}:${item.diamond}:${node.name}:${stand.status}:${stand.done}:${stand.failed}:${stand.open}:${stand.count}:${stand.turns}:${stand.ms}:${stand.middle}:${stand.attempts}:${stand.read}:${item.stop}`;
       let { g, looks: old } = this.drawn.get(node.id) ?? {};
       if (!g) g = svg("g.n", { role: "treeitem", "data-id": node.id });
       if (looks !== old) {
@@ -156,7 +165,7 @@ export class Graph {
         g.setAttribute("aria-level", item.level);
         g.setAttribute("aria-posinset", item.place);
         g.setAttribute("aria-setsize", item.of);
-        g.setAttribute("aria-label", wordsOf(node, stand));
+        g.setAttribute("aria-label", wordsOf(node, stand, item.stop));
         if (item.foldable) g.setAttribute("aria-expanded", String(!item.folded));
         else g.removeAttribute("aria-expanded");
         g.replaceChildren(...drawNode(item, stand, turns).filter(Boolean));
@@ -169,6 +178,23 @@ export class Graph {
     }
     this.ways.replaceChildren(...this.edges.map((edge) => svg(`path.e${isTaken(edge, this.stands) ? "" : ".no"}${edge.thick ? ".thick" : ""}`, { d: edge.path })));
     this.say();
+  }
+
+  /** Whether the run stops before a node's step: "here" where it stands, "set", or "". */
+  stopOf(node, stops) {
+    const held = this.state.stoppedBefore;
+    if (!held && !stops.length) return "";
+    const entry = this.entries.get(node);
+    if (!entry || entry.parent) return "";
+    if (held && held.kind === entry.kind && (entry.computed ? held.line === node.line : held.name === entry.name)) return "here";
+    return rowStop(stops, entry) ? "set" : "";
+  }
+
+  /** What a key asks for a step. */
+  asks(event, act) {
+    const node = this.nodeAt(event.target);
+    const entry = node && this.entries.get(node);
+    if (entry) act(entry);
   }
 
   /** How a node stands; a stack stands as its one step does. */
@@ -192,8 +218,8 @@ export class Graph {
 
   /** Says the whole of what is chosen, which may be cut where it is drawn. */
   say() {
-    const node = this.byId?.get(this.picked)?.node;
-    setText(this.said, node ? wordsOf(node, this.standOf(node)) : "");
+    const { node, stop } = this.byId?.get(this.picked) ?? {};
+    setText(this.said, node ? wordsOf(node, this.standOf(node), stop) : "");
     this.said.title = this.said.textContent;
   }
 

@@ -1,13 +1,14 @@
 // The run's half before there is a run: what to do, and the plan read from the code.
 
 import { el, setText, setVar } from "../dom.js";
+import { toast } from "../toast.js";
 import { GraphPanel } from "./graph-panel.js";
 import { fillPlan, newRow } from "./new-row.js";
 import { pendingBreaks, setPending } from "./pending.js";
 import { flatten } from "./plan.js";
 import { pendingStops, togglePending } from "./pending-stops.js";
 import { breakTool } from "./row-break.js";
-import { rowStop, stopTool } from "./row-stop.js";
+import { mayStop, rowStop, stopTool, whyNoStop } from "./row-stop.js";
 
 const MOST = 60; // rows of a plan; a longer one says how many more there are
 
@@ -16,7 +17,7 @@ export class Idle {
     document.addEventListener("playground:pending", () => this.mark());
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     Object.assign(this, { root, plan: part("plan"), rows: part("plan-rows"), word: part("idle-word"), note: part("plan-note"), asGraph: part("plan-as-graph") });
-    this.graph = new GraphPanel({ root: part("plan-graph"), ofRun: false });
+    this.graph = new GraphPanel({ root: part("plan-graph"), ofRun: false, stops: pendingStops, onStop: (entry) => (mayStop(entry) ? togglePending(entry) : toast(whyNoStop(entry))) });
     this.asGraph.addEventListener("click", () => this.drawAs(this.graph.root.hidden));
   }
 

@@ -29,6 +29,7 @@ import { pagePath } from "./paths.js";
 import { pendingStops, togglePending } from "./pending-stops.js";
 import { Plan, flatten } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
+import { mayStop, whyNoStop } from "./row-stop.js";
 import { Scrubber } from "./scrubber.js";
 import { Sentence } from "./sentence.js";
 import { StopBar } from "./stop-bar.js";
@@ -80,7 +81,7 @@ export class Live {
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
-    this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), asked: { keyOf, stepMs } });
+    this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), onStop: (entry) => this.stopAt(entry), onBreak: (entry) => this.breakAt(entry), stops: () => this.breakpoints(), asked: { keyOf, stepMs } });
     this.drawer = new Drawer({
       root: part("step"),
       close: () => this.closeStep(),
@@ -92,6 +93,7 @@ export class Live {
     });
     this.diverged = new Diverged(part("notices"));
     this.stopBar = new StopBar({ narrator: part("narrator"), go: (body) => operations.goOn(body), target: () => this.timeline.target(), fork: (step) => operations.fork(step) });
+    onKey("restart", () => (this.run && this.ended && !this.context().why ? void operations.act("restart") : false)); // one that goes on is lost by a slip
     onKey("next-commit", () => this.stopBar.press("next"));
     onKey("run-to", () => this.stopBar.press("here"));
     onKey("continue", () => this.stopBar.press("on"));
@@ -413,6 +415,19 @@ export class Live {
     }
     if (!found || (found.step.count ?? null) === null) togglePending({ kind, name }, !found);
     return this.operations.setBreakpoint(found?.step ?? { kind, name }, !found);
+  }
+
+  /** The same for a node of the graph. */
+  stopAt(entry) {
+    const { why } = this.context();
+    if (why || !mayStop(entry)) toast(why || whyNoStop(entry));
+    else this.toggleBreakpoint(entry);
+  }
+
+  breakAt(entry) {
+    const { why } = this.context();
+    if (why) toast(why);
+    else if (entry.kind === "do" && entry.name && !entry.parent && !entry.computed) this.operations.breakStep(entry);
   }
 
   /** The same for the step on a line, or the nearest one below it. The text as it is now counts once the run has ended: that is the draft's. */

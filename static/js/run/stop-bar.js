@@ -34,7 +34,7 @@ export class StopBar {
     this.next = button("Next commit", "n", "main", (made) => this.send(made, { until: "next-commit" }));
     this.here = button("Run to here", "t", "line", (made) => this.runTo(made));
     this.on = button("Continue", "c", "line", (made) => this.send(made, {}));
-    this.edit = button("Edit result", "e", "line", () => this.toggle());
+    this.edit = button("Edit result", "e", "line.edit", () => this.toggle());
     this.said = el("p.said", { role: "alert", hidden: true });
     this.form = el("form.stop-edit", { novalidate: true, hidden: true });
     this.form.addEventListener("submit", (event) => this.give(event));

@@ -194,8 +194,16 @@ export class Timeline {
     return this.shown.indexOf(step);
   }
 
+  /** To the row of the step on a line, or of the one whose function the line is in. */
   revealLine(line) {
-    const index = this.state ? this.shown.findLastIndex((step) => step.line === line) : -1;
+    if (!this.state) return;
+    const at = (wanted) => {
+      const begun = this.shown.findLastIndex((step) => step.line === wanted);
+      const ahead = this.rest.findIndex((entry) => entry.line === wanted);
+      return begun >= 0 ? begun : ahead >= 0 ? this.steps + ahead : -1;
+    };
+    const around = this.plan.flat.findLast((entry) => entry.line < line && line <= (entry.endLine ?? entry.line));
+    const index = at(line) >= 0 || !around ? at(line) : at(around.line);
     if (index >= 0) this.focusRow(index);
   }
 
