@@ -215,6 +215,28 @@ def test_a_graph_of_a_hundred_begins_folded_and_folds_until_it_fits(opened: Call
     nodes.last.focus()
     expect(nodes.last).to_be_in_viewport()
 
+    page.tab("Replay")
+    page.page.set_viewport_size({"width": 1680, "height": 1000})  # a column beside the timeline, no tab
+    tab = page.page.get_by_role("tab", name="Graph")
+    expect(page.page.get_by_role("region", name="Graph")).to_be_visible()
+    expect(tab).to_be_hidden()
+    nodes.nth(1).click()
+    page.page.keyboard.press("1")
+    page.page.keyboard.press("g")
+    expect(nodes.nth(1)).to_be_focused()
+    divider = page.page.get_by_role("separator").bounding_box()
+    assert divider
+    page.page.mouse.move(divider["x"] + 4, 300)
+    page.page.mouse.down()
+    page.page.mouse.move(divider["x"] + 64, 300)
+    page.page.mouse.up()
+    moved = page.page.get_by_role("separator").bounding_box()
+    assert moved and abs(moved["x"] - divider["x"] - 60) < 8  # the divider stays under the pointer
+    page.control("Beside the timeline").click()
+    expect(tab).to_have_attribute("aria-selected", "true")
+    page.page.reload()
+    expect(tab).to_be_visible()
+
 
 def test_a_step_that_only_the_run_shows_counts_for_those_beside_it(opened: Callable[..., Playground]) -> None:
     page = opened("/", viewport=WIDE, reduced_motion="reduce")

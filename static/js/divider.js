@@ -34,7 +34,9 @@ export function makeDivider() {
   divider.addEventListener("pointermove", (event) => {
     if (!divider.hasPointerCapture(event.pointerId)) return;
     const box = play.getBoundingClientRect();
-    move(((event.clientX - box.left) / box.width) * 100);
+    const graph = play.querySelector(".has-graph > .run-live > .graph"); // a column beside the run, of which code and run have the rest
+    const column = graph?.checkVisibility() ? graph.offsetWidth : 0;
+    move(((event.clientX - box.left) / (box.width - column)) * 100);
   });
   divider.addEventListener("lostpointercapture", () => {
     root.classList.remove("is-dividing");

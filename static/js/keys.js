@@ -139,7 +139,8 @@ function move(key) {
 }
 
 function tab(view) {
-  return press(inRun(`[role=tab][data-tab=${view}]`));
+  const node = view === "graph" ? inRun("#view-graph[role=region] [role=treeitem][tabindex='0']") : null; // a column has no tab
+  return node ? focus(node) : press(inRun(`[role=tab][data-tab=${view}]`));
 }
 
 function press(control) {

@@ -20,12 +20,12 @@ const EMPTY = { generation: 0, rows: [], executions: [] };
 export class Graph {
   /**
    * @param {{root: HTMLElement, onOpen?: (step: object) => void, onPick?: (step: object | null) => void, onStop?: (entry: object) => void,
-   *   onBreak?: (entry: object) => void, stops?: () => object[], ofRun?: boolean, asked?: object}} how
+   *   onBreak?: (entry: object) => void, stops?: () => object[], column?: () => void, ofRun?: boolean, asked?: object}} how
    *   `onOpen` shows a step in full, `onPick` elsewhere what was chosen, `onStop` sets or clears a breakpoint before a step of the plan,
-   *   `onBreak` breaks one; `stops` are the breakpoints; lines are of the run's source, or with `ofRun` false of the text as it is;
+   *   `onBreak` breaks one; `stops` are the breakpoints, `column` makes it a column or a tab; lines are of the run's source, or with `ofRun` false of the text as it is;
    *   `asked` is what graph-overlay.js asks of a run
    */
-  constructor({ root, onOpen = () => {}, onPick = () => {}, onStop = () => {}, onBreak = () => {}, stops = () => [], ofRun = true, asked = null }) {
+  constructor({ root, onOpen = () => {}, onPick = () => {}, onStop = () => {}, onBreak = () => {}, stops = () => [], column = null, ofRun = true, asked = null }) {
     Object.assign(this, { root, onOpen, onPick, onStop, onBreak, stops, ofRun, asked });
     const tool = (name, picture, act) => el("button.btn.icon", { type: "button", "aria-label": name, title: name, onclick: act }, icon(picture));
     this.said = el("p.graph-said", {});
@@ -33,7 +33,7 @@ export class Graph {
     this.ways = svg("g", { "aria-hidden": "true" });
     this.svg.append(this.ways);
     this.none = el("p.nothing", { hidden: true }, "No steps found in the code yet.");
-    this.tools = el("div.graph-tools", {}, this.said, el("span.grow"), tool("Fold all", "i-minus", () => this.foldAll(true)), tool("Unfold all", "i-plus", () => this.foldAll(false)), tool("Fold until it fits", "i-fit", () => this.fit()));
+    this.tools = el("div.graph-tools", {}, this.said, el("span.grow"), tool("Fold all", "i-minus", () => this.foldAll(true)), tool("Unfold all", "i-plus", () => this.foldAll(false)), tool("Fold until it fits", "i-fit", () => this.fit()), column && this.columnTool(column));
     root.replaceChildren(this.tools, this.none, el("div.graph-in", {}, this.svg));
     this.coarse = window.matchMedia("(pointer: coarse)");
     this.coarse.addEventListener("change", () => this.relay());
@@ -52,6 +52,15 @@ export class Graph {
     document.addEventListener("playground:hover", ({ detail: { line } }) => this.link(line));
     new ResizeObserver(() => this.resized()).observe(root);
     this.plan([]);
+  }
+
+  /** From 1600 px on: beside the timeline, or among the tabs. */
+  columnTool(column) {
+    const button = el("button.btn.icon.as-column", { type: "button", "aria-label": "Beside the timeline", title: "Beside the timeline", onclick: column }, icon("i-column"));
+    const tell = () => button.setAttribute("aria-pressed", String(this.root.getAttribute("role") === "region"));
+    new MutationObserver(tell).observe(this.root, { attributeFilter: ["role"] });
+    tell();
+    return button;
   }
 
   /** Shows another source. What the reader folded stays, where the place is the same. */

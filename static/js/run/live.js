@@ -81,7 +81,7 @@ export class Live {
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
-    this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), onStop: (entry) => this.stopAt(entry), onBreak: (entry) => this.breakAt(entry), stops: () => this.breakpoints(), asked: { keyOf, stepMs } });
+    this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), onStop: (entry) => this.stopAt(entry), onBreak: (entry) => this.breakAt(entry), stops: () => this.breakpoints(), column: () => this.tabs.setColumn(!this.tabs.hasColumn), asked: { keyOf, stepMs } });
     this.drawer = new Drawer({
       root: part("step"),
       close: () => this.closeStep(),
@@ -358,7 +358,7 @@ export class Live {
     this.logs.catchUp();
     if (this.tabs?.view === "effects") this.effects.look();
     this.lens.update(this.state, context);
-    if (this.tabs?.view === "graph") this.graph.show();
+    if (this.tabs?.view === "graph" || this.tabs?.hasColumn) this.graph.show();
     this.drawer.update(this.state, context);
     this.timeline.frame();
     this.following.show();

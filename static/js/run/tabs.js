@@ -1,6 +1,10 @@
-// The tabs under the timeline; under 900 px the timeline is the first of them.
+// The tabs under the timeline; under 900 px the timeline is the first of them. From 1600 px on the graph is no tab but a column of its own
+// beside them, unless the reader has put it back.
 
-import { setText } from "../dom.js";
+import { setFlag, setText } from "../dom.js";
+import { read, write } from "../stored.js";
+
+const COLUMN = "graph-column"; // what is kept of that
 
 export class Tabs {
   /** @param {{root: HTMLElement, onShow: (view: string) => void}} how `root` holds the tab list and the panels */
@@ -16,12 +20,32 @@ export class Tabs {
     });
     this.list.addEventListener("keydown", (event) => this.pressed(event));
     this.narrow.addEventListener("change", () => this.show(this.view));
-    this.show(this.narrow.matches ? "timeline" : "lens");
+    this.wide = window.matchMedia("(min-width: 1600px) and (min-height: 640px)");
+    this.wide.addEventListener("change", () => this.show(this.view));
+    this.view = this.narrow.matches ? "timeline" : "lens";
+    this.show(this.view);
+  }
+
+  /** Whether the graph is a column. */
+  get hasColumn() {
+    return this.wide.matches && !this.root.closest(".embed") && read(COLUMN, true) !== false;
+  }
+
+  /** Makes the graph a column, or a tab again. */
+  setColumn(on) {
+    write(COLUMN, on);
+    this.show(on ? (this.before ?? "lens") : "graph", { focus: true });
   }
 
   show(view, { focus = false } = {}) {
     if (view === "timeline" && !this.narrow.matches) view = this.before ?? "lens";
-    if (this.tabs[view].hidden) view = "lens";
+    const column = this.hasColumn;
+    const graph = this.root.querySelector("#view-graph");
+    setFlag(this.root, "has-graph", column);
+    this.tabs.graph.hidden = column;
+    graph.setAttribute("role", column ? "region" : "tabpanel");
+    if (column && this.before === "graph") this.before = null;
+    if (this.tabs[view].hidden) view = this.before ?? "lens";
     if (view !== "step" && view !== "timeline") this.before = view;
     this.view = view;
     this.root.dataset.view = view;
@@ -30,7 +54,7 @@ export class Tabs {
       tab.setAttribute("aria-selected", String(on));
       tab.tabIndex = on ? 0 : -1;
       const panel = name === "timeline" ? null : this.root.querySelector(`#${tab.getAttribute("aria-controls")}`);
-      if (panel) panel.hidden = !on;
+      if (panel) panel.hidden = !on && !(column && name === "graph");
     }
     if (focus) this.tabs[view].focus();
     this.tabs[view].scrollIntoView({ block: "nearest", inline: "nearest" });
