@@ -28,6 +28,19 @@ class TenantWorkflow(WorkflowEntrypoint):
         got = await step.wait_for_event("a person decides", "decision", timeout="1 hour")
         return f"{event['payload']['who']}: {got['payload']['word']}"
 """
+PARENT = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        if "child" not in event["payload"]:
+            @step.do("start a child")
+            async def start():
+                child = await self.env.WORKFLOWS.create("child-7", {"child": True})
+                return {"note": "no-run", "started": [child.id]}
+
+            await start()
+"""
 LOOK_AGAIN = "() => { for (const _ of [1, 2]) document.dispatchEvent(new Event('visibilitychange')); }"
 
 
@@ -120,6 +133,24 @@ def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(
     page.get_by_role("link", name="acme").click()
     page.get_by_role("button", name=re.compile("^terminated")).click()
     expect(rows).to_have_count(1)
+    api = f"{server.url}/api/tenants/acme"
+    by_key = {"Authorization": f"Bearer {key}"}
+    assert page.request.put(f"{api}/workflow", headers=by_key, data={"source": PARENT}).ok
+    assert page.request.post(f"{api}/instances", headers=by_key, data={"id": "parent", "params": {}}).ok
+    page.goto(f"{server.url}/tenants/acme/instances/parent")
+    playground.expect_status("Complete")
+    playground.tab("Graph")
+    page.get_by_role("treeitem", name=re.compile("^start a child, starts a workflow")).click()
+    link = page.locator(".graph-kids").get_by_role("link", name="child-7")
+    expect(page.locator(".graph-kids")).to_have_text("its run child-7")
+    playground.step("start a child").click()
+    expect(page.get_by_role("tabpanel", name="start a child")).to_contain_text("It started the run child-7.")
+    playground.tab("Graph")
+    link.click()
+    expect(page.locator("#title")).to_have_text("Run child-7")
+    playground.expect_status("Complete")
+    watched.forgive("404 (Not Found)")  # what it returned besides is no run
+
     with_key = [it for it in sent if it.headers.get("authorization") == f"Bearer {key}"]
     assert {"stream", "kill-worker", "batch"} <= {it.url.partition("?")[0].rsplit("/", 1)[1] for it in with_key}
     assert not [it.url for it in sent if key in it.url]

@@ -333,6 +333,41 @@ def test_a_run_is_counted_where_its_steps_stand() -> None:
     assert [each[1] for each in flights] == [1, 1]  # in the trip, and one that the code does not show
 
 
+def test_turns_of_a_loop_are_those_of_its_arms_together_and_unknown_where_only_another_loop_is_in_it() -> None:
+    program = outline("""
+for n in range(3):
+    if n % 2:
+        await step.do("odd", lambda: 1)
+    else:
+        await step.do("even", lambda: 1)
+for x in range(2):
+    for y in range(4):
+        await step.do("cell", lambda: 1)
+for z in range(2):
+    await step.do("row", lambda: 1)
+    for y in range(4):
+        await step.do("cell of it", lambda: 1)
+""")
+    counts = {"odd": 1, "even": 2, "cell": 8, "row": 2, "cell of it": 8}
+    told = node(
+        STANDING,
+        {
+            "outline": program,
+            "rows": [
+                {"kind": "do", "name": name, "count": turn + 1} for name, many in counts.items() for turn in range(many)
+            ],
+        },
+    )["told"]
+    turns = [(name, rest[-1]) for name, *rest in told if name.startswith("for")]
+    assert turns == [
+        ("for n in range(3)", 3),
+        ("for x in range(2)", 0),
+        ("for y in range(4)", 8),
+        ("for z in range(2)", 2),
+        ("for y in range(4)", 8),
+    ]
+
+
 def test_what_only_the_run_shows_is_bounded_and_25_000_steps_take_no_time() -> None:
     found = node(STANDING, {"outline": [], "rows": [row for i in range(500) for row in rows(f"step {i}", line=i)]})
     assert len(found["told"]) == 60
@@ -348,4 +383,24 @@ def test_a_name_is_cut_in_its_middle_and_keeps_its_number() -> None:
         "short",
         "transcode…-417",
         "xx…x",
+    ]
+
+
+def test_what_may_be_the_id_of_a_run_is_found_in_what_a_step_returned() -> None:
+    script = 'import { idsIn } from "RUN/children.js";\nreturn given.map(idsIn);'
+    assert node(
+        script,
+        [
+            "child-7",
+            {"ids": ["a", "b", "a"], "n": 7, "words": "two words"},
+            None,
+            [str(i) for i in range(99)],
+            [*range(5_000), "the-end"],
+        ],
+    ) == [
+        ["child-7"],
+        ["a", "b"],
+        [],
+        ["0", "1", "2", "3", "4"],
+        [],
     ]

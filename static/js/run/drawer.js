@@ -18,9 +18,9 @@ const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
 const KIND = { do: "step", sleep: "sleep", wait: "wait for event" };
 
 export class Drawer {
-  /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it, `pageOf(id)` is where another run is looked at */
-  constructor({ root, close, copy, breakStep, restart, fork, pageOf }) {
-    Object.assign(this, { root, close, copy, breakStep, restart, fork, pageOf });
+  /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it, `pageOf(id)` is where another run is looked at, `childLinks(step)` are links to those that the step has started */
+  constructor({ root, close, copy, breakStep, restart, fork, pageOf, childLinks }) {
+    Object.assign(this, { root, close, copy, breakStep, restart, fork, pageOf, childLinks });
     this.reset();
   }
 
@@ -116,7 +116,12 @@ export class Drawer {
     if (!step.hasOutput) return [];
     const copy = copyButton(valueText(step.output), this.copy);
     const hidden = step.output === "[REDACTED]";
-    return [el("h4", {}, step.kind === "wait" ? "Event" : "Result", copy), el("pre.json-box", { tabindex: "0" }, hidden ? el("span.dim", {}, "[REDACTED]: marked sensitive, kept out of the journal") : valueNodes(step.output))];
+    const started = el("p.dim", { hidden: true });
+    this.childLinks(step).then((links) => {
+      started.hidden = !links.length;
+      started.replaceChildren(links.length > 1 ? "It started the runs " : "It started the run ", ...links.flatMap((link, index) => (index ? [", ", link] : [link])), ".");
+    });
+    return [started, el("h4", {}, step.kind === "wait" ? "Event" : "Result", copy), el("pre.json-box", { tabindex: "0" }, hidden ? el("span.dim", {}, "[REDACTED]: marked sensitive, kept out of the journal") : valueNodes(step.output))];
   }
 }
 

@@ -121,7 +121,7 @@ function head({ node, w, h, foldable }, stand, turns, plain) {
   const { name: title } = stepIn(node) ?? node;
   const roomBeside = (text) => (w - 28 - child - right - (text ? text.length * SMALL + 8 : 0)) / MONO - count.length;
   const told = metaOf(node, stand, turns);
-  const meta = w < NARROW && node.kind === "step" && !stand.failed && roomBeside(told) < title.length ? "" : told;
+  const meta = w < NARROW && (node.kind === "fan" || (node.kind === "step" && !stand.failed)) && roomBeside(told) < title.length ? "" : told;
   const room = roomBeside(meta);
   const picture = SHAPE[node.kind] && !(stand.failed || stand.open) ? SHAPE[node.kind] : shape;
   const name = node.kind === "loop" || plain ? "text.l" : `text.nm${stand.begun ? "" : ".t3"}`;

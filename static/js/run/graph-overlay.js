@@ -82,7 +82,7 @@ function together(one, other) {
 }
 
 /**
- * How each node stands: a Map by id of {status, begun, count, done, failed, open, ms, middle, attempts, read, turns, latest}.
+ * How each node stands: a Map by id of {status, begun, count, done, failed, open, ms, middle, attempts, read, turns, passes, latest}.
  * `latest` is the step that a press opens: the first that failed or is open, else the last.
  */
 export function standing(root, steps, state, final, asked) {
@@ -125,6 +125,7 @@ function leaf(mine, newest, state, final, asked) {
     attempts,
     read,
     turns: count,
+    passes: count,
     latest: latest ?? mine[count - 1] ?? null,
     steps: mine,
   };
@@ -139,6 +140,8 @@ function group(node, sums) {
   const add = (name) => sums.reduce((sum, one) => sum + one[name], 0);
   const begun = sums.filter((one) => one.begun);
   const status = worst(begun);
+  const most = (name) => Math.max(0, ...sums.map((one) => one[name]));
+  const repeats = node.kind === "loop" || node.kind === "fan";
   return {
     status,
     begun: begun.length > 0,
@@ -150,7 +153,9 @@ function group(node, sums) {
     middle: null,
     attempts: 0,
     read: begun.length > 0 && begun.every((one) => one.read),
-    turns: node.kind === "loop" || node.kind === "fan" ? Math.max(0, ...sums.map((one) => one.turns)) : begun.length ? 1 : 0,
+    turns: repeats ? most("passes") || (node.kind === "fan" ? most("turns") : 0) : begun.length ? 1 : 0,
+    // How often it was come to: each time through one of its arms. What repeats does not tell: its steps count its own turns.
+    passes: repeats ? 0 : node.kind === "decision" ? add("passes") : most("passes"),
     latest: begun.find((one) => one.status === status)?.latest ?? null,
     steps: [],
   };

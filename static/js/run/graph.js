@@ -20,20 +20,22 @@ const EMPTY = { generation: 0, rows: [], executions: [] };
 export class Graph {
   /**
    * @param {{root: HTMLElement, onOpen?: (step: object) => void, onPick?: (step: object | null) => void, onStop?: (entry: object) => void,
-   *   onBreak?: (entry: object) => void, stops?: () => object[], column?: () => void, ofRun?: boolean, asked?: object}} how
+   *   onBreak?: (entry: object) => void, stops?: () => object[], column?: () => void,
+   *   childLinks?: (steps: object[]) => Promise<Node[]>, ofRun?: boolean, asked?: object}} how
    *   `onOpen` shows a step in full, `onPick` elsewhere what was chosen, `onStop` sets or clears a breakpoint before a step of the plan,
-   *   `onBreak` breaks one; `stops` are the breakpoints, `column` makes it a column or a tab; lines are of the run's source, or with `ofRun` false of the text as it is;
+   *   `onBreak` breaks one; `stops` are the breakpoints, `column` makes it a column or a tab, `childLinks` are links to the runs that steps have started; lines are of the run's source, or with `ofRun` false of the text as it is;
    *   `asked` is what graph-overlay.js asks of a run
    */
-  constructor({ root, onOpen = () => {}, onPick = () => {}, onStop = () => {}, onBreak = () => {}, stops = () => [], column = null, ofRun = true, asked = null }) {
-    Object.assign(this, { root, onOpen, onPick, onStop, onBreak, stops, ofRun, asked });
+  constructor({ root, onOpen = () => {}, onPick = () => {}, onStop = () => {}, onBreak = () => {}, stops = () => [], column = null, childLinks = null, ofRun = true, asked = null }) {
+    Object.assign(this, { root, onOpen, onPick, onStop, onBreak, stops, childLinks, ofRun, asked });
     const tool = (name, picture, act) => el("button.btn.icon", { type: "button", "aria-label": name, title: name, onclick: act }, icon(picture));
     this.said = el("p.graph-said", {});
+    this.kids = el("span.graph-kids", { hidden: true });
     this.svg = svg("svg.g", { role: "tree", "aria-label": "Graph of the workflow", tabindex: "-1" });
     this.ways = svg("g", { "aria-hidden": "true" });
     this.svg.append(this.ways);
     this.none = el("p.nothing", { hidden: true }, "No steps found in the code yet.");
-    this.tools = el("div.graph-tools", {}, this.said, el("span.grow"), tool("Fold all", "i-minus", () => this.foldAll(true)), tool("Unfold all", "i-plus", () => this.foldAll(false)), tool("Fold until it fits", "i-fit", () => this.fit()), column && this.columnTool(column));
+    this.tools = el("div.graph-tools", {}, this.said, this.kids, el("span.grow"), tool("Fold all", "i-minus", () => this.foldAll(true)), tool("Unfold all", "i-plus", () => this.foldAll(false)), tool("Fold until it fits", "i-fit", () => this.fit()), column && this.columnTool(column));
     root.replaceChildren(this.tools, this.none, el("div.graph-in", {}, this.svg));
     this.coarse = window.matchMedia("(pointer: coarse)");
     this.coarse.addEventListener("change", () => this.relay());
@@ -230,6 +232,20 @@ export class Graph {
     const { node, stop } = this.byId?.get(this.picked) ?? {};
     setText(this.said, node ? wordsOf(node, this.standOf(node), stop) : "");
     this.said.title = this.said.textContent;
+    this.sayKids(node);
+  }
+
+  /** Links to the runs that the chosen step has started. */
+  async sayKids(node) {
+    const steps = node && this.childLinks && stepIn(node)?.child ? this.standOf(node).steps : [];
+    const asked = `${node?.id}:${steps.filter((step) => step.hasOutput).length}`;
+    if (asked === this.askedKids) return;
+    this.askedKids = asked;
+    this.kids.hidden = true;
+    const links = steps.length ? await this.childLinks(steps) : [];
+    if (asked !== this.askedKids || !links.length) return;
+    this.kids.replaceChildren(links.length > 1 ? "its runs " : "its run ", ...links.flatMap((link, index) => (index ? [", ", link] : [link])));
+    this.kids.hidden = false;
   }
 
   /** Chooses the node of a step, from elsewhere. */

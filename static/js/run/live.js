@@ -8,6 +8,7 @@ import { Address, momentOf } from "./address.js";
 import { onKey } from "../keys.js";
 import { BreakList } from "./break-list.js";
 import { breakpointOf } from "./breakpoints.js";
+import { childLinks } from "./children.js";
 import { Diverged } from "./diverged.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
@@ -27,7 +28,7 @@ import { Operations } from "./operations.js";
 import { outcome } from "./outcome.js";
 import { pagePath } from "./paths.js";
 import { pendingStops, togglePending } from "./pending-stops.js";
-import { Plan, flatten } from "./plan.js";
+import { Plan, flatten, startsRuns } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
 import { mayStop, whyNoStop } from "./row-stop.js";
 import { Scrubber } from "./scrubber.js";
@@ -81,7 +82,7 @@ export class Live {
     this.journal = new Journal({ root: part("journal") });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
-    this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), onStop: (entry) => this.stopAt(entry), onBreak: (entry) => this.breakAt(entry), stops: () => this.breakpoints(), column: () => this.tabs.setColumn(!this.tabs.hasColumn), asked: { keyOf, stepMs } });
+    this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), onStop: (entry) => this.stopAt(entry), onBreak: (entry) => this.breakAt(entry), stops: () => this.breakpoints(), childLinks: (steps) => childLinks(this.run, steps), column: () => this.tabs.setColumn(!this.tabs.hasColumn), asked: { keyOf, stepMs } });
     this.drawer = new Drawer({
       root: part("step"),
       close: () => this.closeStep(),
@@ -90,6 +91,7 @@ export class Live {
       restart: (step) => operations.restartFrom(step),
       fork: (step) => operations.fork(step),
       pageOf: (id) => pagePath({ ...this.run, id }),
+      childLinks: async (step) => (startsRuns(this.plan.flat, step) ? childLinks(this.run, [step]) : []),
     });
     this.diverged = new Diverged(part("notices"));
     this.stopBar = new StopBar({ narrator: part("narrator"), go: (body) => operations.goOn(body), target: () => this.timeline.target(), fork: (step) => operations.fork(step) });

@@ -9,7 +9,7 @@ export const isComputed = (entry) => Boolean(entry.pattern) || !entry.name;
 /**
  * The steps of an outline in the order they stand in the source; each with `parallel`, a number shared by those that run together, and
  * `computed`: its name is made at run time, so that its line and what is fixed of it tell which steps are its own. One that another step's
- * callback calls has that as its `parent`, and is in its `inside`.
+ * callback calls has that as its `parent`, and is in its `inside`. `child`: it starts runs of its own.
  */
 export function flatten(outline) {
   const flat = [];
@@ -20,13 +20,13 @@ export function flatten(outline) {
       if (!STEP_KINDS.has(entry.kind)) return within(entry.children, outer);
       const { kind, name = null, line = null } = entry;
       nested.set(keyOf(entry), outer);
-      return [{ kind, name, line, parent: outer }, ...within(entry.inside, outer)];
+      return [{ kind, name, line, parent: outer, child: Boolean(entry.child) }, ...within(entry.inside, outer)];
     });
   const walk = (entries, parallel) => {
     for (const entry of entries || []) {
       if (STEP_KINDS.has(entry.kind)) {
         const { kind, name = null, line = null } = entry;
-        flat.push({ kind, name, line, endLine: entry.end_line ?? entry.line, computed: isComputed(entry), parallel, parent: null, inside: within(entry.inside, { kind, name, count: 1 }) });
+        flat.push({ kind, name, line, endLine: entry.end_line ?? entry.line, computed: isComputed(entry), parallel, parent: null, child: Boolean(entry.child), inside: within(entry.inside, { kind, name, count: 1 }) });
       }
       if (entry.children) walk(entry.children, entry.kind === "parallel" ? (groups += 1) : parallel);
     }
@@ -71,6 +71,12 @@ export function fitting(pattern) {
     }
     return true;
   };
+}
+
+/** Whether a step of a run may have started runs of its own, by the plan of its code. */
+export function startsRuns(flat, { kind, name, line }) {
+  const is = (entry) => entry.child && entry.kind === kind && (entry.name === name || entry.line === line);
+  return flat.some((entry) => is(entry) || entry.inside.some(is));
 }
 
 /** A plan beside what has become of it. Each step is looked at once, whatever moment of the run is asked for. */
