@@ -113,6 +113,7 @@ def test_breakpoints_of_a_draft_outlast_a_reload_follow_edits_and_go_with_a_rest
     bar.get_by_role("button", name="Fail and continue").click()
     page.expect_status("Errored")
     expect(page.page.locator('[data-part="end"]')).to_contain_text("no post today")
+    expect(page.page.locator('[data-part="sentence"]')).to_contain_text("mail was made to fail by hand.")
 
 
 def line(page: Playground, number: int) -> Locator:

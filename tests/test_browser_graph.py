@@ -236,6 +236,10 @@ def test_a_graph_of_a_hundred_begins_folded_and_folds_until_it_fits(opened: Call
     expect(tab).to_have_attribute("aria-selected", "true")
     page.page.reload()
     expect(tab).to_be_visible()
+    tab.click()
+    page.control("Beside the timeline").click()
+    page.page.reload()
+    expect(nodes).to_have_count(35)
 
 
 def test_a_step_that_only_the_run_shows_counts_for_those_beside_it(opened: Callable[..., Playground]) -> None:

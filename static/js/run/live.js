@@ -154,6 +154,7 @@ export class Live {
     this.lesson.open(this.run);
     this.watching.open(this.run);
     this.follow(0);
+    if (this.tabs.hasColumn) this.graph.show();
     this.schedule(true);
   }
 

@@ -184,6 +184,7 @@ function errored(state) {
   if (last?.reason === "limit") return ["The worker broke a limit, so the run ended: ", { code: short(errorBrief(error), MESSAGE).replace(/\.$/, "") }, "."];
   const step = blamed(state);
   const where = error?.line ? [{ line: error.line }] : ["its last line"];
+  if (step?.edited) return [name(step), ` was made to ${step.kind === "do" ? "fail" : "time out"} by hand. Nothing caught its error, so the run ended.`];
   if (step?.kind === "do") {
     const tried = step.attempts.filter((attempt) => !isLost(attempt)).length;
     const hurt = step.attempts.filter(isBroken).length;

@@ -24,11 +24,7 @@ export class StopBar {
     this.held = el("p.stop-held");
     const button = (word, keys, kind, act) => {
       const made = el(`button.btn.${kind}`, { type: "button", "aria-keyshortcuts": keys, dataset: { title: "" } }, word);
-      made.addEventListener("click", (event) => {
-        if (isDisabled(made)) return;
-        event.stopPropagation(); // it is about to be sent: no reason to say why it cannot act
-        act(made);
-      });
+      made.addEventListener("click", () => !isDisabled(made) && act(made));
       return made;
     };
     this.next = button("Next commit", "n", "main", (made) => this.send(made, { until: "next-commit" }));
