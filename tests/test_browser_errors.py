@@ -112,7 +112,7 @@ def test_a_step_in_a_step_stands_under_it_and_what_was_given_up_says_so(
     page.expect_status("Complete")
     if size:
         page.tab("Timeline")
-    rows = page.page.get_by_role("list", name="Steps").get_by_role("button")
+    rows = page.page.get_by_role("list", name="Steps").locator(".row-name")
     assert [name.split("\n")[0] for name in rows.all_inner_texts() if name] == [
         "answer",
         "load",

@@ -42,6 +42,7 @@ export class Timeline {
     this.list.addEventListener("focusin", (event) => this.focused(event));
     new ResizeObserver(() => this.measure()).observe(this.track);
     this.zoom = new Zoom({ root, scale: this.scale, track: this.track, aim: () => this.aim(), changed: () => this.frame() });
+    this.drafts = !root.closest(".embed"); // a frame keeps no draft, whose breakpoints a next run would have
     this.width = 600;
     this.reset(new Plan([]));
   }
@@ -81,7 +82,7 @@ export class Timeline {
     this.state = state;
     this.generation = state.generation;
     this.final = context.final;
-    setFlag(this.list, "has-tools", !context.why);
+    setFlag(this.list, "has-tools", !context.why && (this.drafts || !context.final));
     const rest = restOf(state, context.hideRest ? [] : this.plan.ahead(state));
     const shown = rowsOf(state);
     const steps = shown.length;
@@ -143,7 +144,7 @@ export class Timeline {
     item.broken = markBreak(item, index < this.steps ? broken : null);
     const mayBreak = index >= this.steps && !this.context.why && !this.final;
     breakTool(item, entry, broken, mayBreak ? () => this.onBreak(entry) : null, item.parts.button.tabIndex);
-    const may = this.context.why ? null : () => this.onBreakpoint(entry);
+    const may = this.context.why || (this.final && !this.drafts) ? null : () => this.onBreakpoint(entry);
     stopTool(item, entry, rowStop(this.breakpoints(), entry), Boolean(entry.stop), may, item.parts.button.tabIndex);
     item.version = index < this.steps ? entry.version : null;
     item.around = aroundOf(this.state);
