@@ -203,6 +203,7 @@ def test_the_past_does_not_look_live(opened: Callable[..., Playground], size: di
 
 def test_words_after_a_line_have_all_the_room_that_it_leaves(opened: Callable[..., Playground]) -> None:
     page = opened("/", reduced_motion="reduce", viewport={"width": 1920, "height": 900})
+    page.page.evaluate("localStorage.setItem('playground.graph-column', 'false')")  # the code has its whole half
     page.run(WORDY)
     note = page.page.locator(".cm-note-raised")
     expect(note).to_have_text(f"ValueError: {WORDS} (attempt 1 of 6)")

@@ -79,15 +79,18 @@ def test_breakpoints_of_a_draft_outlast_a_reload_follow_edits_and_go_with_a_rest
 ) -> None:
     page = opened()
     marked = page.page.locator(".cm-lineNumbers .cm-stop")
-    page.write(SHOP.replace('return "paid"', 'return await step.do("ask the bank", lambda: 1)'))
-    expect(page.control("Pause before ship")).to_be_visible()
+    inside = SHOP.replace('return "paid"', 'return await step.do("ask the bank", lambda: 1)').replace(
+        '"ship"', '"pack"'
+    )
+    page.write(inside)
+    expect(page.control("Pause before pack")).to_be_visible()
     line(page, 8).click()  # of a step that the callback of another one calls
     expect(page.page.locator("#toast")).to_contain_text("No run stops inside a step: ask the bank belongs to charge")
     expect(marked).to_have_text("6")
     line(page, 6).click()
-    page.control("Pause before ship").click()
+    page.control("Pause before pack").click()
     page.page.reload()
-    expect(page.control("Pause before ship")).to_have_attribute("aria-pressed", "true")
+    expect(page.control("Pause before pack")).to_have_attribute("aria-pressed", "true")
     expect(marked).to_have_text("10")
     page.write("# a line more\n" + SHOP.replace('"ship"', '"ship parcel"'))
     expect(page.control("Pause before ship parcel")).to_have_attribute("aria-pressed", "true")
