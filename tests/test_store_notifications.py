@@ -204,6 +204,22 @@ async def test_a_lost_notification_is_found_by_the_poll():
 
 
 @story
+async def test_whoever_subscribes_and_finds_a_journal_grown_tells_those_whose_notification_was_lost():
+    """Else the poll would find nothing new, and an execution never learn that it has been ended."""
+    journals, heard = Journals(), []
+    notifications = Notifications(journals.last_seq)
+    notifications.listen(1, heard.append)
+    async with notifications.watch(1) as wait:
+        assert heard == [3]
+        waiting = asyncio.create_task(wait(3))
+        journals.last[1] = 4
+        async with notifications.watch(1):
+            assert heard == [3, 4] and await waiting == 4
+        async with notifications.watch(1):
+            assert heard == [3, 4]
+
+
+@story
 async def test_nothing_polls_without_a_subscription_or_after_the_end():
     journals = Journals()
     notifications = journals.polled()

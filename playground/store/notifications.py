@@ -146,7 +146,8 @@ class Notifications:
         try:
             # Registered before reading: a commit is either in what is read, or notified.
             last_seq = await self._last_seq(key)
-            watch.last = max(watch.last, last_seq)
+            if last_seq > watch.last:  # whoever watches it already has missed a notification
+                self.notify(CommitChanges([(key, last_seq)]))
 
             async def wait(seq: int) -> int:
                 while True:
