@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from playground.log import open_log
+from playground.serving import Node
 from playground.serving import _open as open_rooms
 from playground.settings import Settings
 from playground.store.protocol import Store
@@ -23,9 +24,11 @@ from playground.web.http import server
 from playground.web.http.connections import ConnectionLimits
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.values import dumps
 
 EVENTS = 10_000
 LINES = 10_000
+VALUE_BYTES = 900_000  # of the one result of the run "large", half of it a list and half a text
 LINES_EACH = 5  # in one event of the log
 BATCH = 500  # events to a transaction while a journal is made
 TICK_S = 0.02
@@ -90,6 +93,17 @@ async def finished(store: Store) -> None:
     await store.append(key, end, execution=1, at=at + 10)
 
 
+async def large(store: Store) -> None:
+    """A run of one step, whose result is large, and is the output too."""
+    key = await make(store, "large")
+    item = {"sku": "lamp-0000", "amount": 49.9, "note": None}
+    half = VALUE_BYTES // 2
+    value = {"items": [item] * (half // len(dumps(item))), "page": "<p>a line of the receipt</p>\n" * (half // 30)}
+    step = [one if one.type != ev.STEP_COMPLETED else one._replace(data={"output": value}) for one in of_step(0)]
+    end = [NewEvent(ev.EXECUTION_ENDED, {"reason": "completed"}), NewEvent(ev.WORKFLOW_COMPLETED, {"output": value})]
+    await store.append(key, [*step, *end], execution=1, at=now())
+
+
 async def feed(store: Store, key: int, rate: int, seconds: float) -> None:
     """`rate` events a second, in ticks of TICK_S; a late tick is made up for."""
     began, sent, number = time.monotonic(), 0, 0
@@ -116,9 +130,10 @@ async def main() -> None:
     with TemporaryDirectory() as folder:
         async with AsyncExitStack() as opened:
             settings = Settings(database=f"sqlite:///{Path(folder) / 'page.db'}", port=0, reads_per_minute=1_000_000)
-            sock, app, _ = await open_rooms(settings, opened, open_log())
+            sock, app, _ = await open_rooms(settings, Node(), opened, open_log())
             store = app.state.context.store
             await finished(store)
+            await large(store)
             key = await make(store, "living")
 
             opened_stdin = asyncio.StreamReader()

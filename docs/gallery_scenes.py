@@ -20,10 +20,12 @@ from gallery_workflows import (
     SLOW,
     STOPS,
     STOPS_LATE,
+    VALUES,
     WAITS,
     WRONG,
 )
 from page_support import Playground, expect
+from playwright.sync_api import Locator
 
 Scene = Callable[[Stage], object]
 
@@ -298,6 +300,28 @@ def step(stage: Stage) -> None:
     page.step("print").click()
 
 
+def value(stage: Stage) -> None:
+    """A large result as a tree, a member of it chosen."""
+    result = value_of(stage)
+    result.get_by_role("treeitem", name=re.compile("^0:")).click()
+    result.get_by_role("treeitem", name=re.compile("^sku")).click()
+
+
+def value_found(stage: Stage) -> None:
+    """A search in a large result, and text that is cut."""
+    result = value_of(stage)
+    result.page.get_by_role("tabpanel").get_by_role("button", name="Search this value").click()
+    result.get_by_label("Search keys and values").fill("line 2047")
+    expect(result.get_by_role("status")).to_have_text("1 of 1")
+
+
+def value_in_journal(stage: Stage) -> None:
+    """An event with all that stands in it."""
+    page = stage.run(VALUES)
+    tabbed(page, "Complete", "Journal")
+    page.page.get_by_role("button", name=re.compile("step_completed")).click()
+
+
 def as_table(stage: Stage) -> None:
     """The steps as a table."""
     page = stage.run(FAILS)
@@ -563,11 +587,21 @@ def tabbed(page: Playground, status: str, tab: str) -> None:
     page.tab(tab)
 
 
+def value_of(stage: Stage) -> Locator:
+    """The result of a step, opened."""
+    page = stage.run(VALUES)
+    page.expect_status("Complete")
+    page.step("charge card").click()
+    result = page.page.locator("#view-step .tree-view")
+    expect(result).to_be_visible()
+    return result
+
+
 def shared(stage: Stage) -> str:
     return str(stage.ask("/api/snippets", {"source": WAITS, "params": "{}"})["url"])
 
 
-HELPERS = {ready, stopping, tabbed, shared, tenant_open}
+HELPERS = {ready, stopping, tabbed, shared, tenant_open, value_of}
 
 
 def all_scenes(matching: str = "") -> dict[str, Scene]:

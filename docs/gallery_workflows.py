@@ -161,3 +161,24 @@ async def trip():
 await trip()
 await step.wait_for_event("guest confirms", "confirmed")
 """)
+VALUES = code("""
+from datetime import datetime, timezone
+
+@step.do("charge card")
+async def charge():
+    lamp = {"sku": "lamp", "amount": 49.95, "note": None}
+    chair = {"sku": "a chair that is blue", "amount": 120.5, "note": "fragile"}
+    return {
+        "order": "B-2077",
+        "paid_at": datetime(2026, 11, 29, 19, 48, 39, 120000, tzinfo=timezone.utc),
+        "account": 9007199254740993,
+        "tags": {"gift", "fragile"},
+        "label": bytes(range(137, 200)) + b"label",
+        "paid": True,
+        "items": [lamp, chair],
+        "frames": [{"at": n / 24, "key": n % 12 == 0} for n in range(1_200)],
+        "page": "".join(f"<p>line {n} of the receipt</p>\\n" for n in range(4_000)),
+    }
+
+return await charge()
+""")

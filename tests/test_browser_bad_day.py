@@ -1,8 +1,5 @@
-"""A bad day on the page: errors before the last attempt, code that has changed since it ran, large outputs,
-the past.
-"""
+"""A bad day on the page: errors before the last attempt, code that has changed since it ran, the past."""
 
-import re
 from collections.abc import Callable
 
 import pytest
@@ -29,19 +26,6 @@ OTHER = (
     "from workers import WorkflowEntrypoint\n\n\nclass TenantWorkflow(WorkflowEntrypoint):\n    async def run(self, "
     'event, step):\n        await step.sleep("nap", 1)\n'
 )
-LARGE = """from workers import WorkflowEntrypoint
-
-
-class TenantWorkflow(WorkflowEntrypoint):
-    async def run(self, event, step):
-        @step.do("load")
-        async def load():
-            return bytes(1024)
-
-        blob = await load()
-        return {"blob": blob,
-            "rows": [{"number": number, "name": f"row {number} of this table"} for number in range(200)]}
-"""
 WORDS = "the shop told no price for it"
 WORDY = TYPO.replace('order = {"prize": 7}', f'words = "{WORDS}"').replace(
     'return order["price"]', "raise ValueError(words)"
@@ -160,25 +144,6 @@ def test_a_banner_goes_once_it_is_untrue(opened: Callable[..., Playground]) -> N
     expect(banner).to_contain_text("It is not known whether the run began.")
     page.page.context.set_offline(False)
     expect(banner).to_contain_text("The connection is back.")
-
-
-@pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])
-def test_a_large_output_is_folded_and_says_its_types_first(
-    opened: Callable[..., Playground], size: dict[str, object]
-) -> None:
-    page = opened("/", reduced_motion="reduce", **size)
-    page.run(LARGE)
-    page.expect_status("Complete")
-    shown = page.output.locator("pre")
-    expect(shown).to_contain_text('"blob": bytes, 1,024 bytes')
-    expect(shown).to_contain_text("1,368 characters of base64 in all; Copy gives the whole")
-    expect(page.step("load")).to_be_in_viewport()
-    assert shown.evaluate("node => node.clientHeight") < 140
-    page.output.get_by_role("button", name=re.compile("Show all .* lines")).click()
-    assert shown.evaluate("node => node.clientHeight") > 1000
-    page.output.get_by_role("button", name="Show less").click()
-    assert shown.evaluate("node => node.clientHeight") < 140
-    assert page.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])

@@ -2,6 +2,7 @@
 resumed on edited code.
 """
 
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -72,7 +73,7 @@ def test_after_an_error_the_fixed_code_goes_on_in_a_fork_with_what_finished(open
     expect(page.error).to_contain_text("Fix line 15 and continue in a fork: what finished is kept, the event too.")
     page.control("Fork with this source").click()
     page.expect_status("Complete")
-    expect(page.output).to_contain_text('["mara", "r-1"]')
+    expect(page.output).to_contain_text(re.compile('"mara".*"r-1"'))
     assert page.instance != parent
     lineage = page.page.locator(".lineage")
     expect(lineage).to_contain_text("at its end, 3 steps copied, with edited code.")
@@ -115,7 +116,7 @@ def test_a_step_is_given_another_result_by_keyboard(opened: Callable[..., Playgr
     result.fill('{"label": "l-9007199254740993", "n": 9007199254740993}')
     dialog.get_by_role("button", name="Fork", exact=True).press("Enter")
     page.expect_status("Complete")
-    expect(page.output).to_contain_text('["mara", "l-9007199254740993"]')
+    expect(page.output).to_contain_text(re.compile('"mara".*"l-9007199254740993"'))
     expect(page.step("charge card")).to_contain_text("edited")
     (edited,) = [event for event in journal(page.url, page.instance) if event["data"].get("edited")]
     assert edited["data"]["output"]["n"] == {"$int": "9007199254740993"}
@@ -155,7 +156,7 @@ def test_a_waiting_run_goes_on_with_the_edited_code(opened: Callable[..., Playgr
     expect(page.page.get_by_role("columnheader", name="Execution 2")).to_contain_text("edited code")
     approve(page)
     page.expect_status("Complete")
-    expect(page.output).to_contain_text('["mara", "r-1"]')
+    expect(page.output).to_contain_text(re.compile('"mara".*"r-1"'))
     page.tab("Journal")
     expect(page.page.get_by_role("list", name="Journal", exact=True)).to_contain_text("code_changed")
     assert page.instance == id and types(page, id).count("code_changed") == 1

@@ -183,7 +183,7 @@ def test_a_worker_killed_before_the_commit_runs_its_step_again(ran: Callable[[st
     )
     page.control("Retry shaky now").click()
     page.expect_status("Complete")
-    expect(page.output).to_contain_text('"attempt": 3')
+    expect(page.output).to_contain_text("attempt: 3")
     expect(page.page.locator("[data-part=sentence]")).to_contain_text("shaky lost one attempt with its worker")
     page.tab("Logs")
     expect(page.logs).to_contain_text("execution 1: worker killed")

@@ -41,6 +41,9 @@ export function parse(text) {
   return SUSPECT.test(text) ? new Reader(text).value() : read;
 }
 
+const SPACE = 0x20; // the last of the characters that may stand between tokens
+const NUMBER = /[-+.\deE]+/y;
+
 /** Reads JSON that is known to be well made. */
 class Reader {
   constructor(text) {
@@ -50,7 +53,7 @@ class Reader {
 
   /** The next character that is no space. */
   get next() {
-    while (" \n\r\t".includes(this.text[this.at])) this.at += 1;
+    while (this.text.charCodeAt(this.at) <= SPACE) this.at += 1;
     return this.text[this.at];
   }
 
@@ -80,7 +83,8 @@ class Reader {
       if (this.text[this.at] === ",") this.at += 1;
       const key = (this.next, this.string());
       this.at += this.next.length; // the colon
-      Object.defineProperty(made, key, { value: this.value(), writable: true, enumerable: true, configurable: true }); // `__proto__` is a key like any other
+      if (key === "__proto__") Object.defineProperty(made, key, { value: this.value(), writable: true, enumerable: true, configurable: true });
+      else made[key] = this.value();
     }
     this.at += 1;
     return made;
@@ -106,7 +110,8 @@ class Reader {
       for (slashes = 0; this.text[end - 1 - slashes] === "\\"; ) slashes += 1;
     } while (slashes % 2);
     this.at = end + 1;
-    return JSON.parse(this.text.slice(from, this.at));
+    const inner = this.text.slice(from + 1, end);
+    return inner.includes("\\") ? JSON.parse(`"${inner}"`) : inner;
   }
 
   word(value) {
@@ -116,7 +121,9 @@ class Reader {
 
   number() {
     const from = this.at;
-    while (/[-+.\deE]/.test(this.text[this.at] ?? "")) this.at += 1;
+    NUMBER.lastIndex = from;
+    NUMBER.test(this.text);
+    this.at = NUMBER.lastIndex;
     const written = this.text.slice(from, this.at);
     const number = Number(written);
     return String(number) === written ? number : new Digits(written);

@@ -7,9 +7,8 @@ import { trace } from "./errors.js";
 import { attemptMs, isLost, isMissed, isStopped, keyOf, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
-import { copyButton } from "./outcome.js";
 import { attemptOf, setback } from "./setback.js";
-import { valueNodes, valueText } from "./value.js";
+import { ValueTree } from "./value-tree.js";
 import { clock, copiedWords, count, errorBrief, hours, lasting, left, moment, pathLabel, stepLabel } from "./words.js";
 
 const LINES = 200; // printed lines shown here; the Logs tab has all
@@ -27,6 +26,7 @@ export class Drawer {
   reset() {
     this.step = null;
     this.drawn = null;
+    this.value = null;
     this.printed = { all: null, taken: 0, lines: [] };
     this.root.replaceChildren();
   }
@@ -53,12 +53,15 @@ export class Drawer {
     this.tellHead(begun ? stepState(this.step, context.final) : null, context.why);
     const body = begun ? this.body(state, context, lines) : el("p.nothing", {}, el("code", {}, pathLabel(this.step)), ` has not begun at seq ${state.lastSeq}.`);
     const { lastElementChild: before } = this.root;
-    if (!before) this.root.append(this.head.node, body);
-    else {
+    const place = () => {
+      this.value?.home.append(this.value.tree.node);
+      if (!before) return this.root.append(this.head.node, body);
       const { scrollTop } = before;
       before.replaceWith(body);
       body.scrollTop = scrollTop;
-    }
+    };
+    if (this.value) this.value.tree.moved(place);
+    else place();
   }
 
   /** The lines that the step printed. Those found before are not looked for again. */
@@ -114,14 +117,20 @@ export class Drawer {
   result() {
     const { step } = this;
     if (!step.hasOutput) return [];
-    const copy = copyButton(valueText(step.output), this.copy);
-    const hidden = step.output === "[REDACTED]";
     const started = el("p.dim", { hidden: true });
     this.childLinks(step).then((links) => {
       started.hidden = !links.length;
       started.replaceChildren(links.length > 1 ? "It started the runs " : "It started the run ", ...links.flatMap((link, index) => (index ? [", ", link] : [link])), ".");
     });
-    return [started, el("h4", {}, step.kind === "wait" ? "Event" : "Result", copy), el("pre.json-box", { tabindex: "0" }, hidden ? el("span.dim", {}, "[REDACTED]: marked sensitive, kept out of the journal") : valueNodes(step.output))];
+    const { output } = step;
+    if (output === "[REDACTED]") return [started, el("h4", {}, "Result"), el("p.json-box.dim", {}, "[REDACTED]: marked sensitive, kept out of the journal")];
+    if (this.value?.of !== output) {
+      const [name, label] = step.kind === "wait" ? ["event", "Event"] : ["result", "Result"];
+      this.value = { of: output, label, tree: new ValueTree({ value: output, name, label, copy: this.copy }) };
+    }
+    const { label, tree } = this.value;
+    this.value.home = el("div.tree-card", {});
+    return [started, el("h4.of-value", {}, label, ...tree.tools), this.value.home];
   }
 }
 

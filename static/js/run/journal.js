@@ -5,7 +5,8 @@ import { stringify } from "../exact.js";
 import { INJECTED, says } from "./breaks.js";
 import { notReached } from "./diverged.js";
 import { Rows } from "./rows.js";
-import { brief, valueNodes } from "./value.js";
+import { ValueTree } from "./value-tree.js";
+import { brief } from "./value.js";
 import { CUT, clock, errorBrief, innerLabel, lasting, pathLabel, stepLabel } from "./words.js";
 
 /** The steps that a breakpoint stands before. */
@@ -24,9 +25,9 @@ const GROUPS = {
 const BAD = new Set(["attempt_errored", "step_errored", "wait_timed_out", "workflow_errored", "rollback_attempt_errored", "rollback_step_errored", "rollback_errored"]);
 
 export class Journal {
-  constructor({ root }) {
+  constructor({ root, copy }) {
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
-    Object.assign(this, { root, find: part("journal-find"), empty: part("journal-empty"), list: part("journal-rows") });
+    Object.assign(this, { root, copy, find: part("journal-find"), empty: part("journal-empty"), list: part("journal-rows") });
     this.chips = [...root.querySelectorAll("[data-group]")];
     this.rows = new Rows({ viewport: root, list: this.list, height: () => (PHONE.matches ? TALL_PX : ROW_PX), draw: (index, old) => this.draw(index, old), measured: (item) => item.open, reuse: true });
     this.find.addEventListener("input", () => this.refilter());
@@ -43,7 +44,7 @@ export class Journal {
   /** Follows `events`, an array that grows. */
   reset(events) {
     this.events = events;
-    this.opened = new Set();
+    this.opened = new Map(); // seq -> its data as a tree
     this.until = 0;
     this.current = null;
     this.refilter();
@@ -93,7 +94,7 @@ export class Journal {
     if (cells[WHO].title !== whole) cells[WHO].title = whole;
     button.setAttribute("aria-expanded", String(open));
     while (item.lastElementChild !== button) item.lastElementChild.remove();
-    if (open) item.append(el("pre.j-json", { tabindex: "0" }, valueNodes(event)));
+    if (open) item.append(this.opened.get(event.seq).home);
     setFlag(item, "cut", event.type === "execution_ended" && event.data.reason in CUT);
     setFlag(item, "warned", event.type === "replay_diverged");
     setFlag(item, "bad", BAD.has(event.type) && event.data.error?.name !== "WorkerLost" && !event.data.injected);
@@ -103,11 +104,21 @@ export class Journal {
   clicked(event) {
     const item = event.target.closest("li.j");
     if (!item || !event.target.closest(".j-row")) return;
-    if (!this.opened.delete(item.seq)) this.opened.add(item.seq);
+    if (!this.opened.delete(item.seq)) this.opened.set(item.seq, this.treeOf(this.events[item.seq - 1]));
     const index = this.shown.findIndex((one) => one.seq === item.seq);
     this.rows.touch(index);
     this.rows.paint();
     this.rows.shown.get(index)?.querySelector("button").focus({ preventScroll: true });
+  }
+
+  /** An event as a tree. It outlives its row, so that what was unfolded stays so when it is scrolled out of sight. */
+  treeOf(event) {
+    const resized = () => {
+      this.rows.touch(this.shown.indexOf(event));
+      this.rows.paint();
+    };
+    const tree = new ValueTree({ value: event, name: "event", label: `Event ${event.seq}`, copy: this.copy, resized });
+    return { tree, home: el("div.j-json", {}, el("div.tree-head", {}, ...tree.tools), tree.node) };
   }
 }
 

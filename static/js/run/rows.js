@@ -133,6 +133,7 @@ export class Rows {
       before = node;
     }
     this.dirty.clear();
+    this.pad(first, last); // measuring is a layout, in which a list that is too short would scroll back
     let shift = 0;
     for (const index of fresh) {
       const node = this.shown.get(index);

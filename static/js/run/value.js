@@ -40,7 +40,8 @@ function untagged(value, { dicts = false, left = { values: Infinity } } = {}) {
   return dicts ? members(value.$dict) : { $dict: members(value.$dict) };
 }
 
-const isDict = (value) => Object.keys(value).length === 1 && value.$dict !== null && typeof value.$dict === "object";
+/** Whether an object is the tag of a dict whose only key looks like a tag. */
+export const isDict = (value) => Object.keys(value).length === 1 && value.$dict !== null && typeof value.$dict === "object";
 
 const isInt = (value) => tagOf(value) === "$int" && /^-?\d+$/.test(value.$int);
 
