@@ -1,4 +1,6 @@
-"""What people inject into a run of the model of legal journals (journal_model.py): breaks, breakpoints, armed kills."""
+"""What people inject into a run of the model of legal journals (journal_model.py): breaks, breakpoints, armed
+kills, skipped sleeps.
+"""
 
 from random import Random
 
@@ -41,6 +43,9 @@ class Injected(Instance):
         if when != self._armed:
             self._add(ev.KILL_ARMED, when=when)
             self._armed = when
+
+    def _skip_sleeps(self, pick: Random) -> None:
+        self._add(pick.choice((ev.SLEEPS_SKIPPED, ev.SLEEPS_KEPT)))
 
     def _disarm(self, pick: Random) -> None:
         if self._armed is not None:

@@ -62,7 +62,8 @@ class Model(Injected):
         if self._status in ev.FINAL_STATUSES:
             return [self._restart]
         anywhere = [
-            self._receive, self._receive, self._set_break, self._clear_break, self._disarm, self._terminate,
+            self._receive, self._receive, self._set_break, self._clear_break, self._disarm, self._skip_sleeps,
+            self._terminate,
             self._set_breakpoint, self._clear_breakpoint,
             self._restart, self._recode, self._wake, self._pause,
         ]  # fmt: skip

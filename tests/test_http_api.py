@@ -70,6 +70,7 @@ def test_openapi_describes_every_call_of_the_contract(site: Site) -> None:
             ("post", f"{instance}/{name}")
             for name in ("events/{type}", "pause", "resume", "terminate", "restart", "kill-worker", "wake")
         ),
+        ("post", f"{instance}/skip-sleeps"),
     } <= calls
     named = set(re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)))
     assert named <= set(document["components"]["schemas"])

@@ -136,15 +136,20 @@ def test_terminate_pause_resume_restart_and_delete(site: Site) -> None:
     assert refused(site, site.client.get(f"/api{made['url']}"))[:2] == (404, "instance.not_found")
 
 
-def test_a_sleep_is_ended_by_hand(site: Site) -> None:
+@pytest.mark.parametrize(
+    ("operation", "body"), [("wake", {"step": {"name": "nap", "kind": "sleep"}}), ("skip-sleeps", {})]
+)
+def test_a_sleep_is_ended_by_hand(site: Site, operation: str, body: dict[str, Any]) -> None:
     made = site.create(
         APPROVAL.replace('wait_for_event("approval", "approved", timeout="1 hour")', 'sleep("nap", "1 hour")').replace(
             'approval["payload"]', "approval"
         )
     )
     site.until(made, "sleep_started")
-    assert site.operate(made, "wake", {"step": {"name": "nap", "kind": "sleep"}}).status_code == 202
-    assert site.finish(made)["steps"][1]["virtual"] is True
+    assert site.operate(made, operation, body).status_code == 202
+    over = site.finish(made)
+    assert over["steps"][1]["virtual"] is True
+    assert over["skips_sleeps"] is (operation == "skip-sleeps")
 
 
 def test_nothing_to_wake_is_said(site: Site) -> None:
@@ -152,6 +157,8 @@ def test_nothing_to_wake_is_said(site: Site) -> None:
     site.finish(made)
     site.log.clear()
     assert refused(site, site.operate(made, "wake"))[:2] == (409, "instance.nothing_to_wake")
+    site.log.clear()
+    assert refused(site, site.operate(made, "skip-sleeps"))[:2] == (409, "instance.in_finite_state")
 
 
 @pytest.mark.parametrize("replays", [False, True], ids=["at start", "after replay"])

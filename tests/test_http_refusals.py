@@ -76,7 +76,7 @@ def test_params_and_payloads_too_large_are_refused(strict: Site) -> None:
         assert refused(strict, strict.operate(made, "events/approved", payload))[:2] == (413, "too_large")
 
 
-OPERATIONS = ["events/approved", "pause", "resume", "terminate", "restart", "kill-worker", "wake"]
+OPERATIONS = ["events/approved", "pause", "resume", "terminate", "restart", "kill-worker", "wake", "skip-sleeps"]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -112,6 +112,7 @@ def test_deleting_takes_the_token_too(site: Site) -> None:
         ("terminate", [], 400, "body.not_object"),
         ("restart", {"from_step": {"count": 1}}, 400, "body.invalid"),
         ("wake", {"step": {"name": "x", "kind": "dream"}}, 400, "body.invalid"),
+        ("skip-sleeps", {"on": "yes"}, 400, "body.invalid"),
         ("pause", {"now": True}, 400, "body.invalid"),
     ],
 )

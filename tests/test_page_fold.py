@@ -210,7 +210,11 @@ def invented(pick: random.Random) -> list[dict[str, Any]]:
                     **{"break": pick.randrange(1, len(events) + 1)},
                 )
             case 27:
-                add(ev.KILL_ARMED, when="during-step") if pick.random() < 0.7 else add(ev.KILL_DISARMED)
+                chance = pick.random()
+                if chance < 0.4:
+                    add(ev.KILL_ARMED, when="during-step")
+                else:
+                    add(ev.KILL_DISARMED if chance < 0.6 else ev.SLEEPS_SKIPPED if chance < 0.9 else ev.SLEEPS_KEPT)
             case 28:
                 step = pick.choice([{}, {"name": "s1"}, {"kind": ev.DO, "name": "s1", "count": 2}])
                 add(pick.choice([ev.BREAKPOINT_SET, ev.BREAKPOINT_CLEARED]), **pick.choice([{}, {"once": True}]))

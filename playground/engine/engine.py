@@ -471,6 +471,13 @@ class Engine:
         """
         return await self.operate(row, operations.wake(step, self.clock.now()))
 
+    async def skip_sleeps(self, row: InstanceRow, *, on: bool = True) -> Committed:
+        """Have every sleep and every wait before a retry be over at once from now on, or no longer.
+
+        Recorded as virtual. Raises InstanceInFiniteState.
+        """
+        return await self.operate(row, operations.skip_sleeps(on, self.clock.now()))
+
     async def operate(self, row: InstanceRow, decider: Decider) -> Committed:
         """Commit an operation. The execution of the instance, on whichever node, follows its journal and acts on it."""
         return await self.store.decide(row.key, decider, execution=None, at=self.clock.now())

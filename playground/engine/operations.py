@@ -233,28 +233,58 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = (), stops: S
     return DeciderWithNeeds(decide, Needs(steps=() if from_step is None else (from_step,)))
 
 
+def skip_sleeps(on: bool, at: int) -> Decider:
+    """Have every sleep and every wait before a retry be over at once, those included that last now; or no longer.
+
+    Waits for events stay, and so do their timeouts: an event may come. Raises InstanceInFiniteState.
+    """
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.row
+        if row.status in ev.FINAL_STATUSES:
+            raise InstanceInFiniteState(f'Instance "{row.id}" has ended ({row.status}); nothing of it sleeps any more.')
+        if skips_sleeps(row.injected) == on:
+            return []
+        if not on:
+            return [NewEvent(ev.SLEEPS_KEPT)]
+        # While it is paused nothing ends; when it goes on, its execution finds that sleeps are skipped.
+        waiting = [] if row.status in HELD else [one for one in _waiting(snapshot) if one.key.kind != ev.WAIT]
+        ends = [_woken(one, row, at) for one in sorted(waiting, key=lambda one: (one.until, one.started_seq))]
+        return [*ends, NewEvent(ev.SLEEPS_SKIPPED)]
+
+    return decide
+
+
+def skips_sleeps(injected: Mapping[str, Any] | None) -> bool:
+    """Whether an instance's sleeps are over at once, by `injected` in its row."""
+    return bool((injected or {}).get("skips_sleeps"))
+
+
+def _waiting(snapshot: Snapshot) -> list[StepRow]:
+    """The steps that sleep, wait for an event or wait before a retry."""
+    return [row for row in snapshot.open if row.until is not None and row.status in (STEP_OPEN, STEP_RETRYING)]
+
+
+def _woken(step: StepRow, row: InstanceRow, at: int) -> NewEvent:
+    """What a person's hand makes of a step that waits."""
+    details = {**_virtual_field(True), **clock_stamp(row, at)}
+    if step.key.kind == ev.SLEEP:
+        return NewEvent(ev.SLEEP_COMPLETED, details, step.key)
+    if step.key.kind == ev.WAIT:
+        error = messages.timed_out((step.until or 0) - at)
+        return NewEvent(ev.WAIT_TIMED_OUT, {"error": error, **details}, step.key)
+    return NewEvent(ev.RETRY_WOKEN, _virtual_field(True), step.key)
+
+
 def wake(step: StepKey | None, at: int) -> Decider:
     """End a sleep, a retry wait or an event's timeout: that of `step`, or the one due first. Raises NothingToWake."""
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        waiting = [
-            row
-            for row in snapshot.open
-            if row.until is not None and row.status in (STEP_OPEN, STEP_RETRYING) and step in (None, row.key)
-        ]
+        waiting = [row for row in _waiting(snapshot) if step in (None, row.key)]
         found = min(waiting, key=lambda row: (row.until, row.started_seq), default=None)
         if found is None or snapshot.row.status in HELD or snapshot.row.status in ev.FINAL_STATUSES:
             raise NothingToWake("Nothing of this instance is asleep, between attempts or waiting for an event now.")
-        details = {**_virtual_field(True), **clock_stamp(snapshot.row, at)}
-        if found.key.kind == ev.SLEEP:
-            return [NewEvent(ev.SLEEP_COMPLETED, details, found.key)]
-        if found.key.kind == ev.WAIT:
-            return [
-                NewEvent(
-                    ev.WAIT_TIMED_OUT, {"error": messages.timed_out((found.until or 0) - at), **details}, found.key
-                )
-            ]
-        return [NewEvent(ev.RETRY_WOKEN, _virtual_field(True), found.key)]
+        return [_woken(found, snapshot.row, at)]
 
     return decide
 

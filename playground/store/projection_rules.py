@@ -28,7 +28,7 @@ STORED_STATUSES = {event_rules.SLEEPING: STEP_OPEN, event_rules.WAITING: STEP_OP
 # The columns of a step's row for its rollback handler, by the rules' names.
 HANDLER_COLUMNS = {"status": "rollback", "attempt": "rollback_attempt", "until": "rollback_until"}
 # Fields of an instance that rows keep inside `injected`.
-INJECTED = ("breaks", "armed", "breakpoints", "stopped_before", "passed")
+INJECTED = ("breaks", "armed", "breakpoints", "stopped_before", "passed", "skips_sleeps")
 
 # Called with the step's row as before the event; adds to its changed columns.
 StepProjection = Callable[["Fold", NewEvent, StepRow, Changes], None]

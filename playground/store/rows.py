@@ -62,7 +62,7 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     `wait_until` is the deadline of a waiting instance. `fresh` is true until the first execution of the generation has
     ended. `in_execution` is true from `execution_started` to `execution_ended`; an owned row without it has not got its
     worker yet. `injected` holds what was set on purpose (None: nothing): `breaks` (workflows/breaks.py),
-    `breakpoints`, `stopped_before` and `passed` (workflows/breakpoints.py), `armed`, `chaos`
+    `breakpoints`, `stopped_before` and `passed` (workflows/breakpoints.py), `armed`, `skips_sleeps`, `chaos`
     (engine/execution/faults.py). `clock` is the last time of the workflow's clock that a worker sent, in microseconds,
     and `clock_at` when it was committed. `crashes` counts the workers that died in a row without progress in between.
     `nonce` is the random part of idempotency keys (None: the instance is older than they are). `id_chosen`: the

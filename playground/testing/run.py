@@ -324,6 +324,10 @@ class Run:
         given = GivenError() if error is None else GivenError(type(error).__name__, str(error))
         return await self._operate(lambda engine, row: engine.go_on(row, step, error=given))
 
+    async def skip_sleeps(self, *, on: bool = True) -> Committed:
+        """Have every sleep and every wait before a retry be over at once, or no longer."""
+        return await self._operate(lambda engine, row: engine.skip_sleeps(row, on=on))
+
     async def wake(self, name: str | None = None, *, count: int = 1, kind: str = ev.SLEEP) -> Committed:
         """End a sleep, a wait between attempts or a wait for an event: the named one, or the one due first."""
         step = None if name is None else StepKey(kind, name, count)

@@ -62,6 +62,7 @@ OF_INSTANCES: tuple[Call, ...] = (
         "instance.cannot_break", "instance.in_finite_state", "not_serialisable", "too_large"),
     _operation("kill-worker", operations.kill_worker, operations.KillBody, "instance.no_worker"),
     _operation("wake", operations.wake, operations.WakeBody, "instance.nothing_to_wake"),
+    _operation("skip-sleeps", operations.skip_sleeps, operations.SkipSleepsBody, "instance.in_finite_state"),
     _operation("code", forks.change_code, forks.CodeBody, "version.does_not_fit", "instance.in_finite_state",
                "instance.cannot_migrate", "source.refused", "busy", *_CODE),
     Call("POST", f"{INSTANCE}/fork", forks.fork, 201, forks.ForkBody, error_codes=("instance.not_found",

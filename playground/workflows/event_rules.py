@@ -91,8 +91,8 @@ class Rule(NamedTuple):
     `keeps` returns a seq: only steps that started before it are kept. `postpones` returns by how many milliseconds
     every open deadline moves. Only a rule that has `instance` too may have these two.
     `instance` returns fields of the instance: `status`, `generation`, `output`, `error`, `rollback`, `started_at`,
-    `ended_at`, `paused_at`, `wait_until`, `in_execution`, `breaks`, `breakpoints`, `stopped_before`, `passed` and
-    `armed` (when its worker is to be killed).
+    `ended_at`, `paused_at`, `wait_until`, `in_execution`, `breaks`, `breakpoints`, `stopped_before`, `passed`,
+    `armed` (when its worker is to be killed) and `skips_sleeps`.
     `activates`: an instance that waits stops waiting, see `activated`.
     """
 
@@ -267,6 +267,14 @@ def _armed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
     return {"armed": data.get("when")}
 
 
+def _sleeps_skipped(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"skips_sleeps": True}
+
+
+def _sleeps_kept(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"skips_sleeps": False}
+
+
 def _rollback_started(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
     changes: Changes = {"rollback": ROLLBACK_RUNNING, **_stops_over(it)}
     if it.in_execution:
@@ -297,6 +305,8 @@ RULES: Mapping[str, Rule] = {
     ev.EXECUTION_ENDED: Rule(instance=_execution_ended),
     ev.KILL_ARMED: Rule(instance=_armed),
     ev.KILL_DISARMED: Rule(instance=_armed),
+    ev.SLEEPS_SKIPPED: Rule(instance=_sleeps_skipped),
+    ev.SLEEPS_KEPT: Rule(instance=_sleeps_kept),
     ev.BREAK_SET: Rule(instance=_break_set),
     ev.BREAK_CLEARED: Rule(instance=_break_cleared),
     ev.BREAKPOINT_SET: Rule(instance=_breakpoint_set),

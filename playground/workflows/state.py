@@ -180,6 +180,7 @@ class State:
         self.stopped_before: Stop | None = None
         self.passed: list[Passed] = []
         self.armed: str | None = None  # when the worker is to be killed
+        self.skips_sleeps = False
 
     def apply(self, event: Event) -> None:
         """Apply the next event.
@@ -243,6 +244,7 @@ class State:
             "breakpoints": [*self.breakpoints],
             "stopped_before": self.stopped_before,
             "armed": self.armed,
+            "skips_sleeps": self.skips_sleeps,
         }
         if isinstance(self.trigger, Mapping):
             shown["trigger"] = self.trigger

@@ -145,8 +145,8 @@ class Attempts:
         execution = self._execution
         step.stop_timer()
         now = execution.services.clock.now()
-        if step.until is None or step.until <= now or execution.chaos.virtual:
-            self.run(step, virtual=execution.chaos.virtual and step.until is not None and step.until > now)
+        if step.until is None or step.until <= now or execution.skips_sleeps:
+            self.run(step, virtual=execution.skips_sleeps and step.until is not None and step.until > now)
         else:
             step.timer = execution.services.clock.call_at(step.until, self._on_retry_due, step)
 
@@ -296,7 +296,7 @@ class Attempts:
 
     def _on_retry_due(self, step: OpenStep) -> None:
         if not self._execution.pausing and not self._execution.closing:
-            self.run(step, virtual=self._execution.chaos.virtual)
+            self.run(step, virtual=self._execution.skips_sleeps)
 
     def _on_timeout(self, step: OpenStep, error: dict[str, Any]) -> None:
         """An attempt is over its time: ask the worker to cancel it, which reports a failure."""
@@ -357,7 +357,7 @@ class Attempts:
             delay = open_steps.retry_delay(step.config, step.failures, computed)
             data["retry_delay_ms"] = delay
             step.status, step.until = open_steps.RETRYING, execution.services.clock.now() + delay
-            due = execution.services.clock.now() if execution.chaos.virtual else step.until
+            due = execution.services.clock.now() if execution.skips_sleeps else step.until
             step.timer = execution.services.clock.call_at(due, self._on_retry_due, step)
             execution.pipeline.add(errored, then=lambda committed: execution.on_attempt_committed())
             return

@@ -63,7 +63,8 @@ class ExecutionContext(Protocol):
     """One worker's execution, from its start frame to the event that records how it ended.
 
     `calls` is how many calls of bindings are under way, `armed_kill` the point at which a kill is armed. `closing`: no
-    further frame is handled. `pausing`: the ends of steps are withheld from the worker.
+    further frame is handled. `pausing`: the ends of steps are withheld from the worker. `skips_sleeps`: sleeps, and
+    waits before a retry, are over at once.
     """
 
     services: Services
@@ -78,6 +79,7 @@ class ExecutionContext(Protocol):
     pausing: bool
     calls: int
     armed_kill: str | None
+    skips_sleeps: bool
 
     @property
     def idle(self) -> bool:

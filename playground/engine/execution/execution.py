@@ -91,6 +91,7 @@ class Execution:
         self.warm_code: Code | None = None  # what the worker runs, where it may run more of it
         self.worker_is_ready = False  # it says that it can
         self.armed_kill: str | None = None
+        self.skips_sleeps = False
         self.calls = 0
         self._ended: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._unwritten: BaseException | None = None  # why a commit could not be made
@@ -380,6 +381,11 @@ class Execution:
         elif event.type in (ev.KILL_ARMED, ev.KILL_DISARMED):
             self.armed_kill = event.data.get("when")
             self.update_gate()
+        elif event.type in (ev.SLEEPS_SKIPPED, ev.SLEEPS_KEPT):
+            self.skips_sleeps = event.type == ev.SLEEPS_SKIPPED
+            if self.skips_sleeps and not self.pausing:
+                self.waits.rearm()  # what began since the operation looked
+                self.rollback.rearm()
         elif event.type in (ev.BREAK_SET, ev.BREAK_CLEARED):
             self.breaks.apply_event(event)
             self.update_gate()

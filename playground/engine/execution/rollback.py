@@ -213,7 +213,14 @@ class Rollback:
 
     def _due_at(self, step: OpenStep) -> int:
         now = self._execution.services.clock.now()
-        return now if step.rollback_until is None or self._execution.chaos.virtual else step.rollback_until
+        return now if step.rollback_until is None or self._execution.skips_sleeps else step.rollback_until
+
+    def rearm(self) -> None:
+        """Sleeps are skipped from now on: a handler that waits before its next attempt is due."""
+        step = self._current
+        if self._timer is not None and step is not None and not self.attempt_open:
+            self._stop_timer()
+            self._timer = self._execution.services.clock.call_at(self._due_at(step), self._attempt, step)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from playground.engine import messages
+from playground.engine import messages, operations
 from playground.engine.code.sources import Code, NotRegistered
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Acknowledgements
@@ -260,6 +260,7 @@ class Start:
         execution.steps = open_steps.from_snapshot(snapshot)
         execution.chaos.begin(row.injected, execution.steps.values())
         execution.armed_kill = (row.injected or {}).get("armed")
+        execution.skips_sleeps = operations.skips_sleeps(row.injected) or execution.chaos.virtual
         watched = execution.breaks.is_set or execution.breakpoints.is_set
         execution.gate.closed = execution.armed_kill is not None or watched
         rolling_back = row.rollback == "running"

@@ -152,12 +152,13 @@ class Waits:
         until = step.until or 0
         step.stop_timer()
         step.timer = clock.call_at(until, over, step)
-        if until <= clock.now() or self._execution.chaos.virtual:
+        skips = self._execution.skips_sleeps if step.key.kind == ev.SLEEP else self._execution.chaos.virtual
+        if until <= clock.now() or skips:
             step.timer.cancel()
             over(step)
 
     def _on_sleep_due(self, step: OpenStep) -> None:
-        self._decide(operations.end_sleep(step.key, virtual=self._execution.chaos.virtual))
+        self._decide(operations.end_sleep(step.key, virtual=self._execution.skips_sleeps))
 
     def _on_wait_due(self, step: OpenStep) -> None:
         self._decide(operations.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))

@@ -101,6 +101,10 @@ class WakeBody(msgspec.Struct, forbid_unknown_fields=True):
     step: StepBody | None = None
 
 
+class SkipSleepsBody(msgspec.Struct, forbid_unknown_fields=True):
+    on: bool = True
+
+
 class NoBody(msgspec.Struct, forbid_unknown_fields=True):
     pass
 
@@ -204,6 +208,15 @@ async def wake(context: Context, request: Request) -> Response:
     row = await find_controlled_instance(context, request)
     body = await bodies.read_short(request, WakeBody)
     return accepted_response(await context.engine.wake(row, step_key(body.step)))
+
+
+async def skip_sleeps(context: Context, request: Request) -> Response:
+    """Have every sleep and every wait before a retry be over at once, from now on; or no longer. Recorded as virtual
+    time.
+    """
+    row = await find_controlled_instance(context, request)
+    body = await bodies.read_short(request, SkipSleepsBody)
+    return accepted_response(await context.engine.skip_sleeps(row, on=body.on))
 
 
 async def find_controlled_instance(context: Context, request: Request) -> InstanceRow:

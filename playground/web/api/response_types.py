@@ -144,7 +144,8 @@ class Execution(msgspec.Struct):
 
 class Instance(msgspec.Struct):
     """`breaks` are those set by POST …/break and not used up, `armed` when the worker is to be killed. `stopped_before`
-    is the step that a breakpoint has stopped it before, with its line and what it would begin with.
+    is the step that a breakpoint has stopped it before, with its line and what it would begin with. `skips_sleeps`:
+    each sleep and each wait before a retry is over at once.
     """
 
     id: str
@@ -171,6 +172,7 @@ class Instance(msgspec.Struct):
     breakpoints: list[Json]
     stopped_before: Json | None
     armed: str | None
+    skips_sleeps: bool
     trigger: Json | UnsetType = UNSET
     code_changes: list[Json] | UnsetType = UNSET
     forks: Annotated[list[str], msgspec.Meta(description="for who may change it")] | UnsetType = UNSET

@@ -230,6 +230,12 @@ export const RUN = {
     state.breakpoints = lastingOnes(state.breakpoints);
     state.stoppedBefore = stopOf(data);
   },
+  sleeps_skipped(state) {
+    state.skipsSleeps = true;
+  },
+  sleeps_kept(state) {
+    state.skipsSleeps = false;
+  },
   kill_armed: armed,
   kill_disarmed: armed,
   log,

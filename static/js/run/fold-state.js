@@ -36,6 +36,7 @@ export function newState() {
     breaks: [],
     breakpoints: [],
     stoppedBefore: null, // the step, with what it would begin with
+    skipsSleeps: false,
     armed: null, // when the worker is to be killed
     diverged: [], // [{seq, execution, steps}]: stored steps that a replay did not come to again
     // for pictures only

@@ -28,6 +28,7 @@ export function view(state) {
     breakpoints: state.breakpoints,
     stopped_before: state.stoppedBefore,
     armed: state.armed,
+    skips_sleeps: state.skipsSleeps,
   };
   if (state.trigger !== null && typeof state.trigger === "object") shown.trigger = state.trigger;
   if (state.codeChanges.length) shown.code_changes = [...state.codeChanges];
