@@ -16,6 +16,7 @@ from gallery_workflows import (
     FORKS,
     NESTED,
     RETRIES,
+    SKIPS,
     SLEEPS,
     SLOW,
     STOPS,
@@ -124,6 +125,23 @@ def hibernated(stage: Stage) -> None:
     """Asleep, without a worker."""
     page = stage.run(SLEEPS)
     expect(page.page.locator('[data-part="sentence"]')).to_contain_text("no process")
+
+
+def skipped(stage: Stage) -> None:
+    """Sleeps are skipped."""
+    page = stage.run(SKIPS)
+    page.expect_step("wait a day", "asleep")
+    page.control("Skip sleeps").click()
+    page.expect_step("an answer", "waiting")
+
+
+def skipped_complete(stage: Stage) -> None:
+    """Complete, with its sleeps skipped."""
+    page = stage.run(SKIPS)
+    page.expect_step("wait a day", "asleep")
+    page.control("Skip sleeps").click()
+    page.control("Send event").click()
+    page.expect_status("Complete")
 
 
 def paused(stage: Stage) -> None:

@@ -126,6 +126,20 @@ await step.do("send welcome", lambda: "sent")
 await step.sleep("three days", "3 days")
 await step.do("send tips", lambda: "sent")
 """)
+SKIPS = code("""
+await step.do("send welcome", lambda: "sent")
+await step.sleep("wait a day", "1 day")
+
+@step.do("send tips", config={"retries": {"limit": 2, "delay": "2 hours", "backoff": "constant"}})
+async def tips(ctx):
+    if ctx["attempt"] == 1:
+        raise ConnectionError("the mail server did not answer")
+
+await tips()
+await step.sleep("wait for the month", "30 days")
+await step.wait_for_event("an answer", "answered")
+await step.do("send offer", lambda: "sent")
+""")
 BRANCHES = code("""
 items = await step.do("list items", lambda: [1, 2, 3])
 if event["payload"].get("express"):

@@ -118,7 +118,8 @@ def test_a_sleep_ended_by_hand_says_so_for_ever(ran: Callable[[str], Playground]
     expect(page.output).to_contain_text("awake")
     page.page.reload()
     page.expect_status("Complete")
-    page.expect_step("long nap", "ended early by hand")
+    page.expect_step("long nap", "woken after")
+    expect(page.page.locator("[data-part=sentence]")).to_contain_text(re.compile("1 wait of .* was skipped and took"))
 
 
 def test_a_paused_run_holds_still_until_it_is_resumed(ran: Callable[[str], Playground]) -> None:
@@ -136,8 +137,10 @@ def test_a_paused_run_holds_still_until_it_is_resumed(ran: Callable[[str], Playg
     page.page.set_viewport_size({"width": 1280, "height": 720})
     page.control("Resume").click()
     page.expect_status("Waiting")
-    page.control("Wake long nap now").click()
+    page.control("Skip sleeps").click()
     page.expect_status("Complete")
+    page.expect_step("long nap", "woken after")
+    assert "sleeps_skipped" in [event["type"] for event in journal(page.url, page.instance)]
     assert completed_steps(journal(page.url, page.instance)) == ["before", "long nap", "after"]
 
 

@@ -2,6 +2,9 @@
 told and when, how long a quiet spell is drawn, and which flags carry words.
 """
 
+import json
+from pathlib import Path
+
 import pytest
 from page_code_support import node
 
@@ -247,8 +250,8 @@ return given.map(([wait, ran, again]) => {
 def test_the_axis_counts_from_the_first_worker_and_names_the_wait_for_it() -> None:
     """A run of 48 ms that waited 24 s for a worker: its axis goes from 0 to 48 ms."""
     [long, short] = node(QUEUED, [[24_000, 48, None], [22, 48, None]])
-    assert ["skipped", "24\N{NO-BREAK SPACE}s waiting for a worker"] in long["labels"]
-    assert long["lane"] == ["waiting for a worker"]
+    assert ["skipped", "24\N{NO-BREAK SPACE}s in line for a worker"] in long["labels"]
+    assert long["lane"] == ["in line for a worker"]
     assert ["start", "0 s"] in long["labels"] and ["tick", "40 ms"] in long["labels"]
     assert 15 < long["begins"] < 25
     assert short["begins"] == 0 and short["lane"] == []
@@ -258,6 +261,34 @@ def test_the_axis_counts_from_the_first_worker_and_names_the_wait_for_it() -> No
 
 def test_the_wait_for_the_next_worker_is_out_of_scale_and_named_too() -> None:
     [killed] = node(QUEUED, [[22, 48, 3_000]])
-    assert ["skipped", "3\N{NO-BREAK SPACE}s waiting for a worker"] in killed["labels"]
-    assert killed["lane"] == ["waiting for a worker"]
+    assert ["skipped", "3\N{NO-BREAK SPACE}s in line for a worker"] in killed["labels"]
+    assert killed["lane"] == ["in line for a worker"]
     assert killed["ends"] > 95
+
+
+SKIPPED = """
+import { apply, newState } from "RUN/fold.js";
+import { marksOf } from "RUN/marks.js";
+import { narrate } from "RUN/narrator.js";
+import { planned, skippedWaits, skippedWords } from "RUN/skipped.js";
+const state = newState();
+for (const event of given.journal) apply(state, event);
+return { words: state.rows.map(skippedWords), all: skippedWaits(state),
+    cut: state.rows.flatMap((step) => marksOf(step, state, true)).filter((one) => one.skipped).map((one) => one.title),
+    said: narrate(state, { now: state.endedAt, final: true }).parts.filter((part) => typeof part === "string").join(""),
+    planned: given.lengths.map(planned) };
+"""
+
+
+def test_a_skipped_wait_says_how_long_it_was_to_be_and_how_long_it_was() -> None:
+    path = Path(__file__).parent / "journals" / "sleeps-skipped.json"
+    lengths = [500, 7_200_000, 86_400_000, 30 * 86_400_000, 90_000_000]
+    found = node(SKIPPED, {"journal": json.loads(path.read_text()), "lengths": lengths})
+    space = "\N{NO-BREAK SPACE}"
+    words = [text.replace(space, " ") for text in found["words"]]
+    assert words == ["1 day, woken after 1.4 s", "", "30 days, woken after 2 ms", "", "8 h, woken after 4 ms"]
+    assert found["all"]["count"] == 5  # three sleeps, two waits before a retry
+    cut = [text.replace(space, " ") for text in found["cut"]]
+    assert "waited 2 ms of 2 h before attempt 2, ended early by hand" in cut and len(cut) == 5
+    assert "5 waits of 31 d 12 h in all were skipped and took 1.41 s." in found["said"].replace(space, " ")
+    assert [text.replace(space, " ") for text in found["planned"]] == ["500 ms", "2 h", "1 day", "30 days", "1 d 1 h"]

@@ -33,6 +33,7 @@ const TABLE = {
     ["Run to here", "T", ["run-to"]],
     ["Continue", "C", ["continue"]],
     ["Break the step on purpose", "I", ["break"]],
+    ["Skip sleeps, or not", "S", ["skip"]],
     ["To the event form, or to Edit result of a stop", "E", ["form"]],
     ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"]],
     ["Graph", "G", ["graph"]],
@@ -58,6 +59,7 @@ export function onKey(name, act) {
 onKey("next", () => move("ArrowDown"));
 onKey("previous", () => move("ArrowUp"));
 for (const name of ["line", "stop", "break"]) onKey(name, () => (nodeNow() ?? rowNow())?.dispatchEvent(new CustomEvent(`playground:${name}`, { bubbles: true })) ?? false);
+onKey("skip", () => press(inRun("[data-part=skip]")));
 onKey("kill", () => press(inRun("[data-part=kill]")));
 onKey("fork", () => press(inRun("[data-part=step] [data-fork]")) !== false || press(inRun("[data-part=fork]")));
 onKey("form", () => press(inRun(".stop-acts .edit")) !== false || focus(inRun(".ask textarea")));

@@ -7,7 +7,7 @@ const GAP = 8; // least distance of two labels
 const MARGIN = 12; // beside a track that is as wide as the panel
 const BESIDE = 14; // free to the right of a track that is not, before the buttons
 const TICK = 66; // least distance of two ticks
-const FOR_WORKER = "waiting for a worker";
+const FOR_WORKER = "in line for a worker";
 const ROUND = [1, 2, 5, 10];
 
 /**

@@ -8,6 +8,7 @@ import { attemptMs, isLost, isMissed, isStopped, keyOf, lives } from "./fold.js"
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
 import { attemptOf, setback } from "./setback.js";
+import { planned, skippedWords } from "./skipped.js";
 import { ValueTree } from "./value-tree.js";
 import { clock, copiedWords, count, errorBrief, hours, lasting, left, moment, pathLabel, stepLabel } from "./words.js";
 
@@ -146,7 +147,7 @@ function attempts(step, state, final, pageOf) {
     }
     list.append(attemptRow(attempt, final, state));
     const next = all[index + 1];
-    if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(early(attempt, next) ? next.startedAt - attempt.endedAt : (attempt.retryDelayMs ?? 0), early(attempt, next)));
+    if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(early(attempt, next) ? next.startedAt - attempt.endedAt : (attempt.retryDelayMs ?? 0), early(attempt, next) && attempt.retryDelayMs));
   });
   if (step.edited) list.append(givenRow(step));
   else if (!all.length && !step.copied) list.append(el("li.pause", {}, el("i"), el("span", {}, "no attempt has begun")));
@@ -194,8 +195,9 @@ function copiedRow(step, { trigger }, pageOf) {
 
 const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
-const pauseRow = (ms, virtual) =>
-  el("li.pause", {}, icon("i-retry"), el("span", {}, ...(virtual ? ["waited, ended early by hand ", el("span.tag.open", {}, "virtual")] : ["waited by its config"])), el("span.num", {}, lasting(ms)));
+/** The wait between two attempts; `skipped` is how long it was to last, where a hand ended it. */
+const pauseRow = (ms, skipped) =>
+  el("li.pause", {}, icon("i-retry"), el("span", {}, ...(skipped ? [`waited, ended early by hand: it was to last ${planned(skipped)} `, el("span.tag.open", {}, "virtual")] : ["waited by its config"])), el("span.num", {}, lasting(ms)));
 
 function story(step, state, { final, now, pageOf }) {
   const list = el("ol.try-list");
@@ -212,7 +214,7 @@ function story(step, state, { final, now, pageOf }) {
     row("i-stop", "cancelled: the code gave it up", step.endedAt);
     if (step.returned) row("i-waiting", ["the event that it was given went back to those kept for ", el("code", {}, step.eventType)], null);
   } else if (step.status === "timed_out") row("i-failed", "no event in time", step.endedAt, "bad");
-  else if (step.virtual) row("i-done", [`${step.kind === "sleep" ? "woken" : "ended"} early by hand `, el("span.tag.open", {}, "virtual")], step.endedAt);
+  else if (step.virtual) row("i-done", [`${skippedWords(step) || "ended early"} `, el("span.tag.open", {}, "virtual")], step.endedAt);
   else row("i-done", step.kind === "sleep" ? "woke" : "received it", step.endedAt);
   if (step.error) list.append(el("li", {}, trace(step.error)));
   return list;

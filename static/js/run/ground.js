@@ -83,6 +83,7 @@ function putBand(node, band, scale, width) {
   setVar(node, "--b", b);
   const px = ((b - a) / 100) * width;
   setFlag(node, "none", band.type === "none");
+  setFlag(node, "queued", Boolean(band.queued));
   node.hidden = b < a;
   const text = band.type === "life" ? (px < 16 ? "" : px < LONG_PX ? String(band.number) : `Execution ${band.number}`) : fitting(band, px);
   setText(node, text);

@@ -19,8 +19,13 @@ const WHY = {
   busy: "Being sent.",
 };
 
+const LONG_MS = 3_000; // a shorter wait is over before somebody has pressed
+
+/** Whether a run has slept long, or waits long before a retry: then there is something to skip. */
+const sleeps = (state) => state.rows.some(({ kind, status, until, startedAt, attempts }) => (kind === "sleep" ? until - startedAt : status === "retrying" ? (attempts.at(-1)?.retryDelayMs ?? 0) : 0) > LONG_MS);
+
 export class Header {
-  /** @param {{root: HTMLElement, act: (what: string, when?: string) => Promise<void>}} how `what`: pause resume terminate restart fork chaos kill now */
+  /** @param {{root: HTMLElement, act: (what: string, when?: string) => Promise<void>}} how `what`: pause resume terminate restart skip fork chaos kill now */
   constructor({ root, act }) {
     this.root = root;
     this.act = act;
@@ -29,7 +34,7 @@ export class Header {
     this.icon = this.status.querySelector("svg");
     this.word = part("word");
     this.facts = { elapsed: part("elapsed"), of: part("elapsed-of"), executions: part("executions"), seq: part("seq"), id: part("id"), mode: part("mode") };
-    this.buttons = Object.fromEntries(["pause", "terminate", "restart", "fork", "chaos", "kill", "moment"].map((name) => [name, part(name)]));
+    this.buttons = Object.fromEntries(["pause", "terminate", "restart", "skip", "fork", "chaos", "kill", "moment"].map((name) => [name, part(name)]));
     for (const button of Object.values(this.buttons)) button.dataset.title = button.title;
     this.split = part("split");
     this.then = { node: part("then"), seq: part("then-seq"), now: part("now") };
@@ -55,6 +60,7 @@ export class Header {
     else if (button === this.buttons.pause) await this.send(button.dataset.act);
     else if (button === this.buttons.terminate) await this.send("terminate");
     else if (button === this.buttons.restart) await this.send("restart");
+    else if (button === this.buttons.skip) await this.send("skip");
     else if (button === this.buttons.fork) this.act("fork");
     else if (button === this.then.now) this.act("now");
   }
@@ -114,7 +120,7 @@ export class Header {
   }
 
   controls(state, final, why) {
-    const { pause, terminate, restart, fork, chaos, kill, moment } = this.buttons;
+    const { pause, terminate, restart, skip, fork, chaos, kill, moment } = this.buttons;
     fork.hidden = !final;
     setDisabled(fork, this.context.past ? NOTHING.past : ""); // whoever has the link may fork
     const paused = state.status === "paused" || state.status === "waitingForPause";
@@ -128,6 +134,9 @@ export class Header {
     setDisabled(pause, why || (this.busy === "pause" || this.busy === "resume" ? WHY.busy : ""));
     setDisabled(terminate, why || (this.busy === "terminate" ? WHY.busy : ""));
     setDisabled(restart, why || (this.busy === "restart" ? WHY.busy : ""));
+    skip.hidden = final || !(state.skipsSleeps || sleeps(state));
+    skip.setAttribute("aria-pressed", String(state.skipsSleeps));
+    setDisabled(skip, why || (this.busy === "skip" ? WHY.busy : ""));
     const living = alive(state);
     chaos.classList.toggle("live", !final && living); // a telephone offers it among the moments of a kill, where there is a worker
     const none = living ? "" : (WHY[{ waiting: "hibernating", paused: "paused" }[state.status] ?? "queued"]);

@@ -19,7 +19,7 @@ const PHONE = window.matchMedia("(max-width: 559px)");
 
 const GROUPS = {
   steps: /^(step|attempt|sleep|wait|rollback|break)_/,
-  run: /^(workflow|execution|kill|event|code|replay)_/,
+  run: /^(workflow|execution|kill|event|code|replay|sleeps)_/,
   logs: /^log/,
 };
 const BAD = new Set(["attempt_errored", "step_errored", "wait_timed_out", "workflow_errored", "rollback_attempt_errored", "rollback_step_errored", "rollback_errored"]);
@@ -174,6 +174,10 @@ export function said(event) {
       return data.when === "during-step" ? "the worker will be killed during its next step" : "the worker will be killed after its next effect, before the commit";
     case "kill_disarmed":
       return "the worker will not be killed";
+    case "sleeps_skipped":
+      return "from here on each sleep, and each wait before a retry, is over at once";
+    case "sleeps_kept":
+      return "from here on sleeps last as long as they say again";
     case "retry_woken":
       return "the wait before the next attempt was ended by hand";
     case "sleep_started":

@@ -38,8 +38,10 @@ function attempts(step, state, final) {
     marks.push(attemptMark(attempt, many, state, final));
     if (attempt.endedAt !== null && next) {
       const whole = next.startedAt - attempt.endedAt;
-      const gap = early(attempt, next) ? whole : (attempt.retryDelayMs ?? whole);
-      if (!isLost(attempt)) marks.push({ type: "gap", from: attempt.endedAt, to: next.startedAt, text: lasting(gap), title: `waited ${lasting(gap)} before attempt ${next.attempt}${early(attempt, next) ? ", ended early by hand" : ""}` });
+      const skipped = early(attempt, next);
+      const gap = skipped ? whole : (attempt.retryDelayMs ?? whole);
+      const of = skipped && attempt.retryDelayMs > whole ? ` of ${lasting(attempt.retryDelayMs)}` : "";
+      if (!isLost(attempt)) marks.push({ type: "gap", from: attempt.endedAt, to: next.startedAt, text: lasting(gap), skipped, title: `waited ${lasting(gap)}${of} before attempt ${next.attempt}${skipped ? ", ended early by hand" : ""}` });
     }
   });
   const last = step.attempts[step.attempts.length - 1];
@@ -107,7 +109,9 @@ function wait(step, state, final) {
     const took = lasting(step.endedAt - step.startedAt);
     const cancelled = `${verb} until ${step.byEnd ? "the end" : `it was cancelled, after ${took}`}`;
     const how = step.status === "cancelled" ? cancelled : step.status === "timed_out" ? `timed out after ${took}` : step.kind === "sleep" ? `slept ${took}` : `received after ${took}`;
-    return bars(step.status === "timed_out" ? "late" : step.kind, step.endedAt, step.virtual ? `${how}, ended early by hand` : how);
+    const marks = bars(step.status === "timed_out" ? "late" : step.kind, step.endedAt, step.virtual ? `${how}, ended early by hand` : how);
+    if (step.virtual) marks[marks.length - 1].skipped = true;
+    return marks;
   }
   return [
     ...bars(`${step.kind}-on`, null, `${verb} since ${clock(step.startedAt)}`),
@@ -129,7 +133,7 @@ function undo(rollback, state, final) {
 const gaveUp = (execution) => (execution.reason === "hibernated" || execution.reason === "evicted") && !execution.cut;
 
 /** A wait for a worker that is over. */
-const forWorker = (from, to) => ({ type: "none", from, to, text: "waiting for a worker", short: "no worker", title: `Waited ${lasting(to - from)} for a worker` });
+const forWorker = (from, to) => ({ type: "none", queued: true, from, to, text: "in line for a worker", short: "in line", title: `Waited ${lasting(to - from)} for a worker` });
 
 /** The bands of the execution lane and the cuts through all rows: [{type, from, to, text, title}]. */
 export function lifeOf(state, final) {
@@ -155,9 +159,9 @@ export function lifeOf(state, final) {
     const next = mine[index + 1];
     if (next && one.cut && next.startedAt - one.endedAt >= QUEUED_MS) bands.push(forWorker(one.endedAt, next.startedAt));
   });
-  if (!first && !final) bands.push({ type: "none", from: state.generationAt, to: null, text: "in the queue", title: "Waiting for a worker" });
+  if (!first && !final) bands.push({ type: "none", queued: true, from: state.generationAt, to: null, text: "in line for a worker", short: "in line", title: "Waiting for a worker" });
   if (!alive(state) && first && !final && !gaveUp(mine[mine.length - 1])) {
-    bands.push({ type: "none", from: mine[mine.length - 1].endedAt, to: null, text: "waiting for a worker", title: "The next execution begins when a worker is free" });
+    bands.push({ type: "none", queued: true, from: mine[mine.length - 1].endedAt, to: null, text: "in line for a worker", short: "in line", title: "The next execution begins when a worker is free" });
   }
   return { bands, cuts };
 }

@@ -5,6 +5,7 @@ import { lowered, spoken } from "../spoken.js";
 import { INJECTED, isBroken } from "./breaks.js";
 import { alive, blamed, isLost, lives } from "./fold.js";
 import { verb } from "./ledger.js";
+import { planned, skippedWaits } from "./skipped.js";
 import { attemptOf, setback } from "./setback.js";
 import { canTry } from "./tasks.js";
 import { count, errorBrief, lasting, moment, pathLabel, short } from "./words.js";
@@ -168,6 +169,8 @@ function complete(state, after, doubles) {
   } else if (given.length) parts.push(...listed(given), ` ${given.length > 1 ? "were" : "was"} given ${given.length > 1 ? "results" : "its result"} on purpose, and did not run.`);
   else if (failed.length) parts.push(...listed(failed), ` failed at first and succeeded when tried again.`);
   else parts.push(steps === 1 ? "Its step ran once, and its result is in the journal." : `Each of its ${steps} steps ran once, and its result is in the journal.`);
+  const skipped = skippedWaits(state);
+  if (skipped.count) parts.push(` ${count(skipped.count, "wait")} of ${planned(skipped.planned)}${skipped.count > 1 ? " in all" : ""} ${skipped.count > 1 ? "were" : "was"} skipped and took ${lasting(skipped.took)}.`);
   return parts;
 }
 

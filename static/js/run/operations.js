@@ -17,6 +17,7 @@ const NOT = {
   terminate: "It was not terminated.",
   restart: "It was not restarted.",
   wake: "It could not be ended early.",
+  "skip-sleeps": "Whether sleeps are skipped was not changed.",
   break: "It was not cleared.",
   breakpoints: "The breakpoint was not changed.",
 };
@@ -31,6 +32,7 @@ export class Operations {
   async act(what, when) {
     if (what === "kill") await this.send("kill-worker", { when });
     else if (what === "restart") await this.restart({});
+    else if (what === "skip") await this.send("skip-sleeps", { on: !this.live.moments.state.skipsSleeps });
     else if (what === "fork") this.fork();
     else if (what === "chaos") await this.chaos();
     else await this.send(what, {});

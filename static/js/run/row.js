@@ -6,6 +6,7 @@ import { INJECTED } from "./breaks.js";
 import { marksOf } from "./marks.js";
 import { stepMs } from "./fold.js";
 import { depthOf } from "./nested.js";
+import { skippedWords } from "./skipped.js";
 import { lasting, left, pathLabel, ticking } from "./words.js";
 
 const NUMBER_PX = 14; // a mark narrower than this does not carry its number
@@ -67,6 +68,7 @@ function nodeOf(mark, before) {
 function node(mark) {
   const classes = CLASSES[mark.type].split(" ");
   if (mark.injected) classes.push("injected");
+  if (mark.skipped) classes.push("cutoff");
   return el(`span.${classes.join(".")}`, { title: mark.title, "aria-hidden": "true" }, mark.text ? el("span.txt", {}, mark.text) : null);
 }
 
@@ -112,14 +114,14 @@ function placeMeta(item, { final, now, counted }) {
   const shown = stepState(step, final);
   const tried = step.attempts.length > 1 ? `, ${step.attempts.length} attempts` : "";
   const injected = step.attempts.findLast((attempt) => attempt.injected)?.injected;
-  const words = `${step.parent ? `, in ${pathLabel(step.parent)}` : ""}, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
+  const words = `${step.parent ? `, in ${pathLabel(step.parent)}` : ""}, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand && !skippedWords(step) ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
   setText(parts.words, words);
 }
 
 function metaOf(step, open, now, counted) {
   if (step.edited) return ["edited", false];
   if (step.copied) return [step.copied.edited ? "edited" : "copied", false];
-  if (!open) return [step.endedAt === null ? "" : lasting(stepMs(step)), false];
+  if (!open) return [step.endedAt === null ? "" : skippedWords(step) || lasting(stepMs(step)), false];
   if (step.kind !== "do") return [left(step.until - now), true];
   if (step.status === "retrying" && !counted) return [step.until > now ? `in ${left(step.until - now)}` : "due", true];
   return [ticking(now - step.startedAt), true];

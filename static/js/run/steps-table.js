@@ -5,6 +5,7 @@ import { stepState } from "../statuses.js";
 import { read, write } from "../stored.js";
 import { isLost, stepMs } from "./fold.js";
 import { depthOf, rowsOf } from "./nested.js";
+import { skippedWords } from "./skipped.js";
 import { count, errorBrief, lasting, left, pathLabel, short, stepLabel } from "./words.js";
 
 const PAGE = 200; // rows at first, and more with each press of the button below
@@ -112,7 +113,7 @@ function noteOf(step) {
   if (step.copied) said.push(step.copied.edited ? "edited when forked" : "copied");
   if (step.byEnd) said.push("the run ended first");
   if (step.returned) said.push("its event went back");
-  if (step.virtual || step.attempts.some((attempt) => attempt.virtual)) said.push("ended early by hand");
+  if (step.virtual || step.attempts.some((attempt) => attempt.virtual)) said.push(skippedWords(step) || "ended early by hand");
   if (step.rollback && step.rollback.status !== "pending") said.push({ completed: "rolled back", errored: "rollback failed" }[step.rollback.status] ?? "rolling back");
   return said.join("; ");
 }

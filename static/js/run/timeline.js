@@ -86,6 +86,7 @@ export class Timeline {
     const rest = restOf(state, context.hideRest ? [] : this.plan.ahead(state));
     const shown = rowsOf(state);
     const steps = shown.length;
+    setFlag(this.root, "has-skipped", state.rows.some(({ virtual }) => virtual)); // its words need room
     this.life = lifeOf(state, context.final);
     if (renewed) {
       this.rows.setCount(0, 0);

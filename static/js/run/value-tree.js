@@ -55,8 +55,8 @@ export class ValueTree {
     const { isTree } = this.model;
     const size = new TextEncoder().encode(JSON.stringify(this.value) ?? "null").length;
     const members = { dict: ["key", "keys"], list: ["item", "items"], set: ["member", "members"], str: ["character", "characters"], bytes: ["byte", "bytes"] }[shape.type];
-    const length = isTree ? `${shape.members.toLocaleString("en")} ${members[shape.members === 1 ? 0 : 1]}` : shape.note;
-    const tag = el("span.tag", {}, [shape.type, length, isTree ? sizeText(size) : ""].filter(Boolean).join(" · "));
+    const length = isTree && `${shape.members.toLocaleString("en")} ${members[shape.members === 1 ? 0 : 1]}`;
+    const tag = isTree && el("span.tag", {}, `${shape.type} · ${length} · ${sizeText(size)}`);
     const tool = (picture, name, act, props = {}) => el("button.btn.icon.small", { type: "button", "aria-label": name, title: name, onclick: act, ...props }, icon(picture));
     this.seekButton = tool("i-search", "Search this value", () => this.search(this.seek.form.hidden), { "aria-expanded": "false" });
     this.wrapButton = tool("i-wrap", "Wrap long lines", () => this.wrap(!this.wraps, true), { "aria-pressed": "false" });
