@@ -36,6 +36,8 @@ def test_no_form_of_a_run_rounds_a_number(opened: Callable[..., Playground]) -> 
     page.page.locator("#params").fill('{"n": 9007199254740993, "x": 1.0}')
     page.run()
     form = page.page.get_by_role("form", name="Send an event to approval")
+    form.get_by_label("payload").fill('{"order": 3544790567247868102')
+    expect(form.get_by_role("alert")).to_contain_text("This is not JSON")
     form.get_by_label("payload").fill(ORDER)
     with page.page.expect_request("**/events/approved") as sent:
         form.get_by_role("button", name="Send event").click()

@@ -1,7 +1,7 @@
 // What a person can do for a step that waits: send its event, or end its time now.
 
 import { el, once, setInvalid } from "../dom.js";
-import { typed } from "./typed.js";
+import { checkAsTyped, typed } from "./typed.js";
 
 const ROWS = 6; // most lines the payload grows to
 
@@ -39,6 +39,7 @@ export function askForm(step, { payload, send, close }) {
     grow();
     say("");
   });
+  checkAsTyped(body, say);
   body.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();

@@ -1,7 +1,7 @@
 // The form that breaks a step: what its next attempts do. One dialog for steps that run, have run, or are still to come.
 
 import { dialogHead, el, icon, once, setInvalid, setText } from "../dom.js";
-import { typed } from "./typed.js";
+import { checkAsTyped, typed } from "./typed.js";
 import { inputText } from "./value.js";
 
 const SLOW_MS = 2_000;
@@ -81,6 +81,10 @@ export function askBreak({ name, count = null, label = name, current = null, yes
     });
 
   form.addEventListener("input", look);
+  checkAsTyped(value, (words) => {
+    say(words);
+    setInvalid(value, true);
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const body = { step: step(), how: how(), times: Number(times.value) };

@@ -6,7 +6,7 @@ import { shelf } from "../stored.js";
 import { call } from "./api.js";
 import { culprit, refOf } from "./fold.js";
 import { instancePath, nameOf } from "./paths.js";
-import { typed } from "./typed.js";
+import { checkAsTyped, typed } from "./typed.js";
 import { valueText } from "./value.js";
 import { count, pathLabel } from "./words.js";
 
@@ -79,6 +79,7 @@ export class ForkDialog {
     this.at.addEventListener("change", () => this.chosen());
     form.addEventListener("change", () => this.look());
     this.edit.addEventListener("input", () => this.say(""));
+    checkAsTyped(this.edit, (words) => this.say(words), "The result is");
   }
 
   /** `step` is where to leave; without one, the step that ended the run, the last one, or the end. */

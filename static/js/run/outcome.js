@@ -15,7 +15,8 @@ export function outcome(state, copy, next = null) {
   const complete = state.status === "complete";
   const tree = complete && new ValueTree({ value: state.output, name: "output", label: "Output", copy });
   const tools = complete ? tree.tools : bad ? [copyButton(() => (error ? traceText(error) : title), copy)] : [];
-  const head = el("h3", {}, icon(bad ? "i-failed" : complete ? "i-check" : "i-stop"), el(`span${complete ? "" : ".grow"}`, {}, title), ...tools);
+  const mark = icon(bad ? "i-failed" : complete ? "i-check" : "i-stop");
+  const head = el("div.end-head", {}, mark, el(`h3${complete ? "" : ".grow"}`, {}, title), ...tools);
   const block = el(`section.end${bad ? ".bad" : ""}`, { "aria-label": bad ? "Error" : "Output" }, head);
   const more = bad && error && (hasMore(error) || title !== errorLine(error)); // than the head has said
   if (bad) block.append(...(more ? [trace(error)] : []), ...(next ? [next] : []));

@@ -1,7 +1,7 @@
 // Where a run is stopped before a step: what is held, and how it goes on. It stands in the narrator's place, since it says the same moment.
 
 import { el, icon, isDisabled, lineLink, once, setDisabled, setFlag, setInvalid, setText } from "../dom.js";
-import { typed } from "./typed.js";
+import { checkAsTyped, typed } from "./typed.js";
 import { count, stepLabel } from "./words.js";
 
 const STILL_RUNS = "What runs finishes first.";
@@ -73,6 +73,7 @@ export class StopBar {
     this.field = el("textarea.field", { id, rows: "2", spellcheck: "false", autocomplete: "off", autocapitalize: "off" });
     this.field.value = "null";
     this.field.addEventListener("input", () => this.refuse(""));
+    checkAsTyped(this.field, (words) => this.refuse(words));
     this.yes = el("button.btn.main", { type: "submit" }, this.gives.yes);
     this.means = el("span");
     const parts = this.gives.label ? [this.ways(seq), el("label", { for: id }, this.gives.label, this.field), ...this.failing(stop)] : [];

@@ -16,3 +16,20 @@ export function typed(text, it = "This is") {
     return { json, wrong: `${it} not JSON: ${error.message.replace(/^JSON\.parse: /, "")}. Text goes in double quotes.` };
   }
 }
+
+const QUIET_MS = 700; // after the last key: half of a text is no news
+
+/**
+ * Has `say` hear what is wrong with a field of JSON while somebody types it. Not when the field is left: what is said makes room for
+ * itself, and a button that moves under a press is not pressed.
+ */
+export function checkAsTyped(field, say, it) {
+  let timer;
+  field.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      const { wrong } = typed(field.value, it);
+      if (wrong && field.isConnected) say(wrong);
+    }, QUIET_MS);
+  });
+}
