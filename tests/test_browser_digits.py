@@ -22,7 +22,7 @@ class TenantWorkflow(WorkflowEntrypoint):
 
         quoted = await quote()
         await step.wait_for_event("signature", "signed")
-        return [type(quoted["price"]).__name__, quoted, event["payload"]]
+        return [type(quoted["price"]).__name__, quoted, event["payload"], got["payload"]]
 """
 
 
@@ -68,6 +68,10 @@ def test_no_form_of_a_run_rounds_a_number(opened: Callable[..., Playground]) -> 
 
     page.page.reload()
     expect(page.page.locator("#params")).to_have_value('{\n  "n": 9007199254740993,\n  "x": 1.0\n}')
+    page.page.goto(f"{page.url}/compare?a={before}&b={page.instance}")
+    page.page.locator("#compare tr.end summary").click()
+    tree = page.page.get_by_role("tree", name="Value")
+    expect(tree).to_contain_text('"price": 13.0, "order": 3544790567247868102')
 
 
 def test_a_value_that_a_break_returns_keeps_its_digits_before_and_during_a_run(

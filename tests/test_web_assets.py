@@ -125,8 +125,8 @@ def test_a_page_asks_for_few_files() -> None:
     assert {name: len(entry.imports) for name, entry in assets.entries.items() if entry.imports} == {
         "js/app.js": 1,
         "js/embed.js": 1,
-        "js/compare.js": 1,
-        "js/pick-runs.js": 1,
+        "js/compare.js": 2,
+        "js/pick-runs.js": 2,
         "js/tenants/all.js": 1,
         "js/tenants/make.js": 1,
         "editor/editor.js": 1,

@@ -5,7 +5,7 @@ import { attemptsOf, compare, tookMs } from "./run/compare-fold.js";
 import { hasMore, trace } from "./run/errors.js";
 import { FINAL, apply, newState } from "./run/fold.js";
 import { Stream } from "./run/stream.js";
-import { brief, valueNodes } from "./run/value.js";
+import { brief, valueText } from "./run/value.js";
 import { view } from "./run/view.js";
 import { errorBrief, lasting, pathLabel, short } from "./run/words.js";
 import { STATUS, STEP } from "./statuses.js";
@@ -147,5 +147,5 @@ function error(what) {
 function value(what) {
   const text = brief(what, BRIEF);
   if (!text.endsWith("…")) return el("code.value", {}, text);
-  return el("details", {}, el("summary", {}, el("code", {}, text)), el("pre", { tabindex: "0" }, valueNodes(what)));
+  return el("details", {}, el("summary", {}, el("code", {}, text)), el("pre", { tabindex: "0" }, valueText(what)));
 }

@@ -13,3 +13,13 @@ if (runs.length) {
   for (const field of form.querySelectorAll("input")) field.setAttribute("list", "runs-known");
   document.getElementById("runs-offered")?.removeAttribute("hidden");
 }
+
+// Values that are opened become trees. A toggle does not bubble.
+document.getElementById("compare")?.addEventListener(
+  "toggle",
+  async ({ target }) => {
+    const pre = target.open && target.querySelector(":scope > pre");
+    if (pre) (await import("./compare-values.js")).asTree(pre);
+  },
+  true,
+);

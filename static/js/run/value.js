@@ -1,12 +1,6 @@
-// Values as they were stored: whether two are alike, and how one is shown, as JSON with colours. Tags such as {"$datetime": …} are said in words.
+// Values as they were stored: whether two are alike, and their text. Pure.
 
-import { el } from "../dom.js";
 import { JsonText, isNumber, parse, sameNumber, stringify } from "../exact.js";
-import { count } from "./words.js";
-
-const DEPTH_INLINE = 84; // characters a list or object may take and still stand on one line
-const BYTES_SHOWN = 160; // characters of base64
-const MOST = 20_000; // characters shown of one value; the rest is said to be there
 
 export function same(a, b) {
   if (a === b) return true;
@@ -14,15 +8,6 @@ export function same(a, b) {
   if (a === null || b === null || typeof a !== "object" || typeof b !== "object" || Array.isArray(a) !== Array.isArray(b)) return false;
   const names = Object.keys(a);
   return names.length === Object.keys(b).length && names.every((name) => name in b && same(a[name], b[name]));
-}
-
-/** A fragment of spans for `value`; at most MOST characters of it. */
-export function valueNodes(value) {
-  const out = document.createDocumentFragment();
-  const budget = { left: MOST };
-  write(value, "", out, budget);
-  if (budget.left <= 0) out.append(el("span.dim", {}, `\n… ${stringify(value).length.toLocaleString("en")} characters in all; Copy gives the whole`));
-  return out;
 }
 
 /**
@@ -58,64 +43,10 @@ export function brief(value, most = 120) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-function put(out, budget, name, text) {
-  if (budget.left <= 0) return;
-  const shown = text.length > budget.left ? `${text.slice(0, budget.left)}…` : text;
-  budget.left -= text.length;
-  if (name) out.append(el(`span.${name}`, {}, shown));
-  else out.append(shown);
-}
-
-const TAGS = { __proto__: null, $datetime: "datetime", $bytes: "bytes", $set: "set", $int: "int" };
+const TAGS = new Set(["$datetime", "$bytes", "$set", "$int"]);
 
 /** The tag that an object is, or null. */
 export function tagOf(value) {
   const keys = Object.keys(value);
-  return keys.length === 1 && keys[0] in TAGS ? keys[0] : null;
-}
-
-function write(value, indent, out, budget) {
-  if (budget.left <= 0) return;
-  if (value === null || typeof value === "boolean" || isNumber(value)) put(out, budget, "v-num", String(value));
-  else if (typeof value === "string") put(out, budget, "v-str", JSON.stringify(value));
-  else if (Array.isArray(value)) writeMany(value.map((one) => [null, one]), "[", "]", indent, out, budget);
-  else {
-    const tag = tagOf(value);
-    if (isInt(value)) put(out, budget, "v-num", value.$int);
-    else if (tag) {
-      put(out, budget, "dim", `${TAGS[tag]}${tag === "$bytes" && typeof value.$bytes === "string" ? `, ${count(bytesIn(value.$bytes), "byte")}` : ""} `);
-      if (tag === "$bytes" && typeof value.$bytes === "string") writeBytes(value.$bytes, out, budget);
-      else write(value[tag], indent, out, budget);
-    } else {
-      const inner = isDict(value) ? value.$dict : value;
-      writeMany(Object.entries(inner), "{", "}", indent, out, budget);
-    }
-  }
-}
-
-/** How many bytes a base64 text stands for. */
-const bytesIn = (text) => Math.floor((text.replace(/=+$/, "").length * 3) / 4);
-
-/** Base64, of which more than a few lines help nobody; it has no spaces, and wraps where it is shown. */
-function writeBytes(text, out, budget) {
-  put(out, budget, "v-str", JSON.stringify(text.slice(0, BYTES_SHOWN)));
-  if (text.length > BYTES_SHOWN) put(out, budget, "dim", ` … ${count(text.length, "character")} of base64 in all; Copy gives the whole`);
-}
-
-function writeMany(entries, open, close, indent, out, budget) {
-  if (!entries.length) return put(out, budget, "", open + close);
-  const flat = entries.every(([, one]) => one === null || typeof one !== "object" || !Object.keys(one).length || isInt(one));
-  const short = flat && entries.reduce((sum, [key, one]) => sum + (key?.length ?? 0) + String(one?.$int ?? one).length + 6, 0) <= DEPTH_INLINE;
-  const inner = short ? "" : `${indent}  `;
-  put(out, budget, "", short ? open : `${open}\n${inner}`);
-  entries.forEach(([key, one], index) => {
-    if (budget.left <= 0) return;
-    if (index) put(out, budget, "", short ? ", " : `,\n${inner}`);
-    if (key !== null) {
-      put(out, budget, "v-key", JSON.stringify(key));
-      put(out, budget, "", ": ");
-    }
-    write(one, inner, out, budget);
-  });
-  put(out, budget, "", short ? close : `\n${indent}${close}`);
+  return keys.length === 1 && TAGS.has(keys[0]) ? keys[0] : null;
 }
