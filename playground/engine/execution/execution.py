@@ -382,7 +382,7 @@ class Execution:
             self.armed_kill = event.data.get("when")
             self.update_gate()
         elif event.type in (ev.SLEEPS_SKIPPED, ev.SLEEPS_KEPT):
-            self.skips_sleeps = event.type == ev.SLEEPS_SKIPPED
+            self.skips_sleeps = event.type == ev.SLEEPS_SKIPPED or self.chaos.virtual
             if self.skips_sleeps and not self.pausing:
                 self.waits.rearm()  # what began since the operation looked
                 self.rollback.rearm()
