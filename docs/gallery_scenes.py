@@ -331,6 +331,7 @@ def value_found(stage: Stage) -> None:
     result.page.get_by_role("tabpanel").get_by_role("button", name="Search this value").click()
     result.get_by_label("Search keys and values").fill("line 2047")
     expect(result.get_by_role("status")).to_have_text("1 of 1")
+    result.get_by_role("tree").press("End")
 
 
 def value_in_journal(stage: Stage) -> None:

@@ -211,6 +211,7 @@ export class ValueTree {
     const row = this.model.rows[index];
     if (!row) return;
     this.rows.reveal(index);
+    if (row.type !== "value" || this.wraps) this.rows.reveal(index); // now that it is drawn, its height is known
     this.rows.shown.get(index)?.setAttribute("aria-selected", "true");
     this.list.setAttribute("aria-activedescendant", `${this.id}-${index}`);
     setText(this.foot.path, this.model.path(row));
