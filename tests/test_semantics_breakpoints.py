@@ -308,6 +308,44 @@ async def test_a_stop_waits_for_the_attempts_that_run_and_gives_no_result_before
 
 
 @story
+async def test_an_attempt_that_calls_steps_comes_to_its_end_before_a_stop_and_before_a_pause():
+    body = """
+    @step.do("outer")
+    async def outer():
+        made = []
+        for name in ("a", "b"):
+            await asyncio.sleep(5)
+            made.append(await step.do(name, lambda: name))
+        try:
+            await step.do("fails", lambda: 1 / 0, config={"retries": {"limit": 0, "delay": 1}})
+        except ZeroDivisionError:
+            made.append("caught")
+        return made
+    async def later():
+        await step.sleep("first", "2 seconds")
+        return await step.do("next", lambda: 2)
+    return await asyncio.gather(outer(), later())
+    """
+    async with playing(body, created=before("next"), skip=False) as (tester, run):
+        await tester.advance("3 seconds")
+        assert (await run.state()).status == ev.WAITING_FOR_PAUSE
+        await tester.advance("8 seconds")
+        await run.wait_for_stop("next")
+        assert (await run.step("outer")).output == ["a", "b", "caught"]
+        await run.resume()
+        assert await run.result() == [["a", "b", "caught"], 2]
+    async with playing(body, skip=False) as (tester, run):
+        await tester.advance("1 second")
+        await run.pause()
+        await tester.advance("30 seconds")
+        await run.wait_for_status(ev.PAUSED)
+        assert {key.name for key in (await run.state()).steps} == {"outer", "first", "a", "b", "fails"}
+        await run.resume()
+        await tester.advance("2 seconds")
+        assert await run.result() == [["a", "b", "caught"], 2]
+
+
+@story
 async def test_going_on_while_attempts_still_run_passes_the_step_in_the_same_execution():
     body = """
     @step.do("slow")

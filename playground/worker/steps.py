@@ -330,9 +330,13 @@ class Steps:
         )
 
     async def _wait_to_begin(self, key: Key, frame: dict[str, Any]) -> None:
-        """Wait until a new `do` may begin: not during a pause, and not before a breakpoint that it has not passed."""
+        """Wait until a new `do` may begin: not during a pause, and not before a breakpoint that it has not passed.
+
+        One that a callback calls is part of an attempt that runs, which a pause lets come to its end.
+        """
         while True:
-            await self._wait_while_paused()
+            if parent_of(key) is None:
+                await self._wait_while_paused()
             if not self.breakpoints.stop_before(key):
                 return
             self._stop_before(key, frame)

@@ -6,7 +6,8 @@ A deadline is armed only for attempts that outlast the frames they came with. Wh
 commits are behind, a deadline is looked at again every `UNREAD_MS`: its result may have come in time.
 
 The end of a step is acknowledged to the worker once its commit is durable. While the instance is being paused,
-acknowledgements are withheld, so that the code does not reach its next step.
+acknowledgements are withheld, so that the code does not reach its next step. Not those of a step that a callback calls:
+it is part of an attempt that runs, which the pause lets come to its end.
 
 Architecture Invariant: at most one attempt of a step is open, and none is acknowledged before its commit.
 """
@@ -46,7 +47,7 @@ class Acknowledgements:
         """Send the end of a step, or withhold it. `ended_step`: a step that the server ended by a commit of its own."""
         execution = self._execution
         end = None if ended_step is None else execution.gate.add_end(ended_step)
-        if execution.pausing:
+        if execution.pausing and (ended_step is None or ended_step.parent is None):
             self._withheld.append((frames.encode(message), 1, end))
         else:
             sent = execution.send(message)
@@ -207,6 +208,14 @@ class Attempts:
             ev.STEP_COMPLETED, {"output": shown, **clock_field(clock)}, step.key, value if sensitive else None
         )
         execution.advance_workflow_clock(clock)
+        needs_ack = ack if not ahead else None
+        nested = step.key.parent is not None
+
+        def over(committed: Committed) -> None:
+            if nested and needs_ack is not None:
+                execution.send(needs_ack)
+            execution.on_attempt_committed()
+
         execution.pipeline.add(
             *before,
             NewEvent(
@@ -216,8 +225,8 @@ class Attempts:
             ),
             *execution.bindings.take_writes(step.key),
             completed,
-            then=lambda committed: execution.on_attempt_committed(),
-            ack=None if ahead or ack is None else frames.encode(ack),
+            then=over,
+            ack=None if nested or needs_ack is None else frames.encode(needs_ack),
             received=execution.gate.received if ahead else None,
         )
 
@@ -364,12 +373,16 @@ class Attempts:
         failed = NewEvent(ev.STEP_ERRORED, {"error": error, **clock_field(clock)}, step.key)
         reply = {"op": "error", "step": step.key, "error": error, "clock": clock}
 
+        nested = step.key.parent is not None
+
         def over(committed: Committed) -> None:
             if execution.gate.allowed:
                 execution.acknowledgements.send_end(reply, step.key)
+            elif nested:
+                execution.send(reply)
             execution.on_attempt_committed()
 
-        ack = None if execution.gate.allowed else frames.encode(reply)
+        ack = None if nested or execution.gate.allowed else frames.encode(reply)
         execution.pipeline.add(errored, failed, then=over, ack=ack)
 
     def _close_attempt(self, step: OpenStep) -> None:
