@@ -1,16 +1,17 @@
-"""How smooth the page is: a run of 10,000 events and 10,000 log lines in a real browser, beside a page with an empty
-list of that size.
+"""How smooth the page is: a run of 15,000 events and 10,000 log lines, and one of 25,000 steps, in a real browser,
+beside a page with an empty list of that size.
 
     ./run python bench/page.py                      everything (about two minutes)
-    ./run python bench/page.py load scroll          only some: first load value scroll scrub type
+    ./run python bench/page.py load scroll          only some: first load value wide scroll scrub type
 
 `cpu` is the processor time that the page's main thread takes for a frame (scripts, style, layout, paint records), read
 from the browser's own trace: 16.7 ms of it fit into a frame at 60 a second. It is what can be compared, as it does not
 count the time that others have the processor. `between` are the distances of the frames that were shown, and `dropped`
 how many of them were more than one and a half frames apart; they depend on the machine, where a browser without a
 graphics card draws each frame by hand. The bare page is measured in turns with ours. `first` is what a first visit
-loads: requests, and bytes on the wire with their headers. `type` is the time from a key to the frame that shows it,
-while 2,000 events a second arrive. `value` opens a result of 900 KB, and searches it.
+loads: requests, and bytes on the wire with their headers. `wide` is the run of 25,000 steps: when a press on one of its
+rows is answered, and what the tab holds then, after a collection. `type` is the time from a key to the frame that shows
+it, while 2,000 events a second arrive. `value` opens a result of 900 KB, and searches it.
 """
 
 import bisect
@@ -28,7 +29,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from browser_support import launch
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-EVENTS, LINES = 10_000, 10_000
+EVENTS, LINES = 15_000, 10_000
+WIDE_STEPS = 25_000
+WIDE_EVENTS = 4 * WIDE_STEPS + 5
 FRAMES = 150  # of each scroll
 SCROLL_PX = 180  # a frame: a fast wheel
 FAST_PX = 2_400  # a frame: the scrollbar dragged
@@ -196,7 +199,7 @@ def first(browser: Browser, base: str, _: object) -> None:
 
 def load(browser: Browser, base: str, _: object) -> None:
     """From the address to the last event shown."""
-    for words in ("load, 10,000 events", "  again"):
+    for words in (f"load, {EVENTS:,} events", "  again"):
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
 
         def go(page: Page = page) -> float:
@@ -247,6 +250,32 @@ def value(browser: Browser, base: str, _: object) -> None:
     for words, act in acts.items():
         _, trace = traced(browser, page, act)
         print(f"{words:26} {max(trace.tasks):6.0f}", flush=True)
+    page.context.close()
+
+
+def wide(browser: Browser, base: str, _: object) -> None:
+    """25,000 steps: from the address to a step that a press has opened, and what the tab holds."""
+    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.add_init_script(MEASURE)
+    rows = page.locator("#tl-steps .row-name")
+
+    def go() -> tuple[float, float]:
+        page.goto(f"{base}/instances/wide")
+        page.wait_for_function(SHOWN, arg=WIDE_EVENTS)
+        shown = float(page.evaluate("performance.now()"))
+        rows.last.click()
+        page.wait_for_function("document.querySelector('#view-step header') || document.querySelector('.group-tools')")
+        return shown, float(page.evaluate("performance.now()"))
+
+    (shown, usable), trace = traced(browser, page, go)
+    session = page.context.new_cdp_session(page)
+    session.send("HeapProfiler.enable")
+    session.send("HeapProfiler.collectGarbage")
+    heap = session.send("Runtime.getHeapUsage")["usedSize"] / 1e6
+    print(
+        f"{WIDE_STEPS:,} steps: all shown after {shown:.0f} ms, a press answered after {usable:.0f} ms; main thread "
+        f"{sum(trace.tasks):.0f} ms, longest task {max(trace.tasks):.0f} ms; heap {heap:.0f} MB"
+    )
     page.context.close()
 
 
@@ -321,7 +350,7 @@ def type_(browser: Browser, base: str, process: subprocess.Popen[str]) -> None:
     page.context.close()
 
 
-PARTS = {"first": first, "load": load, "value": value, "scroll": scroll, "scrub": scrub, "type": type_}
+PARTS = {"first": first, "load": load, "value": value, "wide": wide, "scroll": scroll, "scrub": scrub, "type": type_}
 
 
 def main() -> None:

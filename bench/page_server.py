@@ -1,4 +1,4 @@
-"""The server that `bench/page.py` looks at: the product's own, with one long finished run and one that goes on when
+"""The server that `bench/page.py` looks at: the product's own, with two long finished runs and one that goes on when
 told to.
 
 Journals are appended straight to the store, so that the page gets exactly so many events at exactly such a pace. Each
@@ -26,9 +26,11 @@ from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.values import dumps
 
-EVENTS = 10_000
+EVENTS = 15_000
 LINES = 10_000
 VALUE_BYTES = 900_000  # of the one result of the run "large", half of it a list and half a text
+SIDE_BY_SIDE, TURNS = 600, 12_200  # of the wide run: 25,000 steps, as each turn has two
+FAILED = 300  # every so many of those side by side failed
 LINES_EACH = 5  # in one event of the log
 BATCH = 500  # events to a transaction while a journal is made
 TICK_S = 0.02
@@ -41,6 +43,20 @@ class TenantWorkflow(WorkflowEntrypoint):
         for number in range(2_000):
             print("one line of what was printed")
             await step.do(f"step {number}", lambda: number)
+"""
+WIDE = """import asyncio
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        films = range(600)
+        jobs = [step.do(f"transcode film-{film:04d}.mov", lambda: film) for film in films]
+        await asyncio.gather(*jobs, return_exceptions=True)
+        for turn in range(12_200):
+            await step.do("poll queue", lambda: turn)
+            await step.do("store answer", lambda: turn)
 """
 CONFIG = {"retries": {"limit": 5, "delay": 10_000, "backoff": "exponential"}, "timeout": 600_000}
 
@@ -56,6 +72,36 @@ def of_step(number: int, execution: int = 1) -> list[NewEvent]:
     ]
 
 
+def side_by_side() -> list[NewEvent]:
+    """Steps that ran at once, of which some failed."""
+    keys = [StepKey(ev.DO, f"transcode film-{number:04d}.mov", 1) for number in range(SIDE_BY_SIDE)]
+    error = {"name": "BrokenFrame", "message": "a frame is broken", "line": 9, "traceback": []}
+    events = [NewEvent(ev.STEP_STARTED, {"config": CONFIG, "line": 9}, key) for key in keys]
+    events += [NewEvent(ev.ATTEMPT_STARTED, {"attempt": 1}, key) for key in keys]
+    for number, key in enumerate(keys):
+        if number % FAILED == FAILED - 1:
+            events.append(NewEvent(ev.ATTEMPT_ERRORED, {"attempt": 1, "error": error, "retry_delay_ms": None}, key))
+            events.append(NewEvent(ev.STEP_ERRORED, {"error": error}, key))
+        else:
+            events.append(NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": 1, "took_us": 31_000 + number * 80}, key))
+            events.append(NewEvent(ev.STEP_COMPLETED, {"output": number}, key))
+    return events
+
+
+def turn(number: int) -> list[NewEvent]:
+    """One turn of a loop."""
+    events = []
+    for name, line, took_us in (("poll queue", 12, 9_000 + number * 7_919 % 9_000), ("store answer", 13, 800)):
+        key = StepKey(ev.DO, name, number)
+        events += [
+            NewEvent(ev.STEP_STARTED, {"config": CONFIG, "line": line}, key),
+            NewEvent(ev.ATTEMPT_STARTED, {"attempt": 1}, key),
+            NewEvent(ev.ATTEMPT_COMPLETED, {"attempt": 1, "took_us": took_us}, key),
+            NewEvent(ev.STEP_COMPLETED, {"output": number}, key),
+        ]
+    return events
+
+
 def lines(number: int) -> NewEvent:
     text = "\n".join(
         f"step {number}, line {line}: what a workflow prints is about as long as this" for line in range(LINES_EACH)
@@ -63,9 +109,9 @@ def lines(number: int) -> NewEvent:
     return NewEvent(ev.LOG, {"stream": "stdout", "level": None, "text": text, "replay": False})
 
 
-async def make(store: Store, id: str) -> int:
+async def make(store: Store, id: str, source: str = SOURCE) -> int:
     """A run that has begun and belongs to nobody who could go on with it."""
-    snippet = await store.put_snippet(SOURCE, None, at=now())
+    snippet = await store.put_snippet(source, None, at=now())
     new = NewInstance(tenant="", id=id, workflow="playground", snippet=snippet.id, params=None, queue="bench")
     (row,), _ = await store.create([new], at=now())
     await store.claim((await store.nodes.join("bench", 1_000)).owner, 1, at=now())
@@ -76,6 +122,25 @@ async def make(store: Store, id: str) -> int:
     return row.key
 
 
+async def finish(store: Store, key: int, events: list[NewEvent], output: int) -> None:
+    """Appends the events of a run, as if it had gone on for a while, and its end."""
+    at = now()
+    for first in range(0, len(events), BATCH):
+        at += 900
+        await store.append(key, events[first : first + BATCH], execution=1, at=at)
+    end = [NewEvent(ev.EXECUTION_ENDED, {"reason": "completed"}), NewEvent(ev.WORKFLOW_COMPLETED, {"output": output})]
+    await store.append(key, end, execution=1, at=at + 10)
+
+
+async def wide(store: Store) -> None:
+    """A run of 25,000 steps that come of three lines."""
+    key = await make(store, "wide", WIDE)
+    events = side_by_side()
+    for number in range(1, TURNS + 1):
+        events += turn(number)
+    await finish(store, key, events, TURNS)
+
+
 async def finished(store: Store) -> None:
     key = await make(store, "long")
     logs = LINES // LINES_EACH
@@ -84,13 +149,8 @@ async def finished(store: Store) -> None:
     for number in range(max(steps, logs)):
         events += [lines(number)] if number < logs else []
         events += of_step(number) if number < steps else []
-    at = now()
     events += [NewEvent(ev.EVENT_RECEIVED, {"type": "hello", "payload": None})] * (EVENTS - 5 - len(events))
-    for first in range(0, len(events), BATCH):
-        at += 900
-        await store.append(key, events[first : first + BATCH], execution=1, at=at)
-    end = [NewEvent(ev.EXECUTION_ENDED, {"reason": "completed"}), NewEvent(ev.WORKFLOW_COMPLETED, {"output": steps})]
-    await store.append(key, end, execution=1, at=at + 10)
+    await finish(store, key, events, steps)
 
 
 async def large(store: Store) -> None:
@@ -131,9 +191,11 @@ async def main() -> None:
         async with AsyncExitStack() as opened:
             settings = Settings(database=f"sqlite:///{Path(folder) / 'page.db'}", port=0, reads_per_minute=1_000_000)
             sock, app, _ = await open_rooms(settings, Node(), opened, open_log())
+            app.state.context.engine._scheduler._loop_task.cancel()  # it would claim the runs that are made here
             store = app.state.context.store
             await finished(store)
             await large(store)
+            await wide(store)
             key = await make(store, "living")
 
             opened_stdin = asyncio.StreamReader()
