@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from gallery_stage import OPERATOR, TENANT, Stage
 from gallery_workflows import (
+    ALIKE,
     BRANCHES,
     CHATTY,
     FAILS,
@@ -259,6 +260,21 @@ def terminated(stage: Stage) -> None:
 def fan_out(stage: Stage) -> None:
     """Sixty steps side by side, two failed, then a loop."""
     stage.run(FAN).expect_status("Waiting")
+
+
+def loop(stage: Stage) -> None:
+    """A loop, open: its turns, and the way to one of them."""
+    page = stage.run(FAN)
+    page.expect_status("Waiting")
+    page.step("check quality × 12").click()
+    expect(page.page.get_by_role("form", name="Turns of this loop")).to_be_visible()
+
+
+def alike(stage: Stage) -> None:
+    """Many steps that failed alike and wait for their next attempt, and many that wait for events."""
+    page = stage.run(ALIKE)
+    page.expect_status("Waiting")
+    expect(page.page.get_by_role("region", name="Error of fetch page 0")).to_contain_text("in 3 other steps")
 
 
 def nested(stage: Stage) -> None:

@@ -111,6 +111,20 @@ for turn in range(12):
     await step.do("check quality", lambda: turn)
 await step.wait_for_event("release approved", "approved")
 """)
+ALIKE = code("""
+async def page(number):
+    @step.do(f"fetch page {number}", config={"retries": {"limit": 20, "delay": "10 minutes"}})
+    async def one():
+        if number % 4 == 0:
+            raise RuntimeError("no answer from the shop")
+        return number
+    return await one()
+
+async def approval(number):
+    await step.wait_for_event(f"approval of order {number}", "approved")
+
+await asyncio.gather(*(page(number) for number in range(16)), *(approval(number) for number in range(7)))
+""")
 CHATTY = code("""
 for number in range(40):
     print(f"line {number}", "\\x1b[31mred\\x1b[0m" if number % 9 == 0 else "plain")

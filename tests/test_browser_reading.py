@@ -78,7 +78,7 @@ def test_colours_of_the_readers_own_leave_tabs_slider_legend_and_statuses_in_sig
     back = "node => getComputedStyle(node).backgroundColor"
     assert pressed.evaluate(back) != idle.evaluate(back)
     assert len(seen(page.page.locator("[data-part=status] .i"))) >= 2
-    expect(page.page.locator("#tl-steps .seg.ran").first).to_have_css("forced-color-adjust", "none")
+    expect(page.page.locator("#tl-steps .mini").first).to_have_css("forced-color-adjust", "none")
 
 
 def test_text_from_right_to_left_does_not_change_sides_with_what_stands_beside_it(

@@ -198,3 +198,28 @@ given.forEach((step, index) =>
 return rowsOf(state).map((step) => pathLabel(step));
 """
     assert node(script, steps) == [step_label(it) for it, _ in steps_in_order(steps)]
+
+
+def test_equal_errors_are_one_with_a_count() -> None:
+    alike = {"name": "Timeout", "message": "no answer", "traceback": [{"line": 3, "function": "run", "code": "go()"}]}
+    other = alike | {"message": "refused"}
+    moved = alike | {"traceback": [{"line": 4, "function": "run", "code": "go()"}]}
+    places = 'import { alikeErrors } from "RUN/errors.js";\nreturn alikeErrors(given).map((one) => one.places);'
+    runs = 'import { alikeRuns } from "RUN/drawer.js";\nreturn alikeRuns(given.map((error) => ({ error })));'
+    assert node(places, [alike, other, alike, alike, moved]) == [[0, 2, 3], [1], [4]]
+    assert node(runs, [alike, alike, other, None, None, alike]) == [2, 0, 1, 1, 1, 1]
+    assert node(runs, [alike] * 20) == [20] + [0] * 19
+
+
+def test_the_error_of_many_steps_stands_under_the_first_of_them() -> None:
+    script = """
+import { Setbacks } from "RUN/setback.js";
+const setbacks = new Setbacks({});
+const step = (key, error) => ({ key, kind: "do", endedAt: null, startedSeq: Number(key), line: 1, config: null,
+    attempts: [{ endedAt: 1, error: { name: "E", message: error }, injected: null }] });
+const open = new Set(given.map(([key, error]) => step(key, error)));
+setbacks.update({ status: "waiting", open }, { final: false });
+return [...setbacks.shown];
+"""
+    held = [["1", "no answer"], ["2", "no answer"], ["3", "refused"], ["4", "no answer"], ["5", "x"], ["6", "y"]]
+    assert node(script, held) == [["1", 2], ["3", 0], ["5", 0]]

@@ -3,7 +3,7 @@
 import { el, icon, isDisabled, lineLink, setDisabled, setIcon } from "../dom.js";
 import { STEP, stepState } from "../statuses.js";
 import { INJECTED, isBroken } from "./breaks.js";
-import { trace } from "./errors.js";
+import { errorKey, trace } from "./errors.js";
 import { attemptMs, isLost, isMissed, isStopped, keyOf, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
@@ -140,12 +140,13 @@ function attempts(step, state, final, pageOf) {
   const all = step.attempts;
   if (step.copied) list.append(copiedRow(step, state, pageOf));
   const skipped = Math.max(0, all.length - ATTEMPTS);
+  const times = alikeRuns(all);
   all.forEach((attempt, index) => {
     if (skipped && index >= 1 && index <= skipped) {
       if (index === 1) list.append(el("li.pause", {}, el("i"), el("span", {}, `${count(skipped, "attempt")} left out`)));
       return;
     }
-    list.append(attemptRow(attempt, final, state));
+    list.append(attemptRow(attempt, final, state, index === skipped + 1 ? times[index] || leftOut(times, index) : times[index]));
     const next = all[index + 1];
     if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(early(attempt, next) ? next.startedAt - attempt.endedAt : (attempt.retryDelayMs ?? 0), early(attempt, next) && attempt.retryDelayMs));
   });
@@ -167,7 +168,28 @@ function nextOf(step) {
   return found ? attemptOf({ ...found, attempt: found.attempt + 1 }) : "next attempt";
 }
 
-function attemptRow(attempt, final, run) {
+/** How often in a row the error of an attempt came again, at the first of them; 0 at the others; 1 for one that came once. Pure. */
+export function alikeRuns(attempts) {
+  const times = [];
+  let first = -1;
+  attempts.forEach(({ error }, index) => {
+    const before = index ? attempts[index - 1].error : null;
+    const again = error !== null && before !== null && errorKey(error) === errorKey(before);
+    if (!again) first = index;
+    times.push(again ? 0 : 1);
+    if (again) times[first] += 1;
+  });
+  return times;
+}
+
+/** The same where those between the first attempt and `index` are left out, and the first of its own may be among them. */
+function leftOut(times, index) {
+  const first = times.findLastIndex((many, at) => at < index && many > 0);
+  return first > 0 ? times[first] : 0;
+}
+
+/** `times`: how often its error came in a row, which is shown once, with the first of them. */
+function attemptRow(attempt, final, run, times = 1) {
   const lost = isLost(attempt);
   const open = attempt.endedAt === null || isStopped(attempt, run);
   const state = open ? (final ? STEP.stopped : STEP.running) : attempt.done ? STEP.completed : lost ? { icon: "i-cut", tone: "", word: "lost with its worker" } : STEP.errored;
@@ -180,7 +202,10 @@ function attemptRow(attempt, final, run) {
     el("span", {}, el("b", {}, `Attempt ${attempt.attempt}`), ` ${words}, execution ${attempt.execution}`, attempt.injected && el("span.tag.open", { title: "You, or whoever holds this run, set a break on this step" }, "injected")),
     el("span.num", { title: clock(attempt.startedAt) }, open || lost ? "" : lasting(attemptMs(attempt))),
   );
-  if (attempt.error && !lost && !isBroken(attempt)) row.append(trace(attempt.error));
+  if (!attempt.error || lost || isBroken(attempt)) return row;
+  if (times > 1) row.children[1].append(el("span.tag", { title: `${count(times, "attempt")} in a row failed in the same way` }, `× ${times}`));
+  if (times) row.append(trace(attempt.error));
+  else row.children[1].append(", the same error");
   return row;
 }
 

@@ -15,6 +15,25 @@ const HEADLINE = 120; // characters of what stands for a folded error
 const CAUSE = "The above exception was the direct cause of the following exception:";
 const CONTEXT = "During handling of the above exception, another exception occurred:";
 
+const keys = new WeakMap(); // of errors, which nothing changes
+
+/** The same for errors that are alike in every line: name, message, traceback, notes, and what belongs to them. */
+export function errorKey(error) {
+  if (!keys.has(error)) keys.set(error, JSON.stringify(error));
+  return keys.get(error);
+}
+
+/** Errors that are alike as one: [{error, places}], in the order in which they first came; `places` are those in the list, from 0. */
+export function alikeErrors(errors) {
+  const found = new Map();
+  errors.forEach((error, place) => {
+    const key = errorKey(error);
+    if (found.has(key)) found.get(key).places.push(place);
+    else found.set(key, { error, places: [place] });
+  });
+  return [...found.values()];
+}
+
 /** Whether there is more to an error than its name and message. */
 export const hasMore = (error) => Boolean(error?.traceback?.length || before(error) || error?.errors?.length || error?.notes?.length);
 
@@ -69,12 +88,13 @@ function frameNodes({ line, function: name, code }, { linked }) {
 function members(error, how) {
   const { errors } = error;
   const all = errors.length + leftOut(error);
-  const items = errors.map((one, index) =>
-    el("li", {}, el("span.nth-of", {}, `${index + 1} of ${all}`), ...memberParts(one, { ...how, deep: how.deep + 1, chain: 0 })),
+  const distinct = alikeErrors(errors);
+  const items = distinct.map(({ error: one, places }) =>
+    el("li", {}, el("span.nth-of", {}, places.length > 1 ? `${places.length} of ${all} are alike` : `${places[0] + 1} of ${all}`), ...memberParts(one, { ...how, deep: how.deep + 1, chain: 0 })),
   );
   const rest = items.slice(MEMBERS);
   const missing = leftOut(error) ? el("p.between", {}, `… and ${leftOut(error)} more, which were not kept`) : null;
-  const more = rest.length ? folded(`${rest.length} more: ${short(errorLine(errors[MEMBERS]), HEADLINE)}${rest.length > 1 ? ", …" : ""}`, [el("ol.members", { start: MEMBERS + 1 }, ...rest)]) : null;
+  const more = rest.length ? folded(`${rest.length} more: ${short(errorLine(distinct[MEMBERS].error), HEADLINE)}${rest.length > 1 ? ", …" : ""}`, [el("ol.members", { start: MEMBERS + 1 }, ...rest)]) : null;
   return [el("ol.members", {}, ...items.slice(0, MEMBERS)), more, missing].filter(Boolean);
 }
 

@@ -46,16 +46,16 @@ export function alikeUpTo(one, other) {
 
 /**
  * Where the bracket of steps that run side by side stands beside a row: [before, after, passing], whether it comes from above, goes on below,
- * and only passes by what such a step has called.
+ * and only passes by what such a step has called. `inner` says which rows lie in another one.
  */
-export function bracketAt(rows, index) {
+export function bracketAt(rows, index, inner = (at) => Boolean(rows[at]?.parent)) {
   const own = (at) => rows[at]?.bracket ?? null;
   const next = (at, by) => {
     let to = at + by;
-    while (rows[to]?.parent) to += by;
+    while (inner(to)) to += by;
     return to;
   };
-  if (!rows[index].parent) {
+  if (!inner(index)) {
     const mine = own(index);
     return [own(next(index, -1)) === mine, own(next(index, 1)) === mine, false];
   }

@@ -6,17 +6,50 @@ import { STEP } from "../statuses.js";
 /** A row for a step or for an entry of the plan. */
 export function newRow() {
   const mark = icon("i-not");
+  const cut = el("span.nm-cut"); // "…" for what the names of a group begin with
   const name = el("span.nm");
+  const tail = el("span.nm-tail"); // the end of a name that is cut in its middle
   const count = el("span.nth");
   const words = el("span.sr");
-  const button = el("button.row-name", { type: "button", tabindex: "-1" }, mark, el("span.nm-box", {}, name, count), words);
+  const button = el("button.row-name", { type: "button", tabindex: "-1" }, mark, el("span.nm-box", {}, cut, name, tail, count), words);
   const track = el("div.track");
   const meta = el("div.row-meta", { "aria-hidden": "true" });
   const row = el("div.row", {}, button, track, meta);
   const item = el("li.item", {}, row);
-  item.parts = { row, button, mark, name, count, words, track, meta };
+  item.parts = { row, button, mark, cut, name, tail, count, words, track, meta };
   item.marks = [];
   return item;
+}
+
+/** Writes the name of a row; one that is `cut` is told whole to whoever does not see it. */
+export function writeName(item, { cut, head, tail, count, whole }) {
+  const { parts } = item;
+  setText(parts.cut, cut ? "…" : "");
+  setText(parts.name, head);
+  setText(parts.tail, tail);
+  setText(parts.count, count);
+  item.spoken = cut ? whole : "";
+  const box = parts.name.parentNode;
+  if (cut) box.setAttribute("aria-hidden", "true");
+  else box.removeAttribute("aria-hidden");
+  if (parts.name.classList.contains("said")) parts.name.classList.remove("said");
+}
+
+/** Whether what lies in a row is shown, on its button; null for a row that nothing lies in. */
+export function foldSign(item, open) {
+  const { button } = item.parts;
+  if (open === null) {
+    item.sign?.remove();
+    item.sign = null;
+    if (button.hasAttribute("aria-expanded")) button.removeAttribute("aria-expanded");
+    return;
+  }
+  if (!item.sign) {
+    item.sign = icon("i-right");
+    item.sign.classList.add("fold-sign");
+    button.insertBefore(item.sign, button.firstChild);
+  }
+  button.setAttribute("aria-expanded", String(open));
 }
 
 /** Gives a row the button `name`, which `make` puts into it; without `act` it is taken away. One that is there stays, and so does its focus. */
@@ -49,16 +82,16 @@ export const fanClass = (before, after) => (before && after ? "fan" : after ? "f
 /** Puts an entry of the plan, which has not happened, into a row; `around` are the entries before and after it. */
 export function fillPlan(item, entry, around) {
   const [before, after] = around.map((other) => Boolean(entry.parallel) && other?.parallel === entry.parallel);
-  const { row, mark, name, count, words, track, meta } = item.parts;
-  item.step = item.tools = null;
+  const { row, mark, words, track, meta } = item.parts;
+  item.step = item.tools = item.group = item.asked = null;
   item.marks = [];
+  foldSign(item, null);
   item.line = entry.line ?? null;
   const depth = depthIn(entry, around[0]);
   row.className = `row not ${fanClass(before, after)}${depth ? " nested" : ""}`;
   setVar(row, "--deep", depth);
   setIcon(mark, STEP.not.icon, "not");
-  setText(name, entry.name || "…");
-  setText(count, entry.count > 1 ? `-${entry.count}` : "");
+  writeName(item, { cut: false, head: entry.name || "…", tail: "", count: entry.count > 1 ? `-${entry.count}` : "" });
   setText(words, entry.stop ? ", the run is stopped before it" : ", not reached");
   item.parts.button.title = entry.name || "";
   track.replaceChildren();

@@ -5,13 +5,14 @@ import { stepState } from "../statuses.js";
 import { INJECTED } from "./breaks.js";
 import { marksOf } from "./marks.js";
 import { stepMs } from "./fold.js";
-import { depthOf } from "./nested.js";
+import { memberName } from "./group-row.js";
+import { foldSign, writeName } from "./new-row.js";
 import { skippedWords } from "./skipped.js";
 import { lasting, left, pathLabel, ticking } from "./words.js";
 
 const NUMBER_PX = 14; // a mark narrower than this does not carry its number
 const LABEL_PX = 7; // width of a character in a gap, with room around it
-const DEEPEST = 4; // steps within steps are moved in so many times at most
+const DEEPEST = 6; // steps within steps are moved in so many times at most
 const TOOL_PX = 96; // a button after the now-line, with room around it
 
 const CLASSES = {
@@ -37,18 +38,19 @@ const CLASSES = {
   "undo-on": "undo on",
 };
 
-/** Puts a step as it now is into a row. `tools` is what stands on its track besides marks, or null. */
-export function fillStep(item, step, state, { final, fan, tools }) {
-  const { row, button, mark, name, count, track } = item.parts;
+/** Puts a step as it now is into a row. `group` is the open group that it lies in, or null; `tools` is what stands on its track besides marks, or null. */
+export function fillStep(item, step, state, { final, fan, depth, group, tools }) {
+  const { row, button, mark, track } = item.parts;
   const shown = stepState(step, final);
-  item.step = step;
+  item.step = item.asked = step;
+  item.group = null;
+  item.longest = Boolean(group?.isLoop) && group.longest === step;
   item.line = step.line;
-  const depth = depthOf(step);
   row.className = `row ${fan}${depth ? " nested" : ""}`;
   setVar(row, "--deep", Math.min(depth, DEEPEST));
   setIcon(mark, shown.icon, shown.tone);
-  setText(name, step.name);
-  setText(count, step.count > 1 ? `-${step.count}` : "");
+  foldSign(item, null);
+  writeName(item, memberName(step, group));
   button.title = pathLabel(step);
   const before = item.marks;
   item.marks = marksOf(step, state, final).map((one, index) => ({ ...one, node: nodeOf(one, before[index]) }));
@@ -90,10 +92,10 @@ export function placeRow(item, scale, { width, stale, final, now }) {
 }
 
 /** Says whether the countdown stands on the track: it does where there is room for it after the now-line. */
-function placeTools({ tools, step }, a, width, now) {
+function placeTools({ tools, asked }, a, width, now) {
   setVar(tools, "--a", a);
   if (!tools.countdown) return false;
-  const text = `in ${left(step.until - now)}`;
+  const text = `in ${left(asked.until - now)}`;
   const fits = ((100 - a) / 100) * width >= text.length * LABEL_PX + TOOL_PX;
   setText(tools.countdown, fits ? text : "");
   return fits;
@@ -103,7 +105,8 @@ function placeTools({ tools, step }, a, width, now) {
 function placeMeta(item, { final, now, counted }) {
   const { step, parts } = item;
   const open = step.endedAt === null && !final;
-  const [text, live] = metaOf(step, open, now, counted);
+  const [took, live] = metaOf(step, open, now, counted);
+  const text = item.longest && took ? `${took}, the longest` : took;
   setFlag(parts.meta, "now", live);
   const byHand = step.virtual || step.attempts.some((attempt) => attempt.virtual);
   if (parts.meta.childElementCount !== (byHand ? 2 : 1)) {
@@ -114,7 +117,7 @@ function placeMeta(item, { final, now, counted }) {
   const shown = stepState(step, final);
   const tried = step.attempts.length > 1 ? `, ${step.attempts.length} attempts` : "";
   const injected = step.attempts.findLast((attempt) => attempt.injected)?.injected;
-  const words = `${step.parent ? `, in ${pathLabel(step.parent)}` : ""}, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand && !skippedWords(step) ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
+  const words = `${item.spoken}${step.parent ? `, in ${pathLabel(step.parent)}` : ""}, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand && !skippedWords(step) ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
   setText(parts.words, words);
 }
 

@@ -27,7 +27,7 @@ export class Rows {
     viewport.addEventListener("scroll", () => this.moved(), { passive: true });
     new ResizeObserver(() => this.resized()).observe(viewport);
     this.width = this.size = this.at = this.head = 0;
-    this.ended = false;
+    this.ended = this.unfocused = false;
   }
 
   /** Says how many rows there are now; rows from `from` on are others than before. With `end` the last one is then in sight. */
@@ -44,6 +44,7 @@ export class Rows {
     this.ended = end;
     if (end) this.toEnd();
     else this.paint();
+    this.refocus();
   }
 
   /** Says that row `index` is to be drawn again. */
@@ -52,10 +53,17 @@ export class Rows {
   }
 
   drop(index, node) {
-    if (node.contains(document.activeElement)) this.viewport.focus({ preventScroll: true });
+    this.unfocused ||= node.contains(document.activeElement);
     node.remove();
     this.shown.delete(index);
     if (this.reuse && this.idle.length < KEPT) this.idle.push(node);
+  }
+
+  /** Takes the focus that a dropped row had; not before all rows stand: that lays the page out, which scrolls where rows are missing. */
+  refocus() {
+    if (!this.unfocused) return;
+    this.unfocused = false;
+    this.viewport.focus({ preventScroll: true });
   }
 
   /** Where the list begins, in what the viewport scrolls over. */
@@ -141,6 +149,7 @@ export class Rows {
       if (change && this.heights.offset(index) < start) shift += change;
     }
     this.pad(first, last);
+    this.refocus();
     return shift;
   }
 

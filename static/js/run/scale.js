@@ -131,6 +131,12 @@ export class Scale {
     this.view = width >= this.span * 0.9999 ? null : { a: from, b: from + width };
   }
 
+  /** Tells whether what has passed stands where it stood. */
+  get looks() {
+    const past = this.idles.filter(({ ahead }) => !ahead).map(({ a, b }) => `${a},${b}`);
+    return `${this.start}:${this.span}:${this.view?.a},${this.view?.b}:${past}`;
+  }
+
   /** Where `moment` stands, in percent of the track; never outside it but by BEYOND while zoomed. */
   at(moment) {
     return this.place(this.units(moment));

@@ -3,10 +3,11 @@
 
 import { el, icon, lineLink, once, setText } from "../dom.js";
 import { isBroken } from "./breaks.js";
+import { alikeErrors } from "./errors.js";
 import { isLost } from "./fold.js";
-import { errorBrief, short, stepLabel } from "./words.js";
+import { count, errorBrief, short, stepLabel } from "./words.js";
 
-const MOST = 3; // steps of one run whose errors stand under their rows at once
+const MOST = 3; // errors of one run that stand under rows at once; one that several steps have stands under the first of them
 const MESSAGE = 300; // characters of an error shown there; the step's panel has all of it
 
 /** What the last attempt that ended left: {error, line, attempt, of, running}, or null where the step is not held up by an error of its own. Pure. */
@@ -40,17 +41,19 @@ export class Setbacks {
 
   reset() {
     this.blocks = new Map(); // by key of its step
-    this.shown = new Set();
+    this.shown = new Map(); // key of a step whose error stands under its row -> in how many others it is the same
   }
 
   /** Takes a state; true when other steps are told of than before. */
   update(state, { final, watching, past, why }) {
     this.may = !final && !watching && !past && !why;
     this.paused = state.status === "paused";
-    const before = [...this.shown].join("\n");
-    this.shown = new Set(final ? [] : setbacksOf(state).slice(0, MOST).map((step) => step.key));
+    const before = [...this.shown.keys()].join("\n");
+    const held = final ? [] : setbacksOf(state);
+    const distinct = alikeErrors(held.map((step) => setback(step).error)).slice(0, MOST);
+    this.shown = new Map(distinct.map(({ places }) => [held[places[0]].key, places.length - 1]));
     for (const key of this.blocks.keys()) if (!this.shown.has(key)) this.blocks.delete(key);
-    return before !== [...this.shown].join("\n");
+    return before !== [...this.shown.keys()].join("\n");
   }
 
   /** The block that hangs from the row of a step, or null. */
@@ -58,7 +61,7 @@ export class Setbacks {
     if (!this.shown.has(step.key)) return null;
     let block = this.blocks.get(step.key);
     if (!block) this.blocks.set(step.key, (block = this.newBlock(step)));
-    block.fill(step);
+    block.fill(step, this.shown.get(step.key));
     return block;
   }
 
@@ -84,14 +87,15 @@ export class Setbacks {
     });
     const acts = el("p.setback-acts", {}, retry, stop, fix);
     const block = el("section.setback", { "aria-label": `Error of ${stepLabel(step)}` }, el("p.what", {}, icon("i-failed", { tone: "bad" }), what, line, which), notes, acts, said);
-    block.fill = (fresh) => {
+    block.fill = (fresh, others) => {
       now = fresh;
       const found = setback(fresh);
       if (!found) return;
       const { error } = found;
       setText(what, short(errorBrief(error), MESSAGE));
       if (line.firstChild?.dataset.line !== String(found.line)) line.replaceChildren(...(found.line ? [lineLink(found.line)] : []));
-      setText(which, found.running ? `${attemptOf(found)}; attempt ${found.attempt + 1} runs` : attemptOf(found));
+      const tried = found.running ? `${attemptOf(found)}; attempt ${found.attempt + 1} runs` : attemptOf(found);
+      setText(which, others ? `${tried}; the same in ${count(others, "other step")}` : tried);
       const told = (error.notes ?? []).join("\n");
       if (notes.dataset.told !== told) {
         notes.dataset.told = told;

@@ -3,9 +3,13 @@
 import { setFlag, setVar, tell } from "../dom.js";
 import { toast } from "../toast.js";
 import { Asks } from "./asks.js";
+import { keyOf } from "./fold.js";
 import { Ground } from "./ground.js";
+import { fillGroup, placeGroup } from "./group-row.js";
+import { Groups } from "./groups.js";
+import { loopTools } from "./loop-tools.js";
 import { lifeOf } from "./marks.js";
-import { alikeUpTo, bracketAt, rowsOf } from "./nested.js";
+import { bracketAt } from "./nested.js";
 import { fanClass, fillPlan, newRow } from "./new-row.js";
 import { Plan } from "./plan.js";
 import { breakTool, markBreak, rowBreak } from "./row-break.js";
@@ -25,6 +29,7 @@ export class Timeline {
   constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, payloadFor }) {
     Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints });
     this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
+    this.groups = new Groups();
     this.setbacks = new Setbacks({ retry: onWake, stop: onStop, fix: onFix });
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.list = part("rows");
@@ -50,7 +55,11 @@ export class Timeline {
   reset(plan) {
     this.plan = plan;
     this.rest = [];
-    this.shown = [];
+    this.shown = []; // steps, groups and rests of groups, with how deep each lies and which open group it belongs to
+    this.depths = [];
+    this.owners = [];
+    this.groups.reset();
+    this.loops = new Map(); // key of a group -> what leads to its turns
     this.state = this.mode = null;
     this.asks.reset();
     this.setbacks.reset();
@@ -58,6 +67,7 @@ export class Timeline {
     this.generation = 0;
     this.linked = null;
     this.current = null;
+    this.currentAt = -1;
     this.scale.reset();
     this.rows.setCount(0, 0);
     this.ground.place({ scale: this.scale, bands: [], cuts: [], stale: false, final: true, width: this.width, narrow: true });
@@ -84,7 +94,8 @@ export class Timeline {
     this.final = context.final;
     setFlag(this.list, "has-tools", !context.why && (this.drafts || !context.final));
     const rest = restOf(state, context.hideRest ? [] : this.plan.ahead(state));
-    const shown = rowsOf(state);
+    this.groups.take(state, context.final);
+    const { rows: shown, depths, owners } = this.groups.rows();
     const steps = shown.length;
     setFlag(this.root, "has-skipped", state.rows.some(({ virtual }) => virtual)); // its words need room
     this.life = lifeOf(state, context.final);
@@ -93,23 +104,44 @@ export class Timeline {
       this.scale.view = null;
     }
     const before = renewed ? 0 : this.steps;
-    const alike = state.nested ? alikeUpTo(this.shown, shown) : before; // one called in another may stand before what was there
+    const alike = renewed ? 0 : this.alike(shown, depths, owners);
     const changed = steps !== before || alike < before || rest.length !== this.rest.length;
-    this.steps = steps;
-    this.shown = state.nested ? [...shown] : shown;
-    this.rest = rest;
+    const held = this.list.contains(document.activeElement) && this.rows.shown.get(this.active)?.contains(document.activeElement);
+    const at = renewed || this.active < alike ? null : (this.entry(this.active) ?? null);
+    const behind = this.active - before;
+    Object.assign(this, { steps, shown, depths, owners, rest });
+    if (at) this.active = behind >= 0 ? steps + Math.min(behind, Math.max(0, rest.length - 1)) : Math.max(0, this.placeOf(at));
+    this.currentAt = this.placeOf(state.steps.get(this.current));
+    setFlag(this.root, "has-groups", shown.some((entry) => entry.isGroup));
     const around = aroundOf(state);
     const seam = Math.min(alike, before, steps) - 1; // whether its bracket goes on depends on the row after it
     for (const [index, item] of this.rows.shown) {
       if (changed && index === seam) this.rows.touch(index);
-      else if (item.around !== around || (index < steps && (item.version !== shown[index].version || item.step?.key !== shown[index].key))) this.rows.touch(index);
+      else if (item.around !== around || (index < steps && item.looks !== this.looksOf(index))) this.rows.touch(index);
     }
     const asked = this.asks.update(state, context);
-    const held = this.setbacks.update(state, context);
-    if (changedMode || asked || held) for (const index of this.rows.shown.keys()) this.rows.touch(index);
+    const hangs = this.setbacks.update(state, context);
+    if (changedMode || asked || hangs) for (const index of this.rows.shown.keys()) this.rows.touch(index);
     if (changed || renewed) this.rows.setCount(steps + rest.length, Math.min(alike, before, steps));
     else this.rows.paint();
     this.frame();
+    if (held && !this.list.contains(document.activeElement)) this.rows.shown.get(this.active)?.parts.button.focus({ preventScroll: true });
+  }
+
+  /** How many rows stand as they stood. */
+  alike(shown, depths, owners) {
+    const end = Math.min(shown.length, this.shown.length);
+    let at = 0;
+    while (at < end && shown[at].key === this.shown[at].key && depths[at] === this.depths[at] && owners[at]?.key === this.owners[at]?.key) at += 1;
+    return at;
+  }
+
+  /** What a row is drawn from. */
+  looksOf(index) {
+    const entry = this.shown[index];
+    const owner = this.owners[index];
+    if (entry.isGroup || entry.isRest) return `${entry.key}:${entry.version}:${(entry.group ?? entry).mode}`;
+    return `${entry.key}:${entry.version}${owner ? `:${owner.head}:${owner.isLoop}:${owner.longest === entry}` : ""}`;
   }
 
   /** Moves everything to where it belongs now. */
@@ -137,20 +169,28 @@ export class Timeline {
     item.parts.button.tabIndex = index === this.active ? 0 : -1;
     item.index = index;
     let form = null;
-    if (index < this.steps) {
+    if (entry.isGroup || entry.isRest) {
+      form = entry.isGroup && entry.isLoop && entry.mode === "all" ? this.toolsOf(entry) : null;
+      const lone = entry.mode === "folded" ? this.loneOf(entry) : null;
+      item.asked = lone;
+      fillGroup(item, entry, this.state, { final: this.final, fan: this.fan(index), depth: this.depths[index], tools: lone && this.asks.toolOf(lone) });
+    } else if (index < this.steps) {
       form = this.asks.formOf(entry) ?? this.setbacks.blockOf(entry);
-      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), tools: this.setbacks.may && form ? null : this.asks.toolOf(entry) });
+      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), depth: this.depths[index], group: this.owners[index], tools: this.setbacks.may && form ? null : this.asks.toolOf(entry) });
     } else fillPlan(item, entry, [this.rest[index - this.steps - 1], this.rest[index - this.steps + 1]]);
     const broken = rowBreak(this.state.breaks, entry);
     item.broken = markBreak(item, index < this.steps ? broken : null);
     const mayBreak = index >= this.steps && !this.context.why && !this.final;
     breakTool(item, entry, broken, mayBreak ? () => this.onBreak(entry) : null, item.parts.button.tabIndex);
     const may = this.context.why || (this.final && !this.drafts) ? null : () => this.onBreakpoint(entry);
+    setFlag(item.parts.row, "may-stop", Boolean(may));
+    setFlag(item.parts.row, "is-first", this.depths[index] > (this.depths[index - 1] ?? 0));
     stopTool(item, entry, rowStop(this.breakpoints(), entry), Boolean(entry.stop), may, item.parts.button.tabIndex);
-    item.version = index < this.steps ? entry.version : null;
+    item.looks = index < this.steps ? this.looksOf(index) : null;
     item.around = aroundOf(this.state);
-    setFlag(item.parts.row, "is-linked", this.linked !== null && item.line === this.linked);
-    if (item.step && item.step.key === this.current) item.parts.row.setAttribute("aria-current", "true");
+    item.inGroup = index < this.steps && this.owners[index] !== null;
+    this.light(item);
+    if (index === this.currentAt) item.parts.row.setAttribute("aria-current", "true");
     else item.parts.row.removeAttribute("aria-current");
     if (item.form && item.form !== form) item.form.remove();
     if (form && form.parentNode !== item) item.append(form);
@@ -163,12 +203,42 @@ export class Timeline {
     const { stale, final } = this.context;
     const now = this.state.status === "paused" ? this.state.pausedAt : this.context.now; // a pause stops every countdown
     placeRow(item, this.scale, { width: this.width, stale, final, now });
+    if (item.group) placeGroup(item, this.scale, { width: this.width, final, end: this.scale.now });
     if (item.form) setVar(item.form, "--a", this.scale.at(this.scale.now));
   }
 
   fan(index) {
-    const [before, after, passing] = bracketAt(this.shown, index);
+    const [before, after, passing] = bracketAt(this.shown, index, (at) => this.depths[at] > 0);
     return `${fanClass(before, after)}${passing ? " fan-past" : ""}`;
+  }
+
+  /** The step of a group that sleeps, if no other one of it is open: it can be woken on the group's row. */
+  loneOf(group) {
+    const open = [...this.state.open].filter((step) => this.groups.groupOf(step) === group);
+    return open.length === 1 && open[0].status === "sleeping" ? open[0] : null;
+  }
+
+  /** What leads to the turns of a loop; it is kept, and with it what is typed there. */
+  toolsOf(group) {
+    const { key } = group;
+    if (!this.loops.has(key)) {
+      const now = () => this.shown.find((entry) => entry.key === key);
+      this.loops.set(key, loopTools({ go: (turn) => this.focusStep(now()?.steps[turn - 1]), longest: () => this.focusStep(now()?.longest) }));
+    }
+    const tools = this.loops.get(key);
+    tools.fill(group.steps.length);
+    return tools;
+  }
+
+  /** Folds or opens what lies in a row; false where nothing does, or where it is so already. */
+  turn(index, open) {
+    const entry = index < this.steps ? this.shown[index] : null;
+    const group = entry?.isRest ? entry.group : entry?.isGroup ? entry : null;
+    if (!group || (entry.isRest && !open)) return false;
+    if (open && group.mode !== "all") this.groups.unfold(group, entry.isRest || group.mode === "some");
+    else if (!open && group.mode !== "folded") this.groups.fold(group);
+    else return false;
+    this.update(this.state, this.context);
   }
 
   redraw() {
@@ -180,27 +250,38 @@ export class Timeline {
   /** Marks the step whose drawer is open. */
   select(key) {
     this.current = key;
-    for (const item of this.rows.shown.values()) {
-      if (item.step && item.step.key === key) item.parts.row.setAttribute("aria-current", "true");
+    this.currentAt = this.placeOf(this.state?.steps.get(key));
+    for (const [index, item] of this.rows.shown) {
+      if (index === this.currentAt) item.parts.row.setAttribute("aria-current", "true");
       else item.parts.row.removeAttribute("aria-current");
     }
   }
 
   link(line) {
     this.linked = line;
-    for (const item of this.rows.shown.values()) setFlag(item.parts.row, "is-linked", line !== null && item.line === line);
+    for (const item of this.rows.shown.values()) this.light(item);
   }
 
-  /** Where a step stands among the rows, or -1. */
-  placeOf(step) {
-    return this.shown.indexOf(step);
+  /** Lights the row of the linked line; of an open group, whose rows are all of one line, only its own. */
+  light(item) {
+    setFlag(item.parts.row, "is-linked", this.linked !== null && item.line === this.linked && !item.inGroup);
+  }
+
+  /** Where an entry stands among the rows; a step in a folded group, where that does; or -1. */
+  placeOf(entry) {
+    if (!entry) return -1;
+    const at = this.shown.findIndex((one) => one === entry || one.key === entry.key);
+    if (at >= 0) return at;
+    const group = entry.isRest ? entry.group : this.groups.groupOf(entry);
+    const place = group ? this.shown.indexOf(group.mode === "some" && !entry.isRest ? group.rest : group) : -1;
+    return place >= 0 || !entry.parent ? place : this.placeOf(this.state.steps.get(keyOf(entry.parent)));
   }
 
   /** To the row of the step on a line, or of the one whose function the line is in. */
   revealLine(line) {
     if (!this.state) return;
     const at = (wanted) => {
-      const begun = this.shown.findLastIndex((step) => step.line === wanted);
+      const begun = this.shown.findLastIndex((entry, place) => entry.line === wanted && !this.owners[place]);
       const ahead = this.rest.findIndex((entry) => entry.line === wanted);
       return begun >= 0 ? begun : ahead >= 0 ? this.steps + ahead : -1;
     };
@@ -217,18 +298,23 @@ export class Timeline {
     this.rows.reveal(index);
   }
 
+  focusStep(step) {
+    if (step) this.focusRow(this.placeOf(step));
+  }
+
   indexOf(node) {
     for (const [index, item] of this.rows.shown) if (item.contains(node)) return index;
     return -1;
   }
 
   clicked(event) {
-    if (event.target.closest(".ask, .setback, .wake, .row-break, .row-stop")) return;
+    if (event.target.closest(".ask, .setback, .group-tools, .wake, .row-break, .row-stop")) return;
     const index = this.indexOf(event.target);
     if (index < 0) return;
     const item = this.rows.shown.get(index);
     this.setActive(index);
-    if (item.step) this.onOpen(item.step);
+    if (item.group) this.turn(index, item.group.isRest || item.group.mode === "folded");
+    else if (item.step) this.onOpen(item.step);
     else if (item.line) tell("goto", { line: item.line });
   }
 
@@ -250,7 +336,12 @@ export class Timeline {
     if (to !== undefined) {
       event.preventDefault();
       this.focusRow(Math.max(0, Math.min(last, to)));
-    } else if (!event.ctrlKey && !event.metaKey && !event.altKey && this.zoom.nudge(event.key)) event.preventDefault();
+    } else if (event.ctrlKey || event.metaKey || event.altKey) return;
+    else if ((event.key === "ArrowRight" || event.key === "ArrowLeft") && this.turn(this.active, event.key === "ArrowRight") !== false) event.preventDefault();
+    else if (event.key === "ArrowLeft" && this.owners[this.active] && !this.scale.view) {
+      event.preventDefault();
+      this.focusRow(this.placeOf(this.owners[this.active]));
+    } else if (this.zoom.nudge(event.key)) event.preventDefault();
   }
 
   /** What keys zoom to, in percent: the step that has the focus, else now, if they are in view. */

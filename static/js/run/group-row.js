@@ -1,0 +1,116 @@
+// The row of a group, and that of its rest: how many there are and how they stand, in words and as a picture of their own rows.
+
+import { el, icon, setFlag, setIcon, setText, setVar } from "../dom.js";
+import { STEP } from "../statuses.js";
+import { lives } from "./fold.js";
+import { lengths, tallyOf, worstOf } from "./groups.js";
+import { HIGH, sketch } from "./minimap.js";
+import { foldSign, writeName } from "./new-row.js";
+import { count, lasting } from "./words.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const LAST = 8; // characters of a long name that are never cut
+const CUT = 20; // … of names that are longer than this
+
+/** Puts a group, or the rest of one, into a row. `tools` is what stands on its track besides the picture, or null. */
+export function fillGroup(item, entry, state, { final, fan, depth, tools }) {
+  const { row, button, mark, name, track } = item.parts;
+  const group = entry.isRest ? entry.group : entry;
+  const tally = entry.isRest ? tallyOf(entry.steps, final) : group.tally;
+  const worst = STEP[worstOf(tally)];
+  Object.assign(item, { step: null, group: entry, line: group.line, tally, told: null, lengths: lengths(entry.steps) });
+  row.className = `row group ${fan}${depth ? " nested" : ""}${entry.isRest ? " is-rest" : ""}`;
+  setVar(row, "--deep", depth);
+  setIcon(mark, worst.icon, worst.tone);
+  const words = entry.isRest ? talliedWords(tally) : group.head ? `${group.head.trimEnd()}${group.name === null ? "…" : ""}` : `line ${group.line}`;
+  writeName(item, { cut: false, head: words, tail: "", count: entry.isRest ? "" : ` × ${entry.steps.length.toLocaleString("en")}` });
+  setFlag(name, "said", entry.isRest || !group.head);
+  button.title = entry.isRest ? "" : `${words}${group.line === null ? "" : `, ${count(entry.steps.length, "step")} of line ${group.line}`}`;
+  foldSign(item, entry.isRest ? false : group.mode !== "folded");
+  if (!item.picture) item.picture = newPicture();
+  const reads = readMarks(entry, state);
+  track.replaceChildren(item.picture, ...reads.map((one) => one.node), ...(tools ? [tools] : []));
+  item.marks = reads;
+  item.tools = tools;
+  item.drawn = null;
+}
+
+function newPicture() {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "mini");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("height", HIGH);
+  svg.paths = Object.fromEntries(
+    ["ran", "open", "failed"].map((name) => {
+      const path = document.createElementNS(SVG, "path");
+      path.setAttribute("class", `mini-${name}`);
+      svg.append(path);
+      return [name, path];
+    }),
+  );
+  return svg;
+}
+
+/** A ring after each execution that read some of them instead of running them. */
+function readMarks({ steps, kind }, state) {
+  const marks = [];
+  for (const execution of lives(state)) {
+    let read = 0;
+    for (const step of steps) if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) read += 1;
+    if (!read) continue;
+    const title = `${count(read, kind === "do" ? "step" : kind)} read from the journal by execution ${execution.execution}, not run`;
+    marks.push({ type: "read", from: execution.startedAt, node: el(`span.readmark${read > 1 ? ".many" : ""}`, { title, "aria-hidden": "true" }) });
+  }
+  return marks;
+}
+
+/** Moves what a group shows to where it belongs at this moment. */
+export function placeGroup(item, scale, { width, final, end }) {
+  const { group: entry, picture } = item;
+  const group = entry.isRest ? entry.group : entry;
+  const open = group.tally.some(([status]) => ["running", "retrying", "waiting", "sleeping"].includes(status));
+  const drawn = `${entry.steps.length}:${entry.version}:${scale.looks}:${width}:${open ? end : ""}`;
+  if (drawn !== item.drawn && width) {
+    item.drawn = drawn;
+    const paths = sketch(entry.steps, (at) => (scale.at(at) / 100) * width, { width, isLoop: group.isLoop, end });
+    picture.setAttribute("width", width);
+    for (const [name, path] of Object.entries(picture.paths)) if (path.getAttribute("d") !== paths[name]) path.setAttribute("d", paths[name]);
+  }
+  const told = `${entry.version}:${final}:${group.mode}`;
+  if (told === item.told) return;
+  item.told = told;
+  tellGroup(item, entry, group, open && !final);
+}
+
+function tellGroup(item, entry, group, open) {
+  const { meta, words } = item.parts;
+  const found = item.lengths;
+  const turn = group.isLoop && open ? ["running", `turn ${group.steps.length.toLocaleString("en")}`] : null;
+  const parts = item.tally.map(([status, many]) => (turn && status === turn[0] ? turn[1] : `${many.toLocaleString("en")} ${STEP[status].word}`));
+  const half = !entry.isRest && found && entry.kind === "do" ? lasting(found.middle) : null;
+  setFlag(meta, "now", open && !entry.isRest);
+  const shown = entry.isRest ? (found && entry.kind === "do" ? [rangeOf(found)] : []) : parts;
+  meta.replaceChildren(el("span", {}, shown.join(" · ")), ...(half ? [el("span.half", { title: `Half of those that are done took ${half} or less` }, ` · p50 ${half}`)] : []));
+  const spoken = entry.isRest ? ` of ${group.head.trim() || `line ${group.line}`}, ${shown.join("")}` : `, ${parts.join(", ")}${half ? `, half of them took ${half} or less` : ""}`;
+  setText(words, `${spoken}${item.broken ?? ""}`);
+}
+
+const rangeOf = ({ least, most }) => (lasting(least) === lasting(most) ? lasting(most) : `${lasting(least)} to ${lasting(most)}`);
+
+export const talliedWords = (tally) => tally.map(([status, many]) => `${many.toLocaleString("en")} ${STEP[status].word}`).join(" · ");
+
+/**
+ * What a row calls its step: {cut, head, tail, count, whole}. `cut` says that it stands without what all names of its group begin with; what
+ * is left of a long name is cut in its middle, so that its end is always there. Pure.
+ */
+export function memberName(step, group) {
+  const count = step.count > 1 ? `-${step.count}` : "";
+  const whole = step.name + count;
+  if (!group) return { cut: false, head: step.name, tail: "", count, whole };
+  if (group.name !== null && group.isLoop) return { cut: false, head: `turn ${(group.placeOf(step) + 1).toLocaleString("en")}`, tail: "", count: "", whole };
+  if (group.name !== null) return { cut: true, head: "", tail: `-${step.count}`, count: "", whole };
+  const cut = group.head !== "";
+  const rest = [...step.name.slice(group.head.length)];
+  const end = rest.length > CUT ? -LAST : rest.length;
+  return { cut, head: rest.slice(0, end).join(""), tail: rest.slice(end).join(""), count, whole };
+}

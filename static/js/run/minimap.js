@@ -1,0 +1,99 @@
+// The rows of a group made small, as the paths of a picture of `width` by 24 pixels. Pure arithmetic.
+// Side by side they are lanes: so many rows in each, all that ran in one is one line. A loop is one height per stretch of turns: the longest turn
+// in it. What failed is a stroke of full height, which no other mark hides. A picture has as many marks as pixels, however many steps there are.
+
+import { stepMs } from "./fold-state.js";
+
+export const HIGH = 24; // pixels
+const LANES = 8; // each of two pixels, with one between
+const LINE = 2;
+const STRETCH = 3; // pixels of one height of a loop
+const LOWEST = 2; // … which is never lower
+const STROKE = 3; // width of what failed
+
+const FAILED = new Set(["errored", "timed_out"]);
+
+/**
+ * @param {object[]} steps in the order in which they began
+ * @param {(at: number) => number} place of a moment, in pixels; what is out of view lies below 0 or above `width`
+ * @param {{width: number, isLoop: boolean, end: number}} how `end` is when what is open is drawn to: now, or the end of the run
+ * @returns {{ran: string, open: string, failed: string, from: number, to: number}} paths, and from where to where they reach
+ */
+export function sketch(steps, place, { width, isLoop, end }) {
+  const ran = isLoop ? new Heights(width) : new Lanes(width, steps.length);
+  const open = isLoop ? new Heights(width) : new Lanes(width, steps.length);
+  const strokes = new Set();
+  let [from, to] = [Infinity, -Infinity];
+  steps.forEach((step, index) => {
+    const spans = !isLoop && step.attempts.length ? step.attempts : [step];
+    for (const { startedAt, endedAt } of spans) {
+      const a = place(startedAt);
+      const b = Math.max(a, place(endedAt ?? end));
+      [from, to] = [Math.min(from, a), Math.max(to, b)];
+      if (b < 0 || a > width) continue;
+      (endedAt === null ? open : ran).mark(Math.max(0, a), Math.min(width, b), index, endedAt === null ? end - startedAt : stepMs(step));
+    }
+    if (FAILED.has(step.status)) strokes.add(Math.round(place(step.endedAt ?? end)));
+  });
+  const longest = Math.max(ran.longest, open.longest);
+  const failed = [...strokes].filter((x) => x >= 0 && x <= width).map((x) => `M${Math.max(0, Math.min(width, x) - STROKE)} 0h${STROKE}v${HIGH}h-${STROKE}z`);
+  return { ran: ran.path(longest), open: open.path(longest), failed: failed.join(""), from, to };
+}
+
+/** Lines side by side: where anything ran in a lane, it is drawn. */
+class Lanes {
+  constructor(width, many) {
+    this.lanes = Array.from({ length: Math.min(LANES, Math.max(1, many)) }, () => null);
+    Object.assign(this, { width: Math.ceil(width) + 1, many: Math.max(1, many), longest: 0 });
+  }
+
+  mark(a, b, index) {
+    const lane = Math.floor((index * this.lanes.length) / this.many);
+    const pixels = (this.lanes[lane] ??= new Uint8Array(this.width));
+    pixels.fill(1, Math.floor(a), Math.max(Math.floor(a) + 1, Math.round(b)));
+  }
+
+  path() {
+    const pitch = HIGH / this.lanes.length;
+    const line = Math.max(LINE, Math.min(6, pitch - 1));
+    let path = "";
+    this.lanes.forEach((pixels, lane) => {
+      if (!pixels) return;
+      const y = round(lane * pitch + (pitch - line) / 2);
+      let x = pixels.indexOf(1);
+      while (x >= 0) {
+        const gap = pixels.indexOf(0, x);
+        const end = gap < 0 ? pixels.length : gap;
+        path += `M${x} ${y}h${end - x}v${round(line)}h-${end - x}z`;
+        x = pixels.indexOf(1, end);
+      }
+    });
+    return path;
+  }
+}
+
+/** One height per stretch: the longest of what ran in it. */
+class Heights {
+  constructor(width) {
+    this.tops = new Float64Array(Math.ceil(width / STRETCH) + 1).fill(-1);
+    this.longest = 0;
+  }
+
+  mark(a, b, _, ms) {
+    const last = Math.max(Math.floor(a / STRETCH), Math.ceil(b / STRETCH) - 1);
+    for (let at = Math.floor(a / STRETCH); at <= last; at += 1) if (ms > this.tops[at]) this.tops[at] = ms;
+    if (ms > this.longest) this.longest = ms;
+  }
+
+  path(longest) {
+    let path = "";
+    this.tops.forEach((ms, at) => {
+      if (ms < 0) return;
+      const high = round(Math.max(LOWEST, (ms / (longest || 1)) * HIGH));
+      path += `M${at * STRETCH} ${HIGH}v-${high}h${STRETCH}v${high}z`;
+    });
+    return path;
+  }
+}
+
+const round = (value) => Math.round(value * 10) / 10;
