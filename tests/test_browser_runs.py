@@ -97,7 +97,7 @@ def test_what_something_else_left_in_the_storage_is_as_good_as_nothing(opened: C
         "vim",
         "single-keys",
         "steps-table",
-        "split",
+        "sizes",
         "theme",
     ]
     for left in rubbish:

@@ -22,7 +22,7 @@
 import { makeAimed } from "./aimed.js";
 import { makeChecker } from "./check.js";
 import { makeDialogs } from "./dialogs.js";
-import { makeDivider } from "./divider.js";
+import { makeDividers } from "./divider.js";
 import { tell } from "./dom.js";
 import { makeDrafts } from "./drafts.js";
 import { makeEditor } from "./editor.js";
@@ -149,7 +149,7 @@ for (const sign of ["pointerenter", "focus", "click"]) {
 }
 makeVim({ set: editor.setVim });
 node("format").addEventListener("click", format);
-makeDivider();
+makeDividers();
 makeUnder();
 guide();
 

@@ -1,4 +1,4 @@
-// Runs before the first paint: that there are scripts, the theme that was chosen, the place of the divider. Then the theme's buttons.
+// Runs before the first paint: that there are scripts, the theme that was chosen, the sizes of panes (divider.js). Then the theme's buttons.
 // A choice of "system" is no attribute: tokens.css follows the system by itself.
 
 (() => {
@@ -24,10 +24,13 @@
 
   apply(chosen());
   try {
-    const split = Number(localStorage.getItem("playground.split"));
-    if (split) root.style.setProperty("--split", split);
+    for (const [name, size] of Object.entries(JSON.parse(localStorage.getItem("playground.sizes")) ?? {})) {
+      if (!/^[a-z]+$/.test(name) || !/^\d+(\.\d+)?(px|%)$/.test(size)) continue;
+      root.style.setProperty(`--size-${name}`, size);
+      root.toggleAttribute(`data-sized-${name}`, true);
+    }
   } catch {
-    // No storage: the divider stands where the style sheet puts it.
+    // No storage, or something else in it: panes are as large as the style sheet has them.
   }
   addEventListener("storage", (event) => event.key === KEY && apply(chosen()));
   addEventListener("DOMContentLoaded", () => {
