@@ -41,6 +41,7 @@ FRAME_MS = 1000 / 60
 VIEWS = {"timeline": "[data-part=timeline]", "journal": "#view-journal", "logs": "#view-logs", "replay": "#view-lens"}
 TABS = {"journal": "Journal", "logs": "Logs", "replay": "Replay"}
 SHOWN = "last => document.querySelector('[data-part=scrub-range]')?.max === String(last)"
+GROUP = "#tl-steps .row.group .row-name"
 OPENED = "document.querySelector('#view-step header, #tl-steps [aria-expanded=true]')"
 BARE = (
     "<!doctype html><style>div{height:400px;overflow:auto}ol{height:%dpx;margin:0}</style>"
@@ -263,10 +264,10 @@ def wide(browser: Browser, base: str, _: object) -> None:
     session.send("Performance.setTimeDomain", {"timeDomain": "threadTicks"})
     session.send("Performance.enable")
     page.goto(f"{base}/instances/wide")
-    page.wait_for_function(SHOWN, arg=WIDE_EVENTS)
+    page.wait_for_function(SHOWN, arg=WIDE_EVENTS, polling=50)
     shown = page.evaluate("performance.now()")
     page.locator("#tl-steps .row-name").last.click()
-    page.wait_for_function(OPENED)
+    page.wait_for_function(OPENED, polling=10)
     usable = page.evaluate("performance.now()")
     busy = {it["name"]: it["value"] for it in session.send("Performance.getMetrics")["metrics"]}["TaskDuration"]
     session.send("HeapProfiler.enable")
@@ -289,6 +290,12 @@ def scroll(browser: Browser, base: str, _: object) -> None:
             if view in TABS:
                 page.get_by_role("tab", name=TABS[view]).click()
             show(view, *traced(browser, page, lambda: page.evaluate(f"scrolled('{selector}', {px})")))  # noqa: B023
+            if view == "timeline":
+                folded, unfolded = page.locator(GROUP), lambda: page.evaluate(f"scrolled('{VIEWS['timeline']}', {px})")  # noqa: B023
+                folded.press("ArrowRight")
+                show("timeline, unfolded", *traced(browser, page, unfolded))
+                page.locator(selector).evaluate("node => node.scrollTo(0, 0)")
+                folded.press("ArrowLeft")
         show("bare page, again", *traced(browser, peer, lambda: peer.evaluate(f"scrolled('#list', {px})")))  # noqa: B023
     page.context.close()
     peer.context.close()

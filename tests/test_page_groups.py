@@ -258,10 +258,12 @@ def test_groups_taken_in_any_pieces_are_those_taken_at_once() -> None:
 
 
 SKETCH = """
-import { sketch } from "RUN/minimap.js";
+import { sketch, sketchOpen } from "RUN/minimap.js";
 const steps = given.steps.map(([startedAt, endedAt, status = "completed"]) => ({ startedAt, endedAt, status,
     attempts: [{ startedAt, endedAt, tookUs: endedAt === null ? null : (endedAt - startedAt) * 1000 }] }));
-return sketch(steps, (at) => at, { width: given.width ?? 300, isLoop: given.loop, end: given.end ?? 1000 });
+const how = { width: 300, isLoop: given.loop, end: given.end ?? 1000 };
+const drawn = sketch(steps, (at) => at, how);
+return { ...drawn, open: sketchOpen(drawn, (at) => at, how) };
 """
 
 

@@ -4,7 +4,7 @@ import { el, icon, setFlag, setIcon, setText, setVar } from "../dom.js";
 import { STEP } from "../statuses.js";
 import { lives } from "./fold.js";
 import { lengths, tallyOf, worstOf } from "./groups.js";
-import { HIGH, sketch } from "./minimap.js";
+import { HIGH, sketch, sketchOpen } from "./minimap.js";
 import { foldSign, writeName } from "./new-row.js";
 import { count, lasting } from "./words.js";
 
@@ -69,13 +69,17 @@ export function placeGroup(item, scale, { width, final, end }) {
   const { group: entry, picture } = item;
   const group = entry.isRest ? entry.group : entry;
   const open = group.tally.some(([status]) => ["running", "retrying", "waiting", "sleeping"].includes(status));
-  const drawn = `${entry.steps.length}:${entry.version}:${scale.looks}:${width}:${open ? end : ""}`;
+  const drawn = `${entry.version}:${scale.looks}:${width}`;
+  const how = { width, isLoop: group.isLoop, end };
+  const place = (at) => (scale.at(at) / 100) * width;
   if (drawn !== item.drawn && width) {
-    item.drawn = drawn;
-    const paths = sketch(entry.steps, (at) => (scale.at(at) / 100) * width, { width, isLoop: group.isLoop, end });
+    item.sketch = sketch(entry.steps, place, how);
     picture.setAttribute("width", width);
-    for (const [name, path] of Object.entries(picture.paths)) if (path.getAttribute("d") !== paths[name]) path.setAttribute("d", paths[name]);
+    for (const name of ["ran", "failed"]) picture.paths[name].setAttribute("d", item.sketch[name]);
   }
+  if ((drawn !== item.drawn || item.sketch.open.length) && width) picture.paths.open.setAttribute("d", sketchOpen(item.sketch, place, how));
+  item.drawn = drawn;
+  setFlag(picture, "is-over", final);
   const told = `${entry.version}:${final}:${group.mode}`;
   if (told === item.told) return;
   item.told = told;

@@ -44,7 +44,8 @@ import { Watching } from "./watching.js";
 import { stepLabel } from "./words.js";
 
 const BURST = 20; // events that come within BURST_MS make a burst …
-const BURST_MS = 100; // … which is drawn this often, so that the browser has time for the keys of who types meanwhile
+const BURST_MS = 100; // … which is drawn this often, so that the browser has time for the keys of who types meanwhile, …
+const SHARE = 4; // … or less often, where a drawing takes longer: so many times as long lies between two
 const CALM_MS = 250; // between frames while nothing runs
 const STILL_MS = 1_000; // … and where motion is not wanted
 
@@ -164,6 +165,7 @@ export class Live {
     this.state = this.moments.state;
     this.past = false;
     this.fresh = this.drawnAt = 0;
+    this.between = BURST_MS;
     this.parts.rows.style.removeProperty("min-height");
     this.seen = this.generationEnd = null;
     this.heardAt = Date.now();
@@ -298,10 +300,11 @@ export class Live {
   draw() {
     if (!this.run) return;
     const context = this.context();
-    const bursting = this.fresh > BURST && !context.final && !this.past && performance.now() - this.drawnAt < BURST_MS;
+    const bursting = this.fresh > BURST && !context.final && !this.past && performance.now() - this.drawnAt < this.between;
     if (this.dirty && !bursting) {
       Object.assign(this, { dirty: false, fresh: 0, drawnAt: performance.now() });
       this.redraw(context);
+      this.between = Math.max(BURST_MS, (performance.now() - this.drawnAt) * SHARE);
     } else if (!this.past) {
       this.timeline.frame(context);
       this.header.tick(context);
@@ -311,7 +314,7 @@ export class Live {
     const untold = this.telling.tell(this.state, this.moments.state, context);
     if (document.hidden) return;
     const rests = this.past || (context.final && !this.trouble);
-    const pace = rests ? untold : bursting ? BURST_MS : calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
+    const pace = rests ? untold : bursting ? this.between : calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
     if (pace) this.timer = setTimeout(() => this.schedule(), Math.min(pace, untold || pace));
     else if (!rests) this.schedule();
   }

@@ -14,42 +14,58 @@ const STROKE = 3; // width of what failed
 const FAILED = new Set(["errored", "timed_out"]);
 
 /**
+ * What is over, and which steps are not: those are drawn by `sketchOpen`, again and again as time goes on.
  * @param {object[]} steps in the order in which they began
  * @param {(at: number) => number} place of a moment, in pixels; what is out of view lies below 0 or above `width`
  * @param {{width: number, isLoop: boolean, end: number}} how `end` is when what is open is drawn to: now, or the end of the run
- * @returns {{ran: string, open: string, failed: string, from: number, to: number}} paths, and from where to where they reach
+ * @returns {{ran: string, failed: string, open: [number, object][], many: number, longest: number}} paths, and for `sketchOpen`
  */
 export function sketch(steps, place, { width, isLoop, end }) {
-  const ran = isLoop ? new Heights(width) : new Lanes(width, steps.length);
-  const open = isLoop ? new Heights(width) : new Lanes(width, steps.length);
+  const ran = canvas(isLoop, width, steps.length);
+  const open = [];
   const strokes = new Set();
-  let [from, to] = [Infinity, -Infinity];
+  let longest = 0;
   steps.forEach((step, index) => {
-    const spans = !isLoop && step.attempts.length ? step.attempts : [step];
-    for (const { startedAt, endedAt } of spans) {
-      const a = place(startedAt);
-      const b = Math.max(a, place(endedAt ?? end));
-      [from, to] = [Math.min(from, a), Math.max(to, b)];
-      if (b < 0 || a > width) continue;
-      (endedAt === null ? open : ran).mark(Math.max(0, a), Math.min(width, b), index, endedAt === null ? end - startedAt : stepMs(step));
+    if (step.endedAt === null) {
+      open.push([index, step]);
+      longest = Math.max(longest, end - step.startedAt);
     }
+    for (const { startedAt, endedAt } of spansOf(step, isLoop)) if (endedAt !== null) mark(ran, place(startedAt), place(endedAt), index, stepMs(step));
     if (FAILED.has(step.status)) strokes.add(Math.round(place(step.endedAt ?? end)));
   });
-  const longest = Math.max(ran.longest, open.longest);
-  const failed = [...strokes].filter((x) => x >= 0 && x <= width).map((x) => `M${Math.max(0, Math.min(width, x) - STROKE)} 0h${STROKE}v${HIGH}h-${STROKE}z`);
-  return { ran: ran.path(longest), open: open.path(longest), failed: failed.join(""), from, to };
+  longest = Math.max(longest, ran.longest);
+  const seen = [...strokes].filter((x) => x >= 0 && x <= width).map((x) => `M${Math.max(0, x - STROKE)} 0h${STROKE}v${HIGH}h-${STROKE}z`);
+  return { ran: ran.path(longest), failed: seen.join(""), open, many: steps.length, longest };
+}
+
+/** The path of what is not over, as of `end`. */
+export function sketchOpen({ open, many, longest }, place, { width, isLoop, end }) {
+  const drawn = canvas(isLoop, width, many);
+  for (const [index, step] of open) {
+    for (const { startedAt, endedAt } of spansOf(step, isLoop)) if (endedAt === null) mark(drawn, place(startedAt), place(end), index, end - startedAt);
+  }
+  return drawn.path(longest);
+}
+
+const spansOf = (step, isLoop) => (!isLoop && step.attempts.length ? step.attempts : [step]);
+
+const canvas = (isLoop, width, many) => (isLoop ? new Heights(width) : new Lanes(width, many));
+
+function mark(drawn, a, b, index, ms) {
+  if (b < 0 || a > drawn.width) return;
+  drawn.mark(Math.max(0, a), Math.max(a, Math.min(drawn.width, b)), index, ms);
 }
 
 /** Lines side by side: where anything ran in a lane, it is drawn. */
 class Lanes {
   constructor(width, many) {
     this.lanes = Array.from({ length: Math.min(LANES, Math.max(1, many)) }, () => null);
-    Object.assign(this, { width: Math.ceil(width) + 1, many: Math.max(1, many), longest: 0 });
+    Object.assign(this, { width, many: Math.max(1, many), longest: 0 });
   }
 
   mark(a, b, index) {
     const lane = Math.floor((index * this.lanes.length) / this.many);
-    const pixels = (this.lanes[lane] ??= new Uint8Array(this.width));
+    const pixels = (this.lanes[lane] ??= new Uint8Array(Math.ceil(this.width) + 1));
     pixels.fill(1, Math.floor(a), Math.max(Math.floor(a) + 1, Math.round(b)));
   }
 
@@ -76,7 +92,7 @@ class Lanes {
 class Heights {
   constructor(width) {
     this.tops = new Float64Array(Math.ceil(width / STRETCH) + 1).fill(-1);
-    this.longest = 0;
+    Object.assign(this, { width, longest: 0 });
   }
 
   mark(a, b, _, ms) {
@@ -89,7 +105,7 @@ class Heights {
     let path = "";
     this.tops.forEach((ms, at) => {
       if (ms < 0) return;
-      const high = round(Math.max(LOWEST, (ms / (longest || 1)) * HIGH));
+      const high = round(Math.max(LOWEST, Math.min(1, ms / (longest || 1)) * HIGH));
       path += `M${at * STRETCH} ${HIGH}v-${high}h${STRETCH}v${high}z`;
     });
     return path;

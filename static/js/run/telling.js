@@ -7,7 +7,8 @@ import { attemptOf, setback, setbacksOf } from "./setback.js";
 import { errorBrief, moment, short } from "./words.js";
 
 const NOTE = 120; // characters of an error beside its line in the editor
-const TELL_MS = 100; // between two tellings
+const TELL_MS = 100; // between two tellings, …
+const SHARE = 5; // … or so many times as long as the last one took: whoever hears it has all steps to look at
 
 export class Telling {
   constructor() {
@@ -18,6 +19,7 @@ export class Telling {
   reset() {
     this.told = null;
     this.toldAt = -Infinity;
+    this.every = TELL_MS;
   }
 
   /**
@@ -29,7 +31,7 @@ export class Telling {
     if (!final) for (const step of state.open) labels += `${labelOf(step, now)};`;
     const signature = `${state.version}:${newest.status}:${stale}:${labels}`;
     if (signature === this.told) return 0;
-    if ((past || !final) && performance.now() - this.toldAt < TELL_MS) return TELL_MS;
+    if ((past || !final) && performance.now() - this.toldAt < this.every) return this.every;
     this.told = signature;
     this.toldAt = performance.now();
     const steps = state.rows.map((step) => ({
@@ -45,6 +47,7 @@ export class Telling {
     const awaited = final ? null : [...state.open].findLast((step) => step.line !== null);
     const error = raised(state, final);
     tell("steps", { steps, awaitedLine: awaited?.line ?? null, error });
+    this.every = Math.max(TELL_MS, (performance.now() - this.toldAt) * SHARE);
     const executions = lives(newest);
     tell("status", { status: newest.status, picture: pictureOf(newest.status, [...newest.open]), executions: executions.length, replayed: executions.at(-1)?.replayed ?? 0, killed: executions.at(-1)?.reason === "killed" });
     return 0;
