@@ -257,6 +257,42 @@ def test_groups_taken_in_any_pieces_are_those_taken_at_once() -> None:
             assert found["told"] == found["anew"]
 
 
+LENS = """
+import { fold } from "RUN/fold.js";
+import { Groups } from "RUN/groups.js";
+import { cellOf } from "RUN/lens.js";
+const state = fold(given);
+const groups = new Groups();
+groups.take(state, false);
+return groups.rows().rows.map((row) => state.executions.map((one, index) =>
+    cellOf(row, one, state, index === state.executions.length - 1)));
+"""
+
+
+def test_what_an_execution_did_with_a_group_is_counted() -> None:
+    story, steps = fan_out([f"page {number}" for number in range(8)])
+    for step in steps[:3]:
+        story.end(step)
+    story.put("execution_ended", reason="killed")
+    for step in steps[3:]:
+        story.put("attempt_errored", step, attempt=1, error={"name": "WorkerLost", "message": ""}, retry_delay_ms=0)
+    story.put("execution_started", execution=2, worker="w2", replayed=3)
+    for event in story.events[-1:]:
+        event["execution"] = 2
+    begun = len(story.events)
+    for step in steps[3:]:
+        story.put("attempt_started", step, attempt=2)
+    for step in steps[3:7]:
+        story.put("attempt_completed", step, attempt=2).put("step_completed", step, output=None)
+    for event in story.events[begun:]:
+        event["execution"] = 2
+    [cells] = node(LENS, story.events)
+    assert cells == [
+        ["ran many", "3 ran · 5 lost with its worker"],
+        ["run-now many", "3 read · 4 ran · 1 running"],
+    ]
+
+
 SKETCH = """
 import { sketch, sketchOpen } from "RUN/minimap.js";
 const steps = given.steps.map(([startedAt, endedAt, status = "completed"]) => ({ startedAt, endedAt, status,

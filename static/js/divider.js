@@ -12,13 +12,14 @@ const high = (selector) => find(selector)?.getBoundingClientRect().height ?? 0;
 
 /**
  * By name, which is that of its property too. `size` and `whole` are in CSS pixels: of what the edge makes larger, and of what it is a part of;
- * `least` in pixels and `most` as a share of the whole. `sign` -1: the pane lies behind its edge. `share`: kept in percent of the whole.
+ * `least` in pixels and `most` as a share of the whole. `sign` -1: the pane lies behind its edge. `unit` "%": kept as a share of the whole; "": the
+ * same as a bare number, for style sheets that reckon with it.
  */
 const EDGES = {
-  split: { axis: "x", size: () => wide("#code"), whole: () => wide("#play") - wide(".has-graph > .run-live > .graph"), least: 340, most: 0.7, share: true },
+  split: { axis: "x", size: () => wide("#code"), whole: () => wide("#play") - wide(".has-graph > .run-live > .graph"), least: 340, most: 0.7, unit: "" },
   under: { axis: "y", sign: -1, size: () => high("#under"), whole: () => high("#code"), least: 72, most: 0.7 },
-  params: { axis: "x", size: () => wide(".params-half"), whole: () => wide("#under"), least: 96, most: 0.8, share: true },
-  timeline: { axis: "y", size: () => high("#view-timeline"), whole: () => high("#run"), least: 72, most: 0.7, share: true },
+  params: { axis: "x", size: () => wide(".params-half"), whole: () => wide("#under"), least: 96, most: 0.8, unit: "%" },
+  timeline: { axis: "y", size: () => high("#view-timeline"), whole: () => high("#run"), least: 72, most: 0.7, unit: "%" },
   name: { axis: "x", size: () => wide("#view-timeline .tl-axis > h2"), whole: () => wide("#view-timeline"), least: 96, most: 0.5 },
 };
 
@@ -29,7 +30,7 @@ export function makeDividers() {
   for (const handle of document.querySelectorAll("[data-edge]")) make(handle, handle.dataset.edge, EDGES[handle.dataset.edge]);
 }
 
-function make(handle, name, { axis, sign = 1, size, whole, least, most, share = false }) {
+function make(handle, name, { axis, sign = 1, size, whole, least, most, unit = "px" }) {
   const root = document.documentElement;
   let drag = null; // {from, size, moved}
   let tappedAt = -Infinity;
@@ -49,7 +50,7 @@ function make(handle, name, { axis, sign = 1, size, whole, least, most, share = 
   function move(px) {
     const [low, top] = range();
     const wanted = Math.round(Math.max(low, Math.min(top, px)));
-    set(share ? `${((wanted / (whole() || 1)) * 100).toFixed(2)}%` : `${wanted}px`);
+    set(unit === "px" ? `${wanted}px` : `${((wanted / (whole() || 1)) * 100).toFixed(2)}${unit}`);
   }
 
   function set(value) {

@@ -25,7 +25,7 @@
   apply(chosen());
   try {
     for (const [name, size] of Object.entries(JSON.parse(localStorage.getItem("playground.sizes")) ?? {})) {
-      if (!/^[a-z]+$/.test(name) || !/^\d+(\.\d+)?(px|%)$/.test(size)) continue;
+      if (!/^[a-z]+$/.test(name) || !/^\d+(\.\d+)?(px|%)?$/.test(size)) continue;
       root.style.setProperty(`--size-${name}`, size);
       root.toggleAttribute(`data-sized-${name}`, true);
     }

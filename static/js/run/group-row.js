@@ -10,7 +10,7 @@ import { count, lasting } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const LAST = 8; // characters of a long name that are never cut
-const CUT = 20; // … of names that are longer than this
+const CUT = 12; // … of names that are longer than this
 
 /** Puts a group, or the rest of one, into a row. `tools` is what stands on its track besides the picture, or null. */
 export function fillGroup(item, entry, state, { final, fan, depth, tools }) {
@@ -22,10 +22,10 @@ export function fillGroup(item, entry, state, { final, fan, depth, tools }) {
   row.className = `row group ${fan}${depth ? " nested" : ""}${entry.isRest ? " is-rest" : ""}`;
   setVar(row, "--deep", depth);
   setIcon(mark, worst.icon, worst.tone);
-  const words = entry.isRest ? talliedWords(tally) : group.head ? `${group.head.trimEnd()}${group.name === null ? "…" : ""}` : `line ${group.line}`;
-  writeName(item, { cut: false, head: words, tail: "", count: entry.isRest ? "" : ` × ${entry.steps.length.toLocaleString("en")}` });
+  const { words, count: many, whole } = groupName(entry, tally);
+  writeName(item, { cut: false, head: words, tail: "", count: many });
   setFlag(name, "said", entry.isRest || !group.head);
-  button.title = entry.isRest ? "" : `${words}${group.line === null ? "" : `, ${count(entry.steps.length, "step")} of line ${group.line}`}`;
+  button.title = whole;
   foldSign(item, entry.isRest ? false : group.mode !== "folded");
   if (!item.picture) item.picture = newPicture();
   const reads = readMarks(entry, state);
@@ -33,6 +33,14 @@ export function fillGroup(item, entry, state, { final, fan, depth, tools }) {
   item.marks = reads;
   item.tools = tools;
   item.drawn = null;
+}
+
+/** What a group, or the rest of one, is called: {words, count, whole}. Pure. */
+export function groupName(entry, tally = tallyOf(entry.steps, false)) {
+  if (entry.isRest) return { words: talliedWords(tally), count: "", whole: "" };
+  const { head, name, line, steps } = entry;
+  const words = head ? `${head.trimEnd()}${name === null ? "…" : ""}` : `line ${line}`;
+  return { words, count: ` × ${steps.length.toLocaleString("en")}`, whole: `${words}, ${count(steps.length, "step")}${line === null ? "" : ` of line ${line}`}` };
 }
 
 function newPicture() {
@@ -101,7 +109,7 @@ function tellGroup(item, entry, group, open) {
 
 const rangeOf = ({ least, most }) => (lasting(least) === lasting(most) ? lasting(most) : `${lasting(least)} to ${lasting(most)}`);
 
-export const talliedWords = (tally) => tally.map(([status, many]) => `${many.toLocaleString("en")} ${STEP[status].word}`).join(" · ");
+const talliedWords = (tally) => tally.map(([status, many]) => `${many.toLocaleString("en")} ${STEP[status].word}`).join(" · ");
 
 /**
  * What a row calls its step: {cut, head, tail, count, whole}. `cut` says that it stands without what all names of its group begin with; what

@@ -1,9 +1,9 @@
 // The replay lens: a column per execution, read downwards like a thread. Ran, read from the journal, lost, not reached.
 
-import { el, setFlag, setVar } from "../dom.js";
+import { el, icon, setFlag, setVar } from "../dom.js";
 import { INJECTED, isBroken } from "./breaks.js";
 import { attemptMs, isLost, isMissed, isStopped, lives } from "./fold.js";
-import { depthOf, rowsOf } from "./nested.js";
+import { groupName, memberName } from "./group-row.js";
 import { Plan } from "./plan.js";
 import { Rows } from "./rows.js";
 import { CUT, hours, lasting, pathLabel, stepLabel } from "./words.js";
@@ -15,16 +15,17 @@ const PARENT = 16; // characters of the name of a step in which the first of an 
 const COLUMNS = 4; // more executions than this, or than there is room for: the first, a folded one, the last; opened, those of the folded one
 
 export class Lens {
-  constructor({ root, onStep }) {
-    this.root = root;
-    this.onStep = onStep;
+  /** @param {{root, onStep, rowsNow, onGroup}} how `rowsNow()` are the rows of the timeline, whose groups are these, too; `onGroup(entry)` folds or opens one */
+  constructor({ root, onStep, rowsNow, onGroup }) {
+    Object.assign(this, { root, onStep, rowsNow });
     this.head = root.querySelector('[data-part="lens-head"]');
     this.list = root.querySelector('[data-part="lens-rows"]');
     this.rows = new Rows({ viewport: root, list: this.list, height: () => (root.clientWidth < 640 ? NARROW_PX : ROW_PX), draw: (index) => this.draw(index) });
     this.list.addEventListener("click", (event) => {
       const row = event.target.closest("[data-key]");
-      const step = row && this.state?.steps.get(row.dataset.key);
-      if (step) this.onStep(step);
+      const entry = row && this.shown?.find(({ key }) => key === row.dataset.key);
+      if (entry?.isGroup || entry?.isRest) onGroup(entry);
+      else if (entry) this.onStep(entry);
     });
     this.head.addEventListener("click", (event) => this.opened(event.target.closest("button")));
     this.reset(new Plan([]));
@@ -41,7 +42,7 @@ export class Lens {
     if (this.root.hidden || !this.root.clientHeight) return;
     if (this.state?.generation !== state.generation) this.from = null;
     this.state = state;
-    this.shown = rowsOf(state);
+    Object.assign(this, this.rowsNow());
     this.final = final;
     this.hideRest = hideRest;
     this.rest = hideRest ? [] : this.plan.ahead(state);
@@ -58,7 +59,7 @@ export class Lens {
         if (row.version !== this.version(index) || row.next !== this.version(index + 1)) this.rows.touch(index);
       }
     }
-    const count = state.rows.length + this.rest.length;
+    const count = this.shown.length + this.rest.length;
     this.rows.setCount(count, Math.min(count, this.rows.count));
   }
 
@@ -85,8 +86,8 @@ export class Lens {
   /** What a row is drawn from: a step as it stood at a seq, or an entry of the plan. */
   version(index) {
     const step = this.shown[index];
-    if (step) return `${step.key}:${step.version}`;
-    const entry = this.rest[index - this.state.rows.length];
+    if (step) return `${step.key}:${step.version}:${this.depths[index]}:${step.mode ?? ""}:${this.owners[index]?.head ?? ""}`;
+    const entry = this.rest[index - this.shown.length];
     return entry && `plan:${entry.kind}:${entry.name}:${entry.line}`;
   }
 
@@ -97,18 +98,18 @@ export class Lens {
 
   draw(index) {
     const step = this.shown[index];
-    const entry = step ?? this.rest[index - this.state.rows.length];
+    const entry = step ?? this.rest[index - this.shown.length];
     const short = this.columns.length > 2;
-    const name = step ? stepLabel(step) : entry.name || "…";
     const last = this.columns[this.columns.length - 1];
     const next = this.shown[index + 1];
     const cells = this.columns.map((column) => {
-      const goesOn = next && !column.folded && cell(next, column, this.state, column === last && !this.final)[0] !== "none";
-      const [kind, words] = step && !column.folded ? cell(step, column, this.state, column === last && !this.final) : column.folded ? ["fold", ""] : ["none", "not reached"];
-      return el(`span.cell.${kind}${goesOn ? ".goes-on" : ""}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : short ? words.replace(" with its worker", "") : words);
+      const isLive = column === last && !this.final;
+      const goesOn = next && !column.folded && cellOf(next, column, this.state, isLive)[0] !== "none";
+      const [kind, words] = step && !column.folded ? cellOf(step, column, this.state, isLive) : column.folded ? ["fold", ""] : ["none", "not reached"];
+      return el(`span.cell.${kind.replace(" ", ".")}${goesOn ? ".goes-on" : ""}`, { role: "cell" }, kind === "none" ? el("span.sr", {}, words) : short ? words.replace(" with its worker", "") : words);
     });
-    const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, el("span.lens-name", { role: "rowheader", title: step ? pathLabel(step) : name }, name), ...cells);
-    setVar(row, "--deep", step ? depthOf(step) : 0);
+    const row = el("li.lens-row", { role: "row", dataset: step ? { key: step.key } : {} }, nameOf(step, this.owners[index] ?? null, entry), ...cells);
+    setVar(row, "--deep", step ? this.depths[index] : 0);
     setFlag(row, "not", !step);
     row.line = entry.line ?? null;
     row.version = this.version(index);
@@ -116,6 +117,21 @@ export class Lens {
     setFlag(row, "is-linked", this.linked !== null && row.line === this.linked);
     return row;
   }
+}
+
+/** What a row is called: a step, a group, or an entry of the plan. */
+function nameOf(step, owner, entry) {
+  const part = (what, ...children) => el(what, { role: "rowheader", title: step ? (step.isGroup || step.isRest ? groupName(step).whole : pathLabel(step)) : entry.name || "" }, ...children);
+  if (step?.isGroup || step?.isRest) {
+    const { words, count } = groupName(step);
+    const sign = icon("i-right");
+    sign.classList.add("fold-sign");
+    if (step.mode && step.mode !== "folded") sign.classList.add("is-open");
+    return part("span.lens-name.of-group", sign, el("span.nm", {}, words), el("span.nth", {}, count));
+  }
+  if (!step || !owner) return part("span.lens-name", step ? stepLabel(step) : entry.name || "…");
+  const { cut, head, tail, count, whole } = memberName(step, owner);
+  return part("span.lens-name.of-group", ...(cut ? [el("span.nm-cut", { "aria-hidden": "true" }, "…")] : []), el("span.nm", { "aria-hidden": String(cut) }, head), el("span.nm-tail", { "aria-hidden": String(cut) }, tail + count), cut ? el("span.sr", {}, whole) : null);
 }
 
 /** The columns: `most` executions of those there are, from `from` on or else the first and the latest, and the rest folded. */
@@ -149,6 +165,34 @@ function foldedTitle(between) {
   const cuts = between.filter((one) => one.cut).length;
   const numbers = between.length > 1 ? `executions ${between[0].execution} to ${between.at(-1).execution}` : `execution ${between[0].execution}`;
   return `${numbers}${cuts ? `, ${cuts} of them cut off` : ""}`;
+}
+
+// What a cell of a group says of each kind of its steps' cells, in this order; the first of MARKS that is among them is drawn.
+const COUNTED = { read: "read", ran: "ran", fail: "failed", lost: "lost with its worker", hurt: "broken on purpose", partly: "cut short", "run-now": "running", live: "waiting", "live-sleep": "asleep", missed: "not reached again" };
+const MARKS = ["run-now", "live", "live-sleep", "ran", "lost", "fail", "hurt", "partly", "read", "missed"];
+
+const cells = new WeakMap(); // of a group or a rest: what it was counted from, and the cells by execution
+
+/** The same of a row, which may be that of a group: counts of what was done with its steps. */
+export function cellOf(entry, execution, state, live) {
+  if (!entry.isGroup && !entry.isRest) return cell(entry, execution, state, live);
+  const from = `${entry.version}:${state.executions.length}:${state.diverged.length}:${state.lastSeq}:${live}`;
+  if (cells.get(entry)?.from !== from) cells.set(entry, { from, found: new Map() });
+  const { found } = cells.get(entry);
+  if (!found.has(execution)) found.set(execution, counted(entry.steps, execution, state, live));
+  return found.get(execution);
+}
+
+function counted(steps, execution, state, live) {
+  const counts = {};
+  for (const step of steps) {
+    const [kind] = cell(step, execution, state, live);
+    counts[kind] = (counts[kind] ?? 0) + 1;
+  }
+  const mark = MARKS.find((kind) => counts[kind]);
+  if (!mark) return ["none", "not reached"];
+  const words = Object.entries(COUNTED).flatMap(([kind, word]) => (counts[kind] ? [`${counts[kind].toLocaleString("en")} ${word}`] : []));
+  return [`${mark} many`, words.join(" · ")];
 }
 
 /** What an execution did with a step: [class, words]. `live`: it is the latest and the run is not over. */

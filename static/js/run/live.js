@@ -76,13 +76,14 @@ export class Live {
       breakpoints: () => this.breakpoints(),
       onStop: () => operations.act("terminate"),
       onFix: (step, line) => this.fix(step, line),
+      onFold: () => this.lens.update(this.state, this.context()),
       payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
     });
     this.following = new Following({ viewport: this.parts.timeline, rows: this.timeline.rows, end: this.parts.end, placeOf: (step) => this.timeline.placeOf(step) });
     this.table = new StepsTable({ root: part("steps-table"), button: part("as-table"), timeline: this.parts.timeline, open: (step) => this.openStep(step) });
     this.journal = new Journal({ root: part("journal"), copy });
     this.logs = new Logs({ root: part("logs"), copy });
-    this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step) });
+    this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step), rowsNow: () => this.timeline.rowsNow(), onGroup: (entry) => this.timeline.toggle(entry) });
     this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), onStop: (entry) => this.stopAt(entry), onBreak: (entry) => this.breakAt(entry), stops: () => this.breakpoints(), childLinks: (steps) => childLinks(this.run, steps), column: () => this.tabs.setColumn(!this.tabs.hasColumn), asked: { keyOf, stepMs } });
     this.drawer = new Drawer({
       root: part("step"),

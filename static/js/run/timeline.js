@@ -25,9 +25,9 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, payloadFor}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
-  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, payloadFor }) {
-    Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints });
+  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
+  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor }) {
+    Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints, onFold });
     this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
     this.groups = new Groups();
     this.setbacks = new Setbacks({ retry: onWake, stop: onStop, fix: onFix });
@@ -107,10 +107,9 @@ export class Timeline {
     const alike = renewed ? 0 : this.alike(shown, depths, owners);
     const changed = steps !== before || alike < before || rest.length !== this.rest.length;
     const held = this.list.contains(document.activeElement) && this.rows.shown.get(this.active)?.contains(document.activeElement);
-    const at = renewed || this.active < alike ? null : (this.entry(this.active) ?? null);
-    const behind = this.active - before;
+    const at = renewed || this.active < alike ? null : this.shown[this.active]; // one of the plan becomes the step that stands in its place
     Object.assign(this, { steps, shown, depths, owners, rest });
-    if (at) this.active = behind >= 0 ? steps + Math.min(behind, Math.max(0, rest.length - 1)) : Math.max(0, this.placeOf(at));
+    this.active = Math.max(0, Math.min(at ? this.placeOf(at) : this.active, steps + rest.length - 1));
     this.currentAt = this.placeOf(state.steps.get(this.current));
     setFlag(this.root, "has-groups", shown.some((entry) => entry.isGroup));
     const around = aroundOf(state);
@@ -239,6 +238,18 @@ export class Timeline {
     else if (!open && group.mode !== "folded") this.groups.fold(group);
     else return false;
     this.update(this.state, this.context);
+    this.onFold();
+  }
+
+  /** Folds a group that is open, opens one that is folded, or all of one that shows some of its steps. */
+  toggle(entry) {
+    this.turn(this.shown.indexOf(entry), entry.isRest || entry.mode === "folded");
+  }
+
+  /** The rows of what has happened, which other views show, too. */
+  rowsNow() {
+    const { shown, depths, owners } = this;
+    return { shown, depths, owners };
   }
 
   redraw() {
@@ -313,7 +324,7 @@ export class Timeline {
     if (index < 0) return;
     const item = this.rows.shown.get(index);
     this.setActive(index);
-    if (item.group) this.turn(index, item.group.isRest || item.group.mode === "folded");
+    if (item.group) this.toggle(item.group);
     else if (item.step) this.onOpen(item.step);
     else if (item.line) tell("goto", { line: item.line });
   }
