@@ -131,7 +131,7 @@ function nameOf(step, owner, entry) {
   }
   if (!step || !owner) return part("span.lens-name", step ? stepLabel(step) : entry.name || "…");
   const { cut, head, tail, count, whole } = memberName(step, owner);
-  return part("span.lens-name.of-group", ...(cut ? [el("span.nm-cut", { "aria-hidden": "true" }, "…")] : []), el("span.nm", { "aria-hidden": String(cut) }, head), el("span.nm-tail", { "aria-hidden": String(cut) }, tail + count), cut ? el("span.sr", {}, whole) : null);
+  return part("span.lens-name.of-group", el("span.nm", { "aria-hidden": cut && "true" }, cut ? `…${head}` : head), el("span.nth.is-tail", { "aria-hidden": cut && "true" }, tail + count), cut ? el("span.sr", {}, whole) : null);
 }
 
 /** The columns: `most` executions of those there are, from `from` on or else the first and the latest, and the rest folded. */

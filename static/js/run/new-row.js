@@ -1,22 +1,20 @@
 // A row of the timeline before anything has happened in it: also the rows of the plan, which stand here before there is a run.
 
-import { el, icon, setIcon, setText, setVar } from "../dom.js";
+import { el, icon, setFlag, setIcon, setText, setVar } from "../dom.js";
 import { STEP } from "../statuses.js";
 
 /** A row for a step or for an entry of the plan. */
 export function newRow() {
   const mark = icon("i-not");
-  const cut = el("span.nm-cut"); // "…" for what the names of a group begin with
   const name = el("span.nm");
-  const tail = el("span.nm-tail"); // the end of a name that is cut in its middle
-  const count = el("span.nth");
+  const count = el("span.nth"); // what is never cut off
   const words = el("span.sr");
-  const button = el("button.row-name", { type: "button", tabindex: "-1" }, mark, el("span.nm-box", {}, cut, name, tail, count), words);
+  const button = el("button.row-name", { type: "button", tabindex: "-1" }, mark, el("span.nm-box", {}, name, count), words);
   const track = el("div.track");
   const meta = el("div.row-meta", { "aria-hidden": "true" });
   const row = el("div.row", {}, button, track, meta);
   const item = el("li.item", {}, row);
-  item.parts = { row, button, mark, cut, name, tail, count, words, track, meta };
+  item.parts = { row, button, mark, name, count, words, track, meta };
   item.marks = [];
   return item;
 }
@@ -24,14 +22,13 @@ export function newRow() {
 /** Writes the name of a row; one that is `cut` is told whole to whoever does not see it. */
 export function writeName(item, { cut, head, tail, count, whole }) {
   const { parts } = item;
-  setText(parts.cut, cut ? "…" : "");
-  setText(parts.name, head);
-  setText(parts.tail, tail);
-  setText(parts.count, count);
+  setText(parts.name, cut ? `…${head}` : head);
+  setText(parts.count, tail + count);
   item.spoken = cut ? whole : "";
   const box = parts.name.parentNode;
-  if (cut) box.setAttribute("aria-hidden", "true");
-  else box.removeAttribute("aria-hidden");
+  if (!cut) box.removeAttribute("aria-hidden");
+  else if (!box.hasAttribute("aria-hidden")) box.setAttribute("aria-hidden", "true");
+  setFlag(parts.count, "is-tail", tail !== "");
   if (parts.name.classList.contains("said")) parts.name.classList.remove("said");
 }
 
