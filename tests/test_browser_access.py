@@ -24,6 +24,8 @@ class TenantWorkflow(WorkflowEntrypoint):
             return {"attempt": ctx["attempt"]}
 
         await shaky()
+        for turn in range(7):
+            await step.do("poll", lambda: turn)
         await step.wait_for_event("approval", "approved")
         await step.sleep("nap", "1 hour")
         raise ValueError("for nothing")
@@ -62,6 +64,8 @@ def test_a_run_in_every_view(visit: Callable[[str], Playground]) -> None:
         at.page.get_by_role("button", name="Code").click()
     at.run(WAITS)
     at.expect_step("approval", "waiting")
+    at.step("poll × 7").click()
+    expect(at.page.get_by_role("form", name="Turns of this loop")).to_be_visible()
     assert findings(at.page) == [], "waiting"
     for tab in ("Replay", "Journal", "Logs"):
         at.tab(tab)

@@ -24,6 +24,7 @@ const TABLE = {
   Run: [
     ["Next, previous step", "J K", ["next", "previous"]],
     ["Open the step", "enter"],
+    ["Open, fold a group", "→ ←"],
     ["Go to its line", "L", ["line"]],
     ["Kill worker", "X", ["kill"]],
     ["Fork", "F", ["fork"]],
