@@ -19,7 +19,8 @@ const tell = (groups) => {
   const { rows, depths, owners } = groups.rows();
   return rows.map((row, index) => row.isGroup
     ? { group: row.head, name: row.name, many: row.steps.length, tally: row.tally, loop: row.isLoop, mode: row.mode,
-        depth: depths[index], longest: row.longest && row.longest.key, middle: lengths(row.steps)?.middle ?? null }
+        depth: depths[index], longest: row.longest && row.longest.key,
+        middle: lengths(row.steps, 0, true)?.middle ?? null }
     : row.isRest ? { rest: row.steps.length, depth: depths[index] }
     : { step: row.key, depth: depths[index], shown: memberName(row, owners[index]) });
 };
@@ -342,3 +343,27 @@ def test_a_loop_has_the_longest_turn_of_each_stretch() -> None:
     assert [x for x, *_ in boxes(found["open"])] == [30, 33]
     long = node(SKETCH, {"steps": [[number / 20, (number + 1) / 20] for number in range(5_000)], "loop": True})
     assert len(boxes(long["ran"])) <= 300 / 3 + 1
+
+
+def test_a_picture_of_a_loop_that_grew_is_that_of_all_of_it() -> None:
+    script = """
+import { sketch } from "RUN/minimap.js";
+const all = given.map(([startedAt, endedAt], index) => ({ startedAt, endedAt, attempts: [],
+    status: index % 7 === 3 ? "errored" : "completed" }));
+const how = { width: 300, isLoop: true, end: 290, looks: "1" };
+const steps = [];
+for (const step of all) {
+  const { endedAt, status } = step;
+  Object.assign(step, { endedAt: null, status: "running" });
+  steps.push(step);
+  sketch(steps, (at) => at, how);
+  Object.assign(step, { endedAt, status });
+  if (steps.length % 3 === 0) sketch(steps, (at) => at, how);
+}
+const zoomed = sketch(steps, (at) => at / 2, { ...how, looks: "2" });
+const small = sketch([...steps], (at) => at / 2, how);
+return [sketch(steps, (at) => at, how), sketch([...steps], (at) => at, how), zoomed, small];
+"""
+    grown, whole, zoomed, small = node(script, [[turn * 4, turn * 4 + turn % 5] for turn in range(70)])
+    assert (grown["ran"], grown["failed"]) == (whole["ran"], whole["failed"])
+    assert (zoomed["ran"], zoomed["failed"]) == (small["ran"], small["failed"])

@@ -18,7 +18,7 @@ export function fillGroup(item, entry, state, { final, fan, depth, tools }) {
   const group = entry.isRest ? entry.group : entry;
   const tally = entry.isRest ? tallyOf(entry.steps, final) : group.tally;
   const worst = STEP[worstOf(tally)];
-  Object.assign(item, { step: null, group: entry, line: group.line, tally, told: null, lengths: lengths(entry.steps) });
+  Object.assign(item, { step: null, group: entry, line: group.line, tally, told: null, lengths: lengths(entry.steps, Object.fromEntries(tally).completed ?? 0, final) });
   row.className = `row group ${fan}${depth ? " nested" : ""}${entry.isRest ? " is-rest" : ""}`;
   setVar(row, "--deep", depth);
   setIcon(mark, worst.icon, worst.tone);
@@ -63,6 +63,7 @@ function newPicture() {
 function readMarks({ steps, kind }, state) {
   const marks = [];
   for (const execution of lives(state)) {
+    if (execution.startedSeq < steps[0].startedSeq) continue; // it cannot have read what had not begun
     let read = 0;
     for (const step of steps) if (step.endedSeq !== null && execution.startedSeq > step.endedSeq) read += 1;
     if (!read) continue;
@@ -78,7 +79,7 @@ export function placeGroup(item, scale, { width, final, end }) {
   const group = entry.isRest ? entry.group : entry;
   const open = group.tally.some(([status]) => ["running", "retrying", "waiting", "sleeping"].includes(status));
   const drawn = `${entry.version}:${scale.looks}:${width}`;
-  const how = { width, isLoop: group.isLoop, end };
+  const how = { width, isLoop: group.isLoop, end, looks: scale.looks };
   const place = (at) => (scale.at(at) / 100) * width;
   if (drawn !== item.drawn && width) {
     item.sketch = sketch(entry.steps, place, how);

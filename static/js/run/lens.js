@@ -171,24 +171,28 @@ function foldedTitle(between) {
 const COUNTED = { read: "read", ran: "ran", fail: "failed", lost: "lost with its worker", hurt: "broken on purpose", partly: "cut short", "run-now": "running", live: "waiting", "live-sleep": "asleep", missed: "not reached again" };
 const MARKS = ["run-now", "live", "live-sleep", "ran", "lost", "fail", "hurt", "partly", "read", "missed"];
 
-const cells = new WeakMap(); // of a group or a rest: what it was counted from, and the cells by execution
+const cells = new WeakMap(); // of the steps of a group: what they were counted from, and by execution {settled, counts} of those that are over
 
 /** The same of a row, which may be that of a group: counts of what was done with its steps. */
 export function cellOf(entry, execution, state, live) {
   if (!entry.isGroup && !entry.isRest) return cell(entry, execution, state, live);
-  const from = `${entry.version}:${state.executions.length}:${state.diverged.length}:${state.lastSeq}:${live}`;
-  if (cells.get(entry)?.from !== from) cells.set(entry, { from, found: new Map() });
-  const { found } = cells.get(entry);
-  if (!found.has(execution)) found.set(execution, counted(entry.steps, execution, state, live));
-  return found.get(execution);
+  const { steps } = entry;
+  const from = `${state.generation}:${state.executions.length}:${state.executions.at(-1)?.endedSeq}:${state.diverged.length}:${live}`;
+  if (cells.get(steps)?.from !== from) cells.set(steps, { from, found: new Map() });
+  const { found } = cells.get(steps);
+  if (!found.has(execution)) found.set(execution, { settled: 0, counts: {} });
+  return counted(steps, execution, state, live, found.get(execution));
 }
 
-function counted(steps, execution, state, live) {
-  const counts = {};
-  for (const step of steps) {
+/** Counts all, but from the steps on that were not over the last time: what is over stays as it is while the executions do. */
+function counted(steps, execution, state, live, known) {
+  const add = (counts, step) => {
     const [kind] = cell(step, execution, state, live);
     counts[kind] = (counts[kind] ?? 0) + 1;
-  }
+  };
+  while (known.settled < steps.length && steps[known.settled].endedSeq !== null) add(known.counts, steps[known.settled++]);
+  const counts = { ...known.counts };
+  for (let at = known.settled; at < steps.length; at += 1) add(counts, steps[at]);
   const mark = MARKS.find((kind) => counts[kind]);
   if (!mark) return ["none", "not reached"];
   const words = Object.entries(COUNTED).flatMap(([kind, word]) => (counts[kind] ? [`${counts[kind].toLocaleString("en")} ${word}`] : []));

@@ -13,26 +13,35 @@ const STROKE = 3; // width of what failed
 
 const FAILED = new Set(["errored", "timed_out"]);
 
+const begun = new WeakMap(); // of the steps of a loop: {looks, ran, strokes, settled}, what is drawn of those that are over, as far as they are in a row
+
 /**
  * What is over, and which steps are not: those are drawn by `sketchOpen`, again and again as time goes on.
  * @param {object[]} steps in the order in which they began
  * @param {(at: number) => number} place of a moment, in pixels; what is out of view lies below 0 or above `width`
- * @param {{width: number, isLoop: boolean, end: number}} how `end` is when what is open is drawn to: now, or the end of the run
+ * @param {{width: number, isLoop: boolean, end: number, looks: string}} how `end` is when what is open is drawn to: now, or the end of the run;
+ *   while `looks` is the same, what is over stays where it was
  * @returns {{ran: string, failed: string, open: [number, object][], many: number, longest: number}} paths, and for `sketchOpen`
  */
-export function sketch(steps, place, { width, isLoop, end }) {
-  const ran = canvas(isLoop, width, steps.length);
+export function sketch(steps, place, { width, isLoop, end, looks }) {
+  const key = `${looks}:${width}`;
+  let before = isLoop ? begun.get(steps) : null;
+  if (before?.looks !== key) before = { looks: key, ran: canvas(isLoop, width, steps.length), strokes: new Set(), settled: 0 };
+  if (isLoop) begun.set(steps, before);
+  const { ran, strokes } = before;
   const open = [];
-  const strokes = new Set();
   let longest = 0;
-  steps.forEach((step, index) => {
+  for (let index = before.settled; index < steps.length; index += 1) {
+    const step = steps[index];
     if (step.endedAt === null) {
       open.push([index, step]);
       longest = Math.max(longest, end - step.startedAt);
-    }
-    for (const { startedAt, endedAt } of spansOf(step, isLoop)) if (endedAt !== null) mark(ran, place(startedAt), place(endedAt), index, stepMs(step));
+    } else if (isLoop && !open.length) before.settled = index + 1;
+    if (isLoop || !step.attempts.length) {
+      if (step.endedAt !== null) mark(ran, place(step.startedAt), place(step.endedAt), index, stepMs(step));
+    } else for (const { startedAt, endedAt } of step.attempts) if (endedAt !== null) mark(ran, place(startedAt), place(endedAt), index, 0);
     if (FAILED.has(step.status)) strokes.add(Math.round(place(step.endedAt ?? end)));
-  });
+  }
   longest = Math.max(longest, ran.longest);
   const seen = [...strokes].filter((x) => x >= 0 && x <= width).map((x) => `M${Math.max(0, x - STROKE)} 0h${STROKE}v${HIGH}h-${STROKE}z`);
   return { ran: ran.path(longest), failed: seen.join(""), open, many: steps.length, longest };
