@@ -224,13 +224,13 @@ def test_a_graph_of_a_hundred_begins_folded_and_folds_until_it_fits(opened: Call
     page.page.keyboard.press("1")
     page.page.keyboard.press("g")
     expect(nodes.nth(1)).to_be_focused()
-    divider = page.page.get_by_role("separator").bounding_box()
+    divider = page.page.get_by_role("separator", name="Width of the editor").bounding_box()
     assert divider
     page.page.mouse.move(divider["x"] + 4, 300)
     page.page.mouse.down()
     page.page.mouse.move(divider["x"] + 64, 300)
     page.page.mouse.up()
-    moved = page.page.get_by_role("separator").bounding_box()
+    moved = page.page.get_by_role("separator", name="Width of the editor").bounding_box()
     assert moved and abs(moved["x"] - divider["x"] - 60) < 8  # the divider stays under the pointer
     page.control("Beside the timeline").click()
     expect(tab).to_have_attribute("aria-selected", "true")

@@ -205,7 +205,7 @@ def test_equal_errors_are_one_with_a_count() -> None:
     other = alike | {"message": "refused"}
     moved = alike | {"traceback": [{"line": 4, "function": "run", "code": "go()"}]}
     places = 'import { alikeErrors } from "RUN/errors.js";\nreturn alikeErrors(given).map((one) => one.places);'
-    runs = 'import { alikeRuns } from "RUN/drawer.js";\nreturn alikeRuns(given.map((error) => ({ error })));'
+    runs = 'import { alikeRuns } from "RUN/errors.js";\nreturn alikeRuns(given.map((error) => ({ error })));'
     assert node(places, [alike, other, alike, alike, moved]) == [[0, 2, 3], [1], [4]]
     assert node(runs, [alike, alike, other, None, None, alike]) == [2, 0, 1, 1, 1, 1]
     assert node(runs, [alike] * 20) == [20] + [0] * 19

@@ -3,7 +3,7 @@
 import { el, icon, isDisabled, lineLink, setDisabled, setIcon } from "../dom.js";
 import { STEP, stepState } from "../statuses.js";
 import { INJECTED, isBroken } from "./breaks.js";
-import { errorKey, trace } from "./errors.js";
+import { alikeRuns, timesAfterGap, trace } from "./errors.js";
 import { attemptMs, isLost, isMissed, isStopped, keyOf, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { early } from "./marks.js";
@@ -146,7 +146,7 @@ function attempts(step, state, final, pageOf) {
       if (index === 1) list.append(el("li.pause", {}, el("i"), el("span", {}, `${count(skipped, "attempt")} left out`)));
       return;
     }
-    list.append(attemptRow(attempt, final, state, index === skipped + 1 ? times[index] || leftOut(times, index) : times[index]));
+    list.append(attemptRow(attempt, final, state, index === skipped + 1 ? times[index] || timesAfterGap(times, index) : times[index]));
     const next = all[index + 1];
     if (next && attempt.endedAt !== null && !isLost(attempt)) list.append(pauseRow(early(attempt, next) ? next.startedAt - attempt.endedAt : (attempt.retryDelayMs ?? 0), early(attempt, next) && attempt.retryDelayMs));
   });
@@ -166,26 +166,6 @@ function attempts(step, state, final, pageOf) {
 function nextOf(step) {
   const found = setback(step);
   return found ? attemptOf({ ...found, attempt: found.attempt + 1 }) : "next attempt";
-}
-
-/** How often in a row the error of an attempt came again, at the first of them; 0 at the others; 1 for one that came once. Pure. */
-export function alikeRuns(attempts) {
-  const times = [];
-  let first = -1;
-  attempts.forEach(({ error }, index) => {
-    const before = index ? attempts[index - 1].error : null;
-    const again = error !== null && before !== null && errorKey(error) === errorKey(before);
-    if (!again) first = index;
-    times.push(again ? 0 : 1);
-    if (again) times[first] += 1;
-  });
-  return times;
-}
-
-/** The same where those between the first attempt and `index` are left out, and the first of its own may be among them. */
-function leftOut(times, index) {
-  const first = times.findLastIndex((many, at) => at < index && many > 0);
-  return first > 0 ? times[first] : 0;
 }
 
 /** `times`: how often its error came in a row, which is shown once, with the first of them. */

@@ -34,6 +34,26 @@ export function alikeErrors(errors) {
   return [...found.values()];
 }
 
+/** How often in a row the error of an attempt came again, at the first of them; 0 at the others; 1 for one that came once. Pure. */
+export function alikeRuns(attempts) {
+  const times = [];
+  let first = -1;
+  attempts.forEach(({ error }, index) => {
+    const before = index ? attempts[index - 1].error : null;
+    const again = error !== null && before !== null && errorKey(error) === errorKey(before);
+    if (!again) first = index;
+    times.push(again ? 0 : 1);
+    if (again) times[first] += 1;
+  });
+  return times;
+}
+
+/** The same where those between the first attempt and `index` are left out, and the first of its own may be among them. */
+export function timesAfterGap(times, index) {
+  const first = times.findLastIndex((many, at) => at < index && many > 0);
+  return first > 0 ? times[first] : 0;
+}
+
 /** Whether there is more to an error than its name and message. */
 export const hasMore = (error) => Boolean(error?.traceback?.length || before(error) || error?.errors?.length || error?.notes?.length);
 

@@ -182,7 +182,6 @@ export class Timeline {
     const mayBreak = index >= this.steps && !this.context.why && !this.final;
     breakTool(item, entry, broken, mayBreak ? () => this.onBreak(entry) : null, item.parts.button.tabIndex);
     const may = this.context.why || (this.final && !this.drafts) ? null : () => this.onBreakpoint(entry);
-    setFlag(item.parts.row, "may-stop", Boolean(may));
     setFlag(item.parts.row, "is-first", this.depths[index] > (this.depths[index - 1] ?? 0));
     stopTool(item, entry, rowStop(this.breakpoints(), entry), Boolean(entry.stop), may, item.parts.button.tabIndex);
     item.looks = index < this.steps ? this.looksOf(index) : null;
