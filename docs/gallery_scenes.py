@@ -67,6 +67,24 @@ def examples_dialog(stage: Stage) -> None:
     expect(page.page.locator("dialog[open]")).to_be_visible()
 
 
+def palette(stage: Stage) -> None:
+    """The command palette before a run: what cannot be done says why."""
+    page = stage.open("/")
+    ready(page)
+    page.page.keyboard.press("ControlOrMeta+k")
+    expect(page.page.get_by_role("option").first).to_be_visible()
+    page.page.keyboard.type("r")
+
+
+def palette_of_run(stage: Stage) -> None:
+    """The command palette over a run, with what was typed."""
+    page = stage.run(SLOW)
+    page.expect_step("charge card", "running")
+    page.page.keyboard.press("ControlOrMeta+k")
+    expect(page.page.get_by_role("option").first).to_be_visible()
+    page.page.keyboard.type("kill")
+
+
 def lint(stage: Stage) -> None:
     """Problems found in the code."""
     page = stage.open("/", half="code")

@@ -4,7 +4,7 @@
 //   playground:status  {status, picture, executions, replayed, killed}  the run's status, or its executions (how many; of the last)
 //   playground:goto    {line, column?, ofRun?}      go to a line of the run's source, or of the text as it is
 //   playground:hover   {line | null, reveal?, ofRun?}  light a line, from either half; bring it into sight; `ofRun` false: of the text as it is
-//   playground:select  {line}                       a step's dot was pressed: show that step
+//   playground:select  {line, key?}                 a step's dot was pressed: show that step; the one of the key, where there is one
 //   playground:outline {outline, source, behind}    what /api/check found; the plan of a run that has not begun. `behind`: the source
 //                                                   has an error, and the outline is that of before
 //   playground:edited                          the code or the params were changed
@@ -28,7 +28,7 @@ import { makeDrafts } from "./drafts.js";
 import { makeEditor } from "./editor.js";
 import { parse } from "./exact.js";
 import { makeHalves } from "./halves.js";
-import { makeKeys, onKey } from "./keys.js";
+import { doAct, makeKeys, onKey } from "./keys.js";
 import { lately } from "./lately.js";
 import { alike, markCards, showInvitation } from "./lessons.js";
 import { labelAll, linesFrom } from "./lines.js";
@@ -73,6 +73,7 @@ let parsed = { source: page.source, flat: [] }; // the text that the outline is 
 let stopsOfRun = false; // whether the editor shows the breakpoints of a run
 let counted = null;
 let formatter = null;
+let steps = []; // of the run, as they were told last
 
 const editor = makeEditor({
   url: script.dataset.editor,
@@ -142,6 +143,8 @@ onKey("stop-line", () => stopAt(editor.place()));
 onKey("step", () => tell("select", { line: editor.runLine() }));
 onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));
+onKey("palette", palette);
+for (const button of document.querySelectorAll("[data-does]")) button.addEventListener("click", () => doAct(button.dataset.does));
 makeKeys();
 makeReasons();
 for (const sign of ["pointerenter", "focus", "click"]) {
@@ -159,6 +162,15 @@ function guide() {
   const own = page.instance ? at && !whose.tenant && whose.tokenOf(page.instance.id) : page.kind === "start" || page.kind === "example";
   if (at === "done" || !own || !(at || !remembered().length)) return;
   editor.ready.then(() => import("./hints.js")).then((it) => it.makeHints({ at: page.instance ? at : null }));
+}
+
+/** Opens the command palette, or closes it. */
+function palette() {
+  const dialog = node("palette");
+  if (dialog.open) return dialog.close();
+  dialog.querySelector("input").value = "";
+  dialogs.open("palette");
+  import("./palette.js").then((it) => it.fillPalette({ steps: runId ? steps : [] }), () => (dialog.close(), toast("The page’s script did not arrive. Try again.", "i-warn")));
 }
 
 /** The formatter is loaded when it is asked for. */
@@ -289,6 +301,7 @@ function started(instance, source) {
 
 document.addEventListener("playground:steps", lately(({ detail }) => {
   editor.showRun(detail);
+  steps = detail.steps;
   outlineList.fill(detail.steps);
 }));
 document.addEventListener("playground:stops", ({ detail }) => {

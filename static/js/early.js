@@ -6,7 +6,7 @@
 import "./theme.js";
 
 (() => {
-  const PRESSED = "[data-run], button[data-open], [data-half-set]"; // buttons that do nothing without the script
+  const PRESSED = "[data-run], button[data-open], [data-does], [data-half-set]"; // buttons that do nothing without the script
   const RETRY = "The page’s script did not arrive. Reload the page to run this; what you typed can be saved below.";
   const pressed = [];
   const node = (id) => document.getElementById(id);

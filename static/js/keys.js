@@ -1,17 +1,24 @@
-// Keys of the whole page: one table, from which they act, are written on this machine, and are listed under `?`.
-// Single letters act only outside fields and can be turned off. For the run they press or focus the very controls that a pointer would.
+// Commands of the whole page: one table, from which keys act, are written on this machine and are listed under `?`, and which the palette
+// (palette.js) offers with what has a button only. Single letters act only outside fields and can be turned off. For the run they press
+// or focus the very controls that a pointer would.
 
 import { el } from "./dom.js";
 import { read, write } from "./stored.js";
 
-// What it does, how it is written, and the act it calls: one for a combination, a list for keys side by side.
-// Where no act stands, whatever has the focus does it by itself.
-const TABLE = {
+const ROW = "[data-part=rows] .row-name";
+const NO_STEP = "The run has no step yet.";
+const STANDS = "The run is not paused before a step.";
+
+// What it does, how its key is written ("" for a button that has none), the act it calls (one for a combination, a list for keys side by
+// side; where no act stands, whatever has the focus does it by itself), and for the palette the control that it is: its words there, and
+// why it cannot act. Where nothing stands the palette has the words of the table; `false` is nothing for a palette. Last, why there is
+// no such control at times.
+export const TABLE = {
   Code: [
-    ["Run", "mod enter", "run"],
-    ["Run, from the editor", "shift enter"],
+    ["Run", "mod enter", "run", "[data-run]"],
+    ["Run, from the editor", "shift enter", null, false],
     ["Make a link and copy it", "mod S", "share"],
-    ["Format", "shift alt F", "format"],
+    ["Format", "shift alt F", "format", "#format"],
     ["Next problem", "F8", "problem"],
     ["Make its fix", "mod ."],
     ["To the step of the line", "alt enter", "step"],
@@ -19,29 +26,48 @@ const TABLE = {
     ["Complete", "ctrl space"],
     ["Comment out, or in", "mod /"],
     ["Find", "mod F"],
-    ["Leave the editor", "Esc Tab"],
+    ["Format the params", "", null, "#params-format", "The params are laid out already, or are no JSON."],
+    ["Params, outline", "", null, "#under-button"],
+    ["Leave the editor", "Esc Tab", null, false],
   ],
   Run: [
-    ["Next, previous step", "J K", ["next", "previous"]],
-    ["Open the step", "enter"],
-    ["Open, fold a group", "→ ←"],
-    ["Go to its line", "L", ["line"]],
-    ["Kill worker", "X", ["kill"]],
-    ["Fork", "F", ["fork"]],
-    ["Restart a run that has ended", "R", ["restart"]],
-    ["Pause before the step, or not", "B", ["stop"]],
-    ["Next commit", "N", ["next-commit"]],
-    ["Run to here", "T", ["run-to"]],
-    ["Continue", "C", ["continue"]],
-    ["Break the step on purpose", "I", ["break"]],
-    ["Skip sleeps, or not", "S", ["skip"]],
-    ["To the event form, or to Edit result of a stop", "E", ["form"]],
-    ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"]],
-    ["Graph", "G", ["graph"]],
-    ["Scrub back, forward", "[ ]", ["back", "forward"]],
-    ["Back to live", "End", ["live"]],
-    ["Zoom in, out, to all of it", "+ - 0", ["zoom-in", "zoom-out", "zoom-fit"]],
-    ["This list", "?", ["list"]],
+    ["Kill worker", "X", ["kill"], "[data-part=kill]"],
+    ["Kill worker: during the next step", "", null, "[data-when=during-step]"],
+    ["Kill worker: after the effect, before the commit", "", null, "[data-when=before-commit]"],
+    ["Chaos: kill the worker before every commit", "", null, "[data-part=chaos]"],
+    ["Pause", "", null, "[data-part=pause]"],
+    ["Terminate", "", null, "[data-part=terminate]"],
+    ["Restart", "", null, "[data-part=restart]"],
+    ["Fork", "F", ["fork"], "[data-part=fork]", "Once the run is over, or from a finished step."],
+    ["Restart a run that has ended", "R", ["restart"], false],
+    ["Next, previous step", "J K", ["next", "previous"], false],
+    ["Open the step", "enter", null, false],
+    ["Open, fold a group", "→ ←", null, false],
+    ["Go to its line", "L", ["line"], ROW, NO_STEP],
+    ["Pause before the step, or not", "B", ["stop"], ROW, NO_STEP],
+    ["Next commit", "N", ["next-commit"], ".stop-acts [aria-keyshortcuts=n]", STANDS],
+    ["Run to here", "T", ["run-to"], ".stop-acts [aria-keyshortcuts=t]", STANDS],
+    ["Continue", "C", ["continue"], ".stop-acts [aria-keyshortcuts=c]", STANDS],
+    ["Break the step on purpose", "I", ["break"], ROW, NO_STEP],
+    ["Skip sleeps, or not", "S", ["skip"], "[data-part=skip]"],
+    ["To the event form, or to Edit result of a stop", "E", ["form"], ".ask textarea, #run .stop-acts [aria-keyshortcuts=e]", "Nothing waits for an event."],
+    ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"], ["[data-tab=timeline]", "#tab-lens", "#tab-journal", "#tab-logs", "#tab-effects"]],
+    ["Graph", "G", ["graph"], "#tab-graph"],
+    ["Scrub back, forward", "[ ]", ["back", "forward"], ["[data-part=scrub-back]", "[data-part=scrub-forth]"]],
+    ["Back to live", "End", ["live"], "[data-part=scrub-live]"],
+    ["Zoom in, out, to all of it", "+ - 0", ["zoom-in", "zoom-out", "zoom-fit"], ["[data-part=zoom-in]", "[data-part=zoom-out]", "[data-part=zoom-fit]"]],
+    ["Steps as a table", "", null, "[data-part=as-table]"],
+  ],
+  Page: [
+    ["Find anything", "mod K", "palette", false],
+    ["Examples", "", null, "a[data-open=examples]"],
+    ["Share", "", null, ".top [data-open=share]"],
+    ["Recent runs", "", null, "#runs-button"],
+    ["Theme of the system", "", null, "[data-theme-set=system]"],
+    ["Light theme", "", null, "[data-theme-set=light]"],
+    ["Dark theme", "", null, "[data-theme-set=dark]"],
+    ["About", "", null, "a[data-open=about]"],
+    ["Keys", "?", ["list"], ".foot [data-open=keys]"],
   ],
 };
 
@@ -84,7 +110,7 @@ export function makeKeys() {
     const key = held.includes("alt") && event.code.startsWith("Key") ? event.code.slice(3).toLowerCase() : event.key.toLowerCase();
     const name = COMBINATIONS.get([...held, key].join(" "));
     if (name) {
-      if (name === "share" || (!inDialog && !event.target.closest?.(".ask"))) act(event, name);
+      if (name === "share" || (name === "palette" && (!inDialog || inDialog.id === "palette")) || (!inDialog && !event.target.closest?.(".ask"))) act(event, name);
     } else if (letters.checked && !inDialog && (event.getModifierState("AltGraph") || !(event.altKey || event.ctrlKey || event.metaKey)) && !inText(event.target)) {
       if (SINGLES.has(key) && !(key === "end" && event.target.matches?.("input, select"))) act(event, SINGLES.get(key));
     }
@@ -94,7 +120,7 @@ export function makeKeys() {
 function bindings() {
   const combinations = new Map();
   const singles = new Map();
-  for (const [, keys, does] of Object.values(TABLE).flat()) {
+  for (const [, keys, does] of Object.values(TABLE).flat().filter(([, keys]) => keys)) {
     const parts = keys.toLowerCase().split(" ");
     if (Array.isArray(does)) parts.forEach((part, index) => singles.set(part, does[index]));
     else if (does) combinations.set(parts.join(" "), does);
@@ -103,22 +129,25 @@ function bindings() {
 }
 
 function act(event, name) {
-  if (acts.has(name) && acts.get(name)() !== false) event.preventDefault();
+  if (doAct(name)) event.preventDefault();
 }
+
+/** Does an act of the table; false when there was nothing to do. */
+export const doAct = (name) => acts.has(name) && acts.get(name)() !== false;
 
 /** Writes the keys that stand on controls as this machine's keyboard has them. */
 function nameKeys() {
   for (const node of document.querySelectorAll("[data-keys]")) {
-    node.textContent = node.dataset.keys
-      .split(" ")
-      .map((key) => WRITTEN[key] ?? key)
-      .join(MAC ? "" : " ");
+    node.textContent = keysText(node.dataset.keys);
   }
 }
 
+/** Keys in one text, as this machine's keyboard has them. */
+export const keysText = (keys) => keys.split(" ").map((key) => WRITTEN[key] ?? key).join(MAC ? "" : " ");
+
 function list() {
   document.getElementById("keys-list").replaceChildren(
-    ...Object.entries(TABLE).map(([title, rows]) => el("section", {}, el("h3", {}, title), el("dl", {}, rows.map(([words, keys]) => el("div", {}, el("dt", {}, words), el("dd", {}, written(keys))))))),
+    ...Object.entries(TABLE).map(([title, rows]) => el("section", {}, el("h3", {}, title), el("dl", {}, rows.filter(([, keys]) => keys).map(([words, keys]) => el("div", {}, el("dt", {}, words), el("dd", {}, written(keys))))))),
   );
 }
 

@@ -123,7 +123,11 @@ export class Live {
       part(name).addEventListener("pointerover", (event) => this.light(lineOf(event.target.closest("li"), this.state)));
       part(name).addEventListener("pointerleave", () => this.light(null));
     }
-    document.addEventListener("playground:select", (event) => this.timeline.revealLine(event.detail.line));
+    document.addEventListener("playground:select", ({ detail: { line, key } }) => {
+      const step = key && this.state?.rows.find((one) => one.key === key);
+      if (step) this.openStep(step);
+      else this.timeline.revealLine(line);
+    });
     document.addEventListener("playground:outline", (event) => this.planned(event.detail));
     document.addEventListener("playground:stop-line", (event) => this.run && this.toggleLine(event));
     document.addEventListener("playground:pending", () => this.run && this.ended && (this.timeline.redraw(), this.schedule(true)));
