@@ -49,6 +49,50 @@ def first_visit(stage: Stage) -> None:
     expect(page.page.locator(".hint")).to_be_visible()
 
 
+def first_visit_kill(stage: Stage) -> None:
+    """A first visit: now kill the worker."""
+    page = stage.open("/", hints=True)
+    ready(page)
+    page.page.locator("#params").fill('{"name": "Ada", "seconds": 600}')
+    page.run()
+    expect(page.page.locator(".hint")).to_contain_text("Now press")
+
+
+def first_visit_replay(stage: Stage) -> None:
+    """A first visit: what the ring says."""
+    first_visit_kill(stage)
+    stage.page.get_by_role("button", name="Kill worker").click()
+    expect(stage.page.locator(".hint")).to_contain_text("The ring")
+
+
+def first_visit_end(stage: Stage) -> None:
+    """A first visit: back over the cut."""
+    page = stage.open("/", hints=True)
+    ready(page)
+    page.page.locator("#params").fill('{"name": "Ada", "seconds": 4}')
+    page.run()
+    expect(page.page.locator(".hint")).to_contain_text("Now press")
+    page.control("Kill worker").click()
+    page.expect_status("Complete")
+    expect(page.page.locator(".hint")).to_contain_text("slider")
+
+
+def new_workflow(stage: Stage) -> None:
+    """What a new workflow begins with."""
+    page = stage.open("/", half="code")
+    ready(page)
+    page.control("New").click()
+    expect(page.page.get_by_role("dialog", name="New workflow")).to_be_visible()
+    page.page.keyboard.type("Invoices, November")
+
+
+def skeleton(stage: Stage) -> None:
+    """A new workflow, from the skeleton."""
+    new_workflow(stage)
+    stage.page.get_by_role("dialog").get_by_role("button", name="Skeleton").click()
+    expect(stage.page.locator("#problems")).to_have_text("No problems")
+
+
 def example(stage: Stage) -> None:
     """An example with its lesson."""
     ready(stage.open("/examples/crash-and-resume", half="code"))

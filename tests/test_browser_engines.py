@@ -98,14 +98,17 @@ def visit(engine: type[Driver], server: Server) -> Iterator[Callable[..., Engine
 def test_the_first_example_runs_and_its_steps_light_up_as_they_commit(visit: Callable[..., EnginePage]) -> None:
     page = visit("/")
     page.expect_text("h1", "Hello, durable world")
+    page.click("#params")
+    page.driver.press("Control", "a")
+    page.driver.type('{"name": "Ada", "seconds": 0}')
     instance = page.run()
     page.expect_step("compose greeting", "done")
-    page.expect_step("sign", "done")
+    page.expect_step("engrave it", "done")
     page.expect_status("Complete")
     page.expect_text('section[aria-label="Output"]', "Hello, Ada! Durably yours.")
     page.click('[data-tab="logs"]')
     page.expect_text('[aria-label="Log"]', "thinking of something to say to Ada")
-    assert completed_steps(journal(page.url, instance)) == ["compose greeting", "pause for effect", "sign"]
+    assert completed_steps(journal(page.url, instance)) == ["compose greeting", "engrave it", "let it dry"]
 
 
 def test_what_is_typed_is_kept_over_a_reload_and_run_by_keys(visit: Callable[..., EnginePage]) -> None:
@@ -119,7 +122,7 @@ def test_what_is_typed_is_kept_over_a_reload_and_run_by_keys(visit: Callable[...
     page.expect_text(".cm-content .cm-line", "# mine")
     page.click("#params")
     page.driver.press("Control", "a")
-    page.driver.type('{"name": "Grace"}')
+    page.driver.type('{"name": "Grace", "seconds": 0}')
     page.driver.press("Control", "Enter")
     page.expect_status("Complete")
     page.expect_text('section[aria-label="Output"]', "Hello, Grace!")

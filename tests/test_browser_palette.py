@@ -49,6 +49,7 @@ def test_all_that_can_be_pressed_is_found_and_done_by_keyboard(opened: Callable[
     keys.press("Enter")
     page.expect_step("charge card", "running")
     keys.press("ControlOrMeta+k")
+    expect(options.first).to_be_visible()
     words = options.all_inner_texts()
     missing = [
         name

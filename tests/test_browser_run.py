@@ -23,17 +23,18 @@ FAILS_AT = 7
 def test_the_first_example_runs_and_its_steps_light_up_as_they_commit(opened: Callable[..., Playground]) -> None:
     page = opened("/")
     expect(page.page.get_by_role("heading", level=1)).to_have_text("Hello, durable world")
+    page.page.locator("#params").fill('{"name": "Ada", "seconds": 0.5}')
     page.run_button.click()
     page.expect_step("compose greeting", "done")
-    page.expect_step("pause for effect", "asleep")
+    page.expect_step("engrave it", "done")
+    page.expect_step("let it dry", "asleep")
     page.expect_status("Waiting")
-    page.expect_step("pause for effect", "done")
-    page.expect_step("sign", "done")
+    page.expect_step("let it dry", "done")
     page.expect_status("Complete")
     expect(page.output).to_contain_text("Hello, Ada! Durably yours.")
     page.tab("Logs")
     expect(page.logs).to_contain_text("thinking of something to say to Ada")
-    assert completed_steps(journal(page.url, page.instance)) == ["compose greeting", "pause for effect", "sign"]
+    assert completed_steps(journal(page.url, page.instance)) == ["compose greeting", "engrave it", "let it dry"]
 
 
 def test_keys_run_what_the_editor_and_the_params_hold(opened: Callable[..., Playground]) -> None:
@@ -105,10 +106,11 @@ def test_seven_runs_in_one_tab_all_finish(opened: Callable[..., Playground]) -> 
 
 def test_seven_runs_started_over_one_another_all_finish(opened: Callable[..., Playground]) -> None:
     page = opened("/")
+    page.page.locator("#params").fill('{"seconds": 0.5}')
     ran = [page.run() for _ in range(7)]
     page.expect_status("Complete")
     other = opened(f"/instances/{ran[0]}")
     for instance in ran:
         other.page.goto(f"{other.url}/instances/{instance}")
         other.expect_status("Complete")
-        assert completed_steps(journal(page.url, instance)) == ["compose greeting", "pause for effect", "sign"]
+        assert completed_steps(journal(page.url, instance)) == ["compose greeting", "engrave it", "let it dry"]

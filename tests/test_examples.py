@@ -169,7 +169,7 @@ def program(example: Example, place: int = 0) -> Program:
 
 # What a visitor changes for the tasks that begin before Run: in the source, and in the params.
 EDITS: dict[tuple[str, int], tuple[dict[str, str], dict[str, Any]]] = {
-    ("hello", 1): ({}, {"name": "Grace"}),
+    ("hello", 1): ({}, {"name": "Grace", "seconds": 0}),
     ("retries", 1): ({'"limit": 4': '"limit": 1'}, {}),
     ("dependencies", 0): (
         {
@@ -317,4 +317,5 @@ def test_every_task_is_noticed_in_the_journal_of_who_did_it_and_in_no_other(outc
                 assert done[place] == telling, (example.slug, place)
             if (example.slug, place) in then:
                 assert first[example.slug][place] is None, (example.slug, place)
+    assert first["hello"] == ["attempt_started", None]
     assert first["agent-plan"] == ["attempt_started", "wait_completed"]  # one run is enough for both

@@ -13,7 +13,7 @@ from playground.web.pages.example_cards import HEIGHT, WIDTH, marks
 
 BY_SLUG = {example.slug: example for example in load()}
 KINDS = {
-    "hello": {"do": 2, "sleep": 1},
+    "hello": {"do": 2, "lost": 1, "cut": 1, "sleep": 1},
     "crash-and-resume": {"do": 3, "lost": 1, "cut": 1, "sleep": 1},
     "retries": {"do": 2, "fail": 1, "gap": 1, "cut": 1},
     "saga": {"do": 2, "fail": 1, "back": 2},

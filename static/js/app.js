@@ -23,8 +23,9 @@ import { makeAimed } from "./aimed.js";
 import { makeChecker } from "./check.js";
 import { makeDialogs } from "./dialogs.js";
 import { makeDividers } from "./divider.js";
-import { tell } from "./dom.js";
+import { el, tell } from "./dom.js";
 import { makeDrafts } from "./drafts.js";
+import { makeDrop } from "./drop.js";
 import { makeEditor } from "./editor.js";
 import { parse } from "./exact.js";
 import { makeHalves } from "./halves.js";
@@ -72,6 +73,7 @@ let outline = [];
 let parsed = { source: page.source, flat: [] }; // the text that the outline is of, and its steps
 let stopsOfRun = false; // whether the editor shows the breakpoints of a run
 let counted = null;
+let fresh = false; // the code was begun here: it is no edit of what the page came with
 let formatter = null;
 let steps = []; // of the run, as they were told last
 
@@ -144,6 +146,10 @@ onKey("step", () => tell("select", { line: editor.runLine() }));
 onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));
 onKey("palette", palette);
+onKey("new", () => void news().then((it) => it.ask()));
+onKey("open-file", () => void news().then((it) => it.start("open")));
+for (const button of document.querySelectorAll("[data-new]")) button.addEventListener("click", () => news().then((it) => it.start(button.dataset.new)));
+makeDrop((file) => news().then((it) => it.take(file)));
 for (const button of document.querySelectorAll("[data-does]")) button.addEventListener("click", () => doAct(button.dataset.does));
 makeKeys();
 makeReasons();
@@ -161,7 +167,7 @@ function guide() {
   const at = read("hints");
   const own = page.instance ? at && !whose.tenant && whose.tokenOf(page.instance.id) : page.kind === "start" || page.kind === "example";
   if (at === "done" || !own || !(at || !remembered().length)) return;
-  editor.ready.then(() => import("./hints.js")).then((it) => it.makeHints({ at: page.instance ? at : null }));
+  editor.ready.then(() => import("./hints.js")).then((it) => it.makeHints({ at: page.instance ? at : null, task: () => lesson?.tasks[0] ?? null }));
 }
 
 /** Opens the command palette, or closes it. */
@@ -169,8 +175,36 @@ function palette() {
   const dialog = node("palette");
   if (dialog.open) return dialog.close();
   dialog.querySelector("input").value = "";
+  node("palette-list").replaceChildren();
   dialogs.open("palette");
   import("./palette.js").then((it) => it.fillPalette({ steps: runId ? steps : [] }), () => (dialog.close(), toast("The page’s script did not arrive. Try again.", "i-warn")));
+}
+
+/** The ways to a new workflow, loaded when one is wanted. */
+async function news() {
+  const { makeNew } = await import("./new.js");
+  return makeNew({ begin, most: page.limits.source_bytes, selectAll: editor.selectAll });
+}
+
+/** Other code takes the place of what the editor has, which is kept as a draft, and of the run, which goes on. */
+function begin({ source, name }) {
+  drafts.fresh();
+  runId = ran = lesson = null;
+  steps = [];
+  closeRun();
+  halves.status(null);
+  counted = null;
+  editor.showRun({ steps: [], awaitedLine: null, error: null });
+  outlineList.fill([]);
+  if (location.pathname !== "/") move("/", "pushState");
+  node("title").textContent = name;
+  document.title = `${name} · Dynamic Workflows Playground`;
+  for (const words of document.querySelectorAll("[data-part=invitation]")) words.replaceChildren("Press ", el("b", {}, "Run"), ", then kill the worker in the middle. It continues where it was.");
+  fresh = true;
+  params.begin("{}");
+  editor.setText(source);
+  halves.show("code");
+  editor.focus();
 }
 
 /** The formatter is loaded when it is asked for. */
@@ -226,8 +260,8 @@ const relabel = lately(() => {
 
 /** Says beside the title where the code comes from, and whether it still is that code. */
 function tag() {
-  const same = editor.text() === page.source;
-  node("edited").hidden = same;
+  const same = !fresh && editor.text() === page.source;
+  node("edited").hidden = same || fresh;
   if (node("origin")) node("origin").hidden = !same;
 }
 

@@ -2,7 +2,7 @@
 // is offered, never put in its place; at the bare address the tab's latest one is simply there again, or that of a tab which was closed.
 
 import { DraftStore } from "./draft-store.js";
-import { notice } from "./notices.js";
+import { close, notice } from "./notices.js";
 import { moment } from "./when.js";
 
 const CLOSED_MS = 86_400_000; // a closed tab's draft comes back by itself for a day, the newest of all whenever
@@ -122,5 +122,11 @@ export function makeDrafts({ page, text, params, stops, restore, restoreStops, s
     keep(); // what was typed while it was on its way
   }
 
-  return { open, keep, stored };
+  /** What is typed from now on is a draft of something new; what was kept so far stays. */
+  function fresh() {
+    close("draft");
+    base = `new:${Date.now().toString(36)}`;
+  }
+
+  return { open, keep, stored, fresh };
 }

@@ -127,6 +127,9 @@ export function makeEditor({ url, nonce, onChange, onCursor, onRun, onShare, onH
     /** Where a line of the run's text is now: {line, state: "same" | "edited"}, or null once it is gone. */
     whereIs: (line) => (mirror ? mirror.whereIs(line) : { line, state: "same" }),
     startRun: () => mirror?.startRun(),
+    focus: () => (mirror ? mirror.focus() : textarea.focus()),
+    /** Selects all of it, with the focus. */
+    selectAll: () => (mirror ? mirror.selectAll() : textarea.select()),
     nextProblem: () => mirror?.nextProblem() ?? false,
     goto(place) {
       if (mirror) return mirror.goto(place);

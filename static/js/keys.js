@@ -60,6 +60,11 @@ export const TABLE = {
   ],
   Page: [
     ["Find anything", "mod K", "palette", false],
+    ["New", "", "new", ".top [data-does=new]"],
+    ["New: blank", "", null, "[data-new=blank]"],
+    ["New: skeleton", "", null, "[data-new=skeleton]"],
+    ["New: paste", "", null, "[data-new=paste]"],
+    ["Open a file", "mod O", "open-file"],
     ["Examples", "", null, "a[data-open=examples]"],
     ["Share", "", null, ".top [data-open=share]"],
     ["Recent runs", "", null, "#runs-button"],

@@ -13,9 +13,9 @@ const field = () => document.getElementById("params");
  *   `max` is the most bytes they may have
  */
 export function makeParams({ example, max, onChange }) {
-  const given = field().defaultValue.trim();
+  let given = field().defaultValue.trim();
   const typed = field().value.trim() !== given; // before this script had come
-  const key = example && `params.${example}`;
+  let key = example && `params.${example}`;
   let timer = null;
 
   const kept = key && read(key);
@@ -98,6 +98,12 @@ export function makeParams({ example, max, onChange }) {
     text: () => field().value,
     typed,
     set,
+    /** Those of code that is begun: no longer an example's. */
+    begin(text) {
+      key = null;
+      given = text;
+      set(text);
+    },
     look,
     focus() {
       openUnder();

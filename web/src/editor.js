@@ -136,6 +136,12 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
     setText: (text) => view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text }, selection: { anchor: 0 }, scrollIntoView: true }),
     /** Makes edits, [{from, to, insert}] in places of the text as it is, as one step that can be undone. */
     edit: (changes) => view.dispatch({ changes, userEvent: "input.format" }),
+    focus: () => view.focus(),
+    /** Selects all of it, with the focus. */
+    selectAll() {
+      view.focus();
+      view.dispatch({ selection: { anchor: 0, head: view.state.doc.length } });
+    },
     /** Vim's keys on or off. */
     async setVim(on) {
       const keys = on ? (await import("./vim.js")).vimKeys({ onRun, onShare }) : [];

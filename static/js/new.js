@@ -1,0 +1,102 @@
+// A new workflow: a dialog that asks for its name and what it begins with, and the same ways without it, from the first screen, a key, or
+// a file that is dropped anywhere on the page. Loaded when one of them is wanted.
+
+import { dialogHead, el, icon } from "./dom.js";
+import { UNTITLED } from "./names.js";
+import { keysText } from "./keys.js";
+import { TEMPLATES, fromTemplate, fromText, whyNot } from "./starts.js";
+import { toast } from "./toast.js";
+
+const FILES = ".py,.pyi,.txt,.md,text/x-python,text/plain";
+const NO_CODE = "There is no code in that.";
+
+let made = null;
+
+/** @param {{begin: (code: {source: string, name: string}) => void, most: number, selectAll: () => void}} how `begin` puts the code into the editor; `most` is the most bytes of a source; `selectAll` selects what is there, to be pasted over */
+export function makeNew(how) {
+  made ??= new New(how);
+  return made;
+}
+
+class New {
+  constructor({ begin, most, selectAll }) {
+    Object.assign(this, { begin, most, selectAll, dialog: null });
+    this.files = el("input", { type: "file", accept: FILES, hidden: true, "aria-label": "A Python file", onchange: () => this.take(this.files.files[0]) });
+    document.body.append(this.files);
+  }
+
+  /** The dialog. */
+  ask() {
+    this.dialog ??= this.build();
+    this.name.value = "";
+    this.dialog.showModal();
+    this.name.focus();
+  }
+
+  build() {
+    const way = (does, shape, words, say, keys = "") =>
+      el("button.start-way", { type: "button", onclick: () => this.start(does, this.name.value.trim()) }, icon(shape), el("b", {}, words), keys && el("kbd.key.only-wide", {}, keysText(keys)), el("small", {}, say));
+    this.name = el("input.field", { id: "new-name", maxlength: "60", placeholder: UNTITLED, autocomplete: "off", onkeydown: (event) => event.key === "Enter" && this.start("skeleton", this.name.value.trim()) });
+    const dialog = el(
+      "dialog.dialog.small.new",
+      { id: "new", "aria-labelledby": "new-title" },
+      dialogHead("new-title", "New workflow"),
+      el(
+        "div",
+        {},
+        el("label.named", {}, "Name", this.name),
+        el("p.dim", {}, "It becomes the first line of the code’s docstring, and is what runs and links are called."),
+        el(
+          "div.ways-new",
+          {},
+          Object.entries(TEMPLATES).map(([does, { words, say }]) => way(does, does === "blank" ? "i-file" : "i-journal", words, say)),
+          way("paste", "i-copy", "Paste", "Code from the clipboard, without the fences of a chat"),
+          way("open", "i-folder", "Open a file", "Or drop one anywhere on the page", "mod O"),
+        ),
+        el("p.dim", {}, "What you have changed so far is kept as a draft."),
+      ),
+    );
+    document.body.append(dialog);
+    return dialog;
+  }
+
+  /** Begins in one of the ways: blank, skeleton, paste, open. */
+  async start(does, name = "") {
+    if (does === "open") return this.files.click();
+    const code = does === "paste" ? await this.pasted(name) : fromTemplate(does, name);
+    if (code) this.done(code);
+  }
+
+  async pasted(name) {
+    try {
+      return fromText(await navigator.clipboard.readText(), { name }) ?? this.refuse("There is no code on the clipboard.");
+    } catch {
+      this.dialog?.close();
+      this.selectAll();
+      return this.refuse(`Press ${keysText("mod V")}: what you paste takes the place of this code.`);
+    }
+  }
+
+  /** A file that was chosen or dropped. */
+  async take(file) {
+    this.files.value = "";
+    if (!file) return;
+    const tooLarge = whyNot(file, this.most);
+    if (tooLarge) return this.refuse(tooLarge);
+    const text = await file.text();
+    const code = fromText(text, { name: file.name });
+    const why = whyNot({ name: file.name, size: file.size, text }, this.most) || (code ? "" : NO_CODE);
+    if (why) this.refuse(why);
+    else this.done(code);
+  }
+
+  refuse(words) {
+    toast(words, "i-info");
+    return null;
+  }
+
+  done(code) {
+    this.dialog?.close();
+    this.begin(code);
+  }
+}
