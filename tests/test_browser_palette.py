@@ -28,7 +28,7 @@ NOT_THERE = {"Find anything", "Choose the moment", "No problems"}
 
 
 def test_all_that_can_be_pressed_is_found_and_done_by_keyboard(opened: Callable[..., Playground]) -> None:
-    page = opened("/")
+    page = opened("/", reduced_motion="reduce")
     keys = page.page.keyboard
     palette = page.page.get_by_role("dialog", name="Find anything")
     options = palette.get_by_role("option")

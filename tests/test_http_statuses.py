@@ -1,6 +1,8 @@
 """How several instances stand, asked at once."""
 
-from http_support import APPROVAL, Site, code_of
+from http_support import APPROVAL, HELLO, Site, code_of
+
+from playground.web.instance_view import BRIEF_CHARACTERS
 
 
 def test_statuses_of_many_in_one_answer(site: Site) -> None:
@@ -10,7 +12,19 @@ def test_statuses_of_many_in_one_answer(site: Site) -> None:
     assert shown["id"] == made["id"]
     assert shown["status"] in ("queued", "running", "waiting")
     assert shown["created_at"] > 0
-    assert shown["ended_at"] is None
+    assert shown["ended_at"] is shown["error"] is None
+    assert shown["execution"] in (0, 1)
     for ids in ("", ",", ",".join(map(str, range(51)))):
         refused = site.client.get(f"/api/statuses?ids={ids}")
         assert code_of(refused) == (400, "query.invalid")
+
+
+def test_an_error_is_cut_for_one_line_of_a_list(site: Site) -> None:
+    source = HELLO.replace('return {"greeting": await greet()}', f'raise KeyError("total " * {BRIEF_CHARACTERS})')
+    made = site.create(source)
+    site.finish(made)
+    (shown,) = site.client.get(f"/api/statuses?ids={made['id']}").json()["statuses"]
+    assert (shown["status"], shown["execution"], shown["error"]["name"]) == ("errored", 1, "KeyError")
+    assert shown["error"]["message"].startswith("'total total")
+    assert len(shown["error"]["message"]) == BRIEF_CHARACTERS
+    assert source.splitlines()[shown["error"]["line"] - 1].strip().startswith("raise KeyError")

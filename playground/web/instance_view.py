@@ -26,6 +26,7 @@ DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
 LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
 LOG_EVENTS_READ = 10_000  # events looked through for them
+BRIEF_CHARACTERS = 120  # of an error in a list of runs
 
 JsonObject = Mapping[str, Any]
 
@@ -172,6 +173,16 @@ def first_error(error: JsonObject) -> JsonObject:
     while error.get("errors"):
         error = error["errors"][0]
     return error
+
+
+def brief_error(error: JsonObject | None) -> JsonObject | None:
+    """What went wrong, cut for one line of a list: name, message, line of the code or None."""
+    if error is None:
+        return None
+    first = first_error(error)
+    message = " ".join(str(first.get("message") or "").split())
+    cut = message if len(message) <= BRIEF_CHARACTERS else message[: BRIEF_CHARACTERS - 1] + "…"
+    return {"name": str(first.get("name") or "Error")[:BRIEF_CHARACTERS], "message": cut, "line": first.get("line")}
 
 
 def omitted_errors(error: JsonObject) -> int:

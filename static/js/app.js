@@ -33,10 +33,12 @@ import { doAct, makeKeys, onKey } from "./keys.js";
 import { lately } from "./lately.js";
 import { alike, markCards, showInvitation } from "./lessons.js";
 import { labelAll, linesFrom } from "./lines.js";
+import { edited, nameIn, renaming } from "./names.js";
 import { close } from "./notices.js";
 import { makeOutline } from "./outline.js";
 import { makeParams } from "./params.js";
 import { makeReasons } from "./reasons.js";
+import { askName } from "./rename.js";
 import { closeRun, openRun } from "./run/panel.js";
 import { followEdit, pendingStops, pendingStopsOf, setPendingStops, togglePending } from "./run/pending-stops.js";
 import { flatten } from "./run/plan.js";
@@ -47,7 +49,7 @@ import { makeStart } from "./start.js";
 import { STATUS } from "./statuses.js";
 import { read } from "./stored.js";
 import { toast } from "./toast.js";
-import { remembered } from "./tokens-store.js";
+import { noteSeen, remembered } from "./tokens-store.js";
 import { makeUnder } from "./under.js";
 import { makeVim } from "./vim.js";
 import { ours } from "./whose.js";
@@ -60,9 +62,12 @@ const node = (id) => document.getElementById(id);
 const UNREAD = new Set(["syntax", "too-deep", "not-analysed"]); // findings about code of which nothing else can be said
 const EDITED = ", edited"; // after the title of what the code was made from
 
-// The server knows a run by its id only; the browser that started it knows what was run.
+// What the code is called: by itself, by whoever renamed its run in this browser, else by where it came from.
 const title = page.instance && whose.titleOf(page.instance.id);
 if (title) node("title").textContent = title;
+let ownName = nameIn(page.source); // what the code calls itself
+let otherwise = node("title").textContent; // what it is called where it has no name of its own
+if (page.instance && !whose.tenant) noteSeen(page.instance.id, otherwise);
 
 let runId = page.instance?.id ?? null;
 let opened = { source: page.source, params: page.params.trim() }; // what the address stands for
@@ -100,8 +105,11 @@ const drafts = makeDrafts({
   params: params.text,
   stops: pendingStops,
   restoreStops: setPendingStops,
-  restore({ source, params: text, title: called, stops = [] }) {
-    node("title").textContent = called;
+  restore({ source, params: text, title: called, stops = [], base = "" }) {
+    fresh = base.startsWith("new:");
+    otherwise = called;
+    ownName = nameIn(source);
+    setTitle(ownName ?? called);
     params.set(text);
     setPendingStops(stops);
     editor.setText(source);
@@ -156,6 +164,8 @@ makeReasons();
 for (const sign of ["pointerenter", "focus", "click"]) {
   node("runs-button")?.addEventListener(sign, () => import("./runs.js").then((it) => it.makeRuns({ now: () => runId })), { once: true });
 }
+node("rename").addEventListener("click", () => askName({ title: node("title"), button: node("rename"), done: renameTo }));
+node("title").addEventListener("dblclick", () => node("rename").click());
 makeVim({ set: editor.setVim });
 node("format").addEventListener("click", format);
 makeDividers();
@@ -197,8 +207,9 @@ function begin({ source, name }) {
   editor.showRun({ steps: [], awaitedLine: null, error: null });
   outlineList.fill([]);
   if (location.pathname !== "/") move("/", "pushState");
-  node("title").textContent = name;
-  document.title = `${name} · Dynamic Workflows Playground`;
+  otherwise = name;
+  ownName = nameIn(source);
+  setTitle(name);
   for (const words of document.querySelectorAll("[data-part=invitation]")) words.replaceChildren("Press ", el("b", {}, "Run"), ", then kill the worker in the middle. It continues where it was.");
   fresh = true;
   params.begin("{}");
@@ -244,6 +255,7 @@ function isEdited() {
 
 function changed() {
   tag();
+  named();
   if (isEdited() && !runId && location.pathname !== "/") move("/");
   drafts.keep();
   checker.soon();
@@ -257,6 +269,36 @@ const relabel = lately(() => {
   labelAll(node("run"));
   outlineList.relabel();
 });
+
+/** Follows the name in the code, where that changes. */
+function named() {
+  const name = nameIn(editor.text());
+  if (name === ownName) return;
+  ownName = name;
+  setTitle(name ?? otherwise);
+}
+
+function setTitle(name) {
+  node("title").textContent = name;
+  if (counted) told();
+  else document.title = `${name} · Dynamic Workflows Playground`;
+}
+
+/** The tab's name: how the run stands, and what it is called. */
+function told() {
+  document.title = `${STATUS[counted].word} · ${node("title").textContent} · Dynamic Workflows Playground`;
+}
+
+/** Another name: of the run while the editor has its code, else of the code, in its docstring. */
+function renameTo(name) {
+  if (runId && whose.rename && editor.text() === ran) {
+    whose.rename(runId, name);
+    setTitle(name);
+    return toast("Renamed in this browser");
+  }
+  const edits = renaming(editor.text(), name);
+  editor.edit(edits, edited(editor.text(), edits));
+}
 
 /** Says beside the title where the code comes from, and whether it still is that code. */
 function tag() {
@@ -312,7 +354,8 @@ function nowStored() {
 /** What a run of `source` is called among the recent ones: runs of many edits of one example are told apart from those of the example. */
 function called(source) {
   const title = node("title").textContent;
-  return source === page.source || title.endsWith(EDITED) ? title : title + EDITED;
+  const isSame = source === page.source || fresh || title.endsWith(EDITED);
+  return nameIn(source) ?? (isSame ? title : title + EDITED);
 }
 
 function started(instance, source) {
@@ -350,7 +393,7 @@ document.addEventListener("playground:pending", () => {
 document.addEventListener("playground:status", ({ detail: { status, picture } }) => {
   counted = status;
   halves.status(status, picture);
-  document.title = `${STATUS[status].word} · ${node("title").textContent} · Dynamic Workflows Playground`;
+  told();
 });
 document.addEventListener("playground:forked", ({ detail: { instance, source } }) => {
   if (source === editor.text()) return started(instance, source);

@@ -27,6 +27,7 @@ export const TABLE = {
     ["Comment out, or in", "mod /"],
     ["Find", "mod F"],
     ["Format the params", "", null, "#params-format", "The params are laid out already, or are no JSON."],
+    ["Rename", "", null, "#rename"],
     ["Params, outline", "", null, "#under-button"],
     ["Leave the editor", "Esc Tab", null, false],
   ],

@@ -81,7 +81,7 @@ class New {
   async take(file) {
     this.files.value = "";
     if (!file) return;
-    const tooLarge = whyNot(file, this.most);
+    const tooLarge = whyNot({ name: file.name, size: file.size }, this.most);
     if (tooLarge) return this.refuse(tooLarge);
     const text = await file.text();
     const code = fromText(text, { name: file.name });

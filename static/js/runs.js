@@ -1,14 +1,15 @@
-// Recent runs of this browser: a small menu in the header. Which runs there were is kept here, with their control tokens; how they stand
-// is asked when the menu opens, all in one question.
+// Recent runs of this browser: a menu in the header. Which runs there were is kept here (tokens-store.js); how they stand is asked when the
+// menu opens, all in one question. What a row says is runs-rows.js.
 
 import { confirm } from "./dialogs.js";
 import { el, icon } from "./dom.js";
 import { request } from "./http.js";
-import { FINAL, STATUS, statusIcon } from "./statuses.js";
+import { FILTERS, rowOf, searched } from "./runs-rows.js";
+import { lasting } from "./run/words.js";
+import { FINAL, statusIcon } from "./statuses.js";
 import { forget, onRemembered, remembered } from "./tokens-store.js";
-import { moment } from "./when.js";
 
-const MOST = 30; // shown; more are remembered, and found by their address
+const MOST = 30; // shown and asked about; more are remembered, and found by searching
 const AGAIN_MS = 5_000; // between questions while the menu is open and a run goes on
 
 let made = null;
@@ -24,15 +25,27 @@ class Runs {
     this.box = document.getElementById("runs");
     this.list = document.getElementById("runs-list");
     this.all = document.getElementById("runs-forget");
-    this.known = new Map(); // id -> status, or "gone"
+    this.field = document.getElementById("runs-find");
+    this.chips = document.getElementById("runs-chips");
+    this.filter = "all";
+    this.known = new Map(); // id -> what the server said, or "gone"
     this.trouble = false;
     this.timer = null;
     this.box.addEventListener("toggle", ({ newState }) => (newState === "open" ? this.opened() : clearTimeout(this.timer)));
     this.all.addEventListener("click", () => this.forgetAll());
+    this.field.addEventListener("input", () => (this.draw(), this.ask()));
+    this.chips.addEventListener("click", ({ target }) => {
+      const chip = target.closest("[data-filter]");
+      if (!chip) return;
+      this.filter = chip.dataset.filter;
+      this.draw();
+    });
     onRemembered(() => this.open && (this.draw(), this.ask()));
     document.addEventListener("playground:status", ({ detail }) => {
-      if (!this.now()) return;
-      this.known.set(this.now(), detail.status);
+      const id = this.now();
+      if (!id) return;
+      const known = this.known.get(id);
+      this.known.set(id, { error: null, started_at: null, ended_at: null, ...(known !== "gone" && known), status: detail.status, execution: detail.executions });
       if (this.open) this.draw();
     });
     if (this.open) this.opened();
@@ -49,18 +62,19 @@ class Runs {
     this.ask();
   }
 
+  /** The runs that the search leaves, those shown at most. */
   runs() {
-    return remembered().slice(0, MOST);
+    return searched(remembered(), this.field.value, (id) => this.known.get(id)).slice(0, MOST);
   }
 
   /** Asks how the runs stand that may have moved on. */
   async ask() {
     clearTimeout(this.timer);
-    const ids = this.runs().map(({ id }) => id);
+    const ids = this.runs().map(({ id }) => id).filter((id) => !this.isOver(id));
     if (ids.length) {
       try {
         const { statuses } = await request(`/api/statuses?ids=${ids.join(",")}`);
-        for (const id of ids) this.known.set(id, statuses.find((one) => one.id === id)?.status ?? "gone");
+        for (const id of ids) this.known.set(id, statuses.find((one) => one.id === id) ?? "gone");
         this.trouble = false;
       } catch {
         this.trouble = true;
@@ -68,37 +82,47 @@ class Runs {
     }
     if (!this.open) return;
     this.draw();
-    if (this.trouble || ids.some((id) => !FINAL.has(this.known.get(id)) && this.known.get(id) !== "gone")) this.timer = setTimeout(() => this.ask(), AGAIN_MS);
+    if (this.trouble || this.runs().some(({ id }) => !this.isOver(id))) this.timer = setTimeout(() => this.ask(), AGAIN_MS);
+  }
+
+  /** Whether what is known of a run is the last there is to know. */
+  isOver(id) {
+    const known = this.known.get(id);
+    return Boolean(known) && (known === "gone" || (FINAL.has(known.status) && known.ended_at !== null));
   }
 
   draw() {
-    const runs = this.runs();
+    const any = remembered().length > 0;
+    const found = this.runs();
+    const fits = (filter) => found.filter(({ id }) => FILTERS[filter].fits(this.known.get(id) ?? null));
+    const runs = fits(this.filter);
     const held = document.activeElement?.closest?.("#runs-list li")?.dataset.id;
     const onForget = document.activeElement?.matches?.(".forget");
-    this.list.replaceChildren(...(runs.length ? runs.map((run) => this.row(run)) : [el("li.none", {}, "No run of this browser yet. Press Run, and it stands here.")]));
+    const none = any ? "No run is like that." : "No run of this browser yet. Press Run, and it stands here.";
+    this.list.replaceChildren(...(runs.length ? runs.map((run) => this.row(run)) : [el("li.none", {}, none)]));
     this.list.setAttribute("aria-busy", "false");
-    this.all.hidden = !runs.length;
+    this.all.hidden = this.field.parentElement.hidden = this.chips.hidden = !any;
+    for (const chip of this.chips.querySelectorAll("[data-filter]")) {
+      const { filter } = chip.dataset;
+      chip.setAttribute("aria-pressed", String(filter === this.filter));
+      chip.textContent = `${FILTERS[filter].word} ${fits(filter).length}`;
+    }
     if (held) this.list.querySelector(`[data-id="${CSS.escape(held)}"] ${onForget ? "button" : "a, button"}`)?.focus();
   }
 
-  row({ id, title, at }) {
-    const status = this.known.get(id);
-    const gone = status === "gone";
-    const [mark, words] = gone
-      ? [icon("i-not", { tone: "not" }), "No longer kept"]
-      : status
-        ? [statusIcon(status), STATUS[status].word]
-        : [icon("i-clock", { tone: "not" }), this.trouble ? "Not known: no connection" : "Asking"];
+  row(run) {
+    const { id } = run;
+    const known = this.known.get(id) ?? null;
+    const gone = known === "gone";
     const current = id === this.now();
-    const link = el(gone ? "span.run-link" : "a.run-link", {}, mark, el("b", {}, title || "Untitled"), el("small", {}, `${words} · ${moment(at)}${current ? " · this one" : ""}`), el("code", {}, id.slice(0, 8)));
+    const { name, detail, word, tone, age } = rowOf(run, known, { now: Date.now(), trouble: this.trouble, current, lasting });
+    const mark = known && !gone ? statusIcon(known.status) : icon(gone ? "i-not" : "i-clock", { tone: "not" });
+    const link = el(gone ? "span.run-link" : "a.run-link", {}, mark, el("b", { title: name }, name), el("small", { title: detail }, detail), el(`span.run-word.${tone || "not"}`, {}, word), el("span.run-age", {}, age));
     if (!gone) link.href = `/instances/${encodeURIComponent(id)}`;
     if (current) link.setAttribute("aria-current", "page");
-    const forget = el(
-      "button.btn.icon.small.forget",
-      { type: "button", title: gone ? "Forget it" : "Forget it: it can then be watched, not changed", onclick: () => this.forget(id) },
-      icon("i-close", { label: `Forget ${title || "this run"}, ${moment(at)}` }),
-    );
-    return el("li", { dataset: { id } }, link, forget);
+    const why = gone ? "Forget it" : run.own ? "Forget it: it can then be watched, not changed" : "Forget it: its link still leads to it";
+    const forgets = el("button.btn.icon.small.forget", { type: "button", title: why, onclick: () => this.forget(id) }, icon("i-close", { label: `Forget ${name}, ${age} old` }));
+    return el("li", { dataset: { id } }, link, forgets);
   }
 
   forget(id) {

@@ -51,8 +51,9 @@ export function shelf(name, most, fits) {
       const kept = all();
       return Object.hasOwn(kept, key) ? kept[key] : null;
     },
+    /** `value.at` is its moment where that is another than now. */
     put(key, value) {
-      const kept = newestFirst({ ...all(), [key]: { ...value, at: Date.now() } });
+      const kept = newestFirst({ ...all(), [key]: { at: Date.now(), ...value } });
       return write(name, Object.fromEntries(kept.slice(0, most)));
     },
     drop(key) {

@@ -2,13 +2,13 @@
 
 import { JsonText } from "./exact.js";
 import { post } from "./http.js";
-import { remember, titleOf, tokenOf } from "./tokens-store.js";
+import { remember, rename, titleOf, tokenOf } from "./tokens-store.js";
 
 /**
- * @typedef {{tenant: string | null, tokenOf: (id: string) => string | null, titleOf: (id: string) => string | null,
+ * @typedef {{tenant: string | null, tokenOf: (id: string) => string | null, titleOf: (id: string) => string | null, rename: ((id: string, title: string) => void) | null,
  *   made: (instance: object, title: string) => {id: string, token: string, path: string, snippet: string},
  *   create: (asked: {source: string, params: string | null, breaks: object[], breakpoints: object[]}, options: object) => Promise<object | null>}} Whose
- *   `made` notes a run that was started; `create` asks for one, null when the person thought better of it; `params` are JSON text
+ *   `rename` calls a run otherwise in this browser; `made` notes a run that was started; `create` asks for one, null when the person thought better of it; `params` are JSON text
  */
 
 /** @type {Whose} */
@@ -16,6 +16,7 @@ export const ours = {
   tenant: null,
   tokenOf,
   titleOf,
+  rename,
   made(instance, title) {
     remember(instance.id, instance.control_token, title);
     return { id: instance.id, token: instance.control_token, path: instance.url, snippet: instance.snippet };

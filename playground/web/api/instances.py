@@ -24,7 +24,7 @@ from playground.web.http.authorization import charge_reading, find_instance
 from playground.web.http.bodies import integer_of_query, seq_of_query
 from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import NO_STORE, json_bytes_response, json_response, not_modified
-from playground.web.instance_view import ANONYMOUS, effects_json, instance_url
+from playground.web.instance_view import ANONYMOUS, brief_error, effects_json, instance_url
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
 
@@ -137,7 +137,7 @@ IDS_MAX = 50  # in one question
 
 
 async def statuses(context: Context, request: Request) -> Response:
-    """How instances stand; those that are not kept are left out."""
+    """How instances stand, for a list of runs; those that are not kept are left out. `error` is cut for one line."""
     ids = list(dict.fromkeys(filter(None, request.query_params.get("ids", "").split(","))))
     if not 1 <= len(ids) <= IDS_MAX:
         raise BadQuery(f"`ids` takes 1 to {IDS_MAX} ids of instances, with commas between.")
@@ -149,7 +149,9 @@ async def statuses(context: Context, request: Request) -> Response:
             row = await context.store.find(ANONYMOUS, id)
         except InstanceNotFound:
             continue
-        found.append({"id": row.id, "status": row.status, "created_at": row.created_at, "ended_at": row.ended_at})
+        times = {"created_at": row.created_at, "started_at": row.started_at, "ended_at": row.ended_at}
+        error = brief_error(row.error)
+        found.append({"id": row.id, "status": row.status, **times, "execution": row.execution, "error": error})
     return json_response({"statuses": found}, headers=NO_STORE)
 
 

@@ -1,8 +1,9 @@
 """What a link to a page looks like elsewhere: title, description, picture and address, for previews in chats and feeds.
 
-Nothing of what a tenant wrote stands in these words but the names of steps, cut short; a picture (preview_cards.py)
-shows the code itself. A picture is drawn from what never changes (an example, a snippet), so its ETag is known before
-it is drawn. Whoever asks for many that nobody has asked for before is stopped by the limit per address.
+Nothing of what a tenant wrote stands in these words but the name of the code and those of steps, cut short; a picture
+(preview_cards.py) shows the code itself. A picture is drawn from what never changes (an example, a snippet), so its
+ETag is known before it is drawn. Whoever asks for many that nobody has asked for before is stopped by the limit per
+address.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from playground.web.http.responses import not_modified
 from playground.web.http.security import SCOPE_EMBEDDABLE
 from playground.web.pages.highlight import with_visible_controls
 from playground.web.pages.preview_cards import EDITION, SITE_NAME, Card, card_of
+from playground.workflows.titles import title_of
 
 DESCRIPTION = "Write a durable workflow in Python, run it, kill its worker, and watch it continue where it was."
 DESCRIPTION_CHARACTERS = 300
@@ -48,14 +50,15 @@ def preview_of_page(context: Context, request: Request, page: dict[str, Any]) ->
         title, path, picture = example["title"], f"/examples/{example['slug']}", f"/examples/{example['slug']}.png"
         description = example["lesson"].replace("`", "")
     elif kind == "snippet":
-        title, path, picture = "Shared workflow", snippet["url"], f"{snippet['url']}.png"
+        title, path, picture = page["title"], snippet["url"], f"{snippet['url']}.png"
         lines = page["source"].count("\n") + 1
         description = (
             f"A durable workflow in {lines:,} lines of Python. "
             f"{DESCRIPTION.replace('Write a durable workflow in Python, run', 'Run')}"
         )
     elif kind == "instance":
-        title = "A run of a durable workflow" if not example else f"A run of {example['title']}"
+        called = title_of(page["source"]) or (example["title"] if example else "a durable workflow")
+        title = f"A run of {called}"
         path, picture = f"/instances/{run['id']}", f"{snippet['url']}.png"
         description = _run_description(run)
     elif kind == "new":
@@ -124,7 +127,7 @@ def card_of_example(example: Example) -> Card:
 
 def card_of_snippet(snippet: Snippet) -> Card:
     """The card of shared code."""
-    return card_of("Shared workflow", snippet.source, tag=snippet.id[:8])
+    return card_of(title_of(snippet.source) or "Shared workflow", snippet.source, tag=snippet.id[:8])
 
 
 async def _picture_response(context: Context, request: Request, what: str, card: Callable[[], Card]) -> Response:

@@ -43,6 +43,7 @@ number}, version, now}.
 """
 
 import platform
+import re
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any
 
@@ -70,6 +71,7 @@ from playground.web.pages.link_previews import preview_of_page
 from playground.web.pages.page_cache import Code, Piece, PlainRun, Shell, SizedCache, html_slot, json_slot
 from playground.web.pages.templates import duration_text, json_script, json_script_bytes
 from playground.workflows.names import without_byte_order_mark
+from playground.workflows.titles import title_of
 
 THEMES = ("light", "dark")
 SHORT_SOURCE = 8_192  # characters of code that a page highlights for nothing
@@ -167,7 +169,9 @@ async def embed(context: Context, request: Request) -> Response:
 async def raw(context: Context, request: Request) -> Response:
     """The source of a snippet as a Python file."""
     found = await snippets.find_snippet(context, request.path_params["snippet"])
-    headers = {"Cache-Control": IMMUTABLE, "Content-Disposition": f'inline; filename="{found.id}.py"'}
+    words = re.findall("[a-z0-9]+", (title_of(found.source) or "").lower())
+    name = "-".join([*words, found.id[:8]]) if words else found.id
+    headers = {"Cache-Control": IMMUTABLE, "Content-Disposition": f'inline; filename="{name}.py"'}
     return Response(found.source, media_type="text/plain; charset=utf-8", headers=headers)
 
 
@@ -212,7 +216,11 @@ async def new(context: Context, request: Request) -> Response:
         context,
         request,
         "new",
-        {"title": "Code from a link", "source": without_byte_order_mark(source), "params": params or ""},
+        {
+            "title": title_of(source) or "Code from a link",
+            "source": without_byte_order_mark(source),
+            "params": params or "",
+        },
     )
 
 
@@ -302,7 +310,7 @@ def _heading(told: Mapping[str, Any]) -> str:
     if told["example"]:
         return str(told["example"]["title"])
     id = told["instance"]["id"] if told["instance"] and told["kind"] == "instance" else ""
-    return f"Run {id[:8]}" if len(id) > LONG_ID else str(told["title"])
+    return f"Run {id[:8]}" if len(id) > LONG_ID and told["title"] == f"Run {id}" else str(told["title"])
 
 
 def _duration_of_run(told: Mapping[str, Any]) -> str:
@@ -341,7 +349,7 @@ async def instance_names(context: Context, row: InstanceRow, source: str, at: in
         )
     same = next((it for it in context.examples.values() if it.source == source), None)
     return {
-        "title": f"Run {row.id}",
+        "title": title_of(source) or f"Run {row.id}",
         "source": source,
         "params": params_text(shown["params"]),
         "instance": shown,
@@ -445,7 +453,7 @@ def _example_names(example: Example) -> dict[str, Any]:
 
 def _snippet_names(snippet: Snippet) -> dict[str, Any]:
     return {
-        "title": "Shared workflow",
+        "title": title_of(snippet.source) or "Shared workflow",
         "source": snippet.source,
         "params": snippet.params or "",
         "snippet": _snippet_link(snippet.id),

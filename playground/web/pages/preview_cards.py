@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 SIZE = (1200, 630)
-EDITION = 1  # of the look; part of a picture's ETag, so that a new look is fetched anew
+EDITION = 2  # of the look; part of a picture's ETag, so that a new look is fetched anew
 SITE_NAME = "Dynamic Workflows Playground"
 TITLE_CHARACTERS = 60
 NOTE_CHARACTERS = 220

@@ -33,6 +33,7 @@ function of(tenant, key, found) {
     tenant,
     tokenOf: () => key,
     titleOf: () => null,
+    rename: null,
     made({ id, version: snippet }) {
       withdraw(); // it was about the run before
       return { id, token: key, path: pagePath({ tenant, id }), snippet };
