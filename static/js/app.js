@@ -161,6 +161,7 @@ makeDrop((file) => news().then((it) => it.take(file)));
 for (const button of document.querySelectorAll("[data-does]")) button.addEventListener("click", () => doAct(button.dataset.does));
 makeKeys();
 makeReasons();
+document.addEventListener("click", ({ target }) => copyAs(target.closest?.("[data-copy-as]")?.dataset.copyAs));
 for (const sign of ["pointerenter", "focus", "click"]) {
   node("runs-button")?.addEventListener(sign, () => import("./runs.js").then((it) => it.makeRuns({ now: () => runId })), { once: true });
 }
@@ -188,6 +189,14 @@ function palette() {
   node("palette-list").replaceChildren();
   dialogs.open("palette");
   import("./palette.js").then((it) => it.fillPalette({ steps: runId ? steps : [] }), () => (dialog.close(), toast("The page’s script did not arrive. Try again.", "i-warn")));
+}
+
+/** Puts the code, or for an agent the run with what it ran, on the clipboard as text. */
+async function copyAs(how) {
+  if (!how) return;
+  const ofRun = how === "agent" && runId !== null;
+  const code = { name: node("title").textContent, source: ofRun ? ran : editor.text(), params: params.json(), run: ofRun ? runId : null };
+  (await import("./copy-as.js")).copyAs(how, code);
 }
 
 /** The ways to a new workflow, loaded when one is wanted. */
