@@ -133,7 +133,11 @@ def test_a_paused_run_holds_still_until_it_is_resumed(ran: Callable[[str], Playg
     expect(kill).to_have_attribute("title", "No worker to kill: the instance is paused.")
     page.page.set_viewport_size({"width": 390, "height": 844})
     page.page.locator("#half-status").click()
-    expect(page.control("Chaos")).to_be_visible()  # where there is a worker it stands among the moments of a kill
+    page.control("More of this run").click()
+    expect(page.control("Chaos")).to_be_visible()
+    page.page.keyboard.press("Escape")
+    expect(page.control("Chaos")).to_be_hidden()
+    expect(page.control("More of this run")).to_be_focused()
     page.page.set_viewport_size({"width": 1280, "height": 720})
     page.control("Resume").click()
     page.expect_status("Waiting")

@@ -90,6 +90,8 @@ const editor = await modules({
   plugins: [withoutItsCompletions],
 });
 note(editor, () => "editor/editor.js");
+const qr = await build({ ...packed, entryPoints: [{ in: "web/src/qr.js", out: "editor/qr" }], format: "esm" });
+note(qr, () => "editor/qr.js");
 // A worker of its own: one classic script, because what it is served with lets it load nothing.
 const formatter = await build({
   ...packed,
@@ -99,7 +101,7 @@ const formatter = await build({
 });
 note(formatter, () => "editor/format.worker.js");
 copy("editor/ruff_fmt.wasm", readFileSync(join(here, "node_modules/@wasm-fmt/ruff_fmt/ruff_fmt_bg.wasm")));
-const inputs = [editor, formatter].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+const inputs = [editor, qr, formatter].flatMap(({ metafile }) => Object.keys(metafile.inputs));
 copy("editor/LICENSES.txt", licences(bundledPackages(inputs)));
 for (const name of IMAGES) copy(name, readFileSync(join(root, "static", name)));
 const written = readdirSync(out, { recursive: true }).filter((name) => COMPRESSED.test(name));
@@ -196,5 +198,5 @@ function licences(names) {
   });
   // What is compiled into a package, which carries its own licence only.
   for (const file of readdirSync(join(here, "licences"))) parts.push(`${file.replace(".txt", "")}\n\n${readFileSync(join(here, "licences", file), "utf8").trim()}\n`);
-  return `The editor contains these packages.\n\n${parts.join(`\n${"-".repeat(72)}\n\n`)}`;
+  return `The editor, the formatter and the maker of QR codes contain these packages.\n\n${parts.join(`\n${"-".repeat(72)}\n\n`)}`;
 }

@@ -1,7 +1,8 @@
-// Under 900 px the page shows one half at a time. The bar at the bottom switches; its second button is the run's status.
+// Under 900 px the page shows one half at a time. The bar at the bottom switches, or a swipe; its second button is the run's status.
 
 import { icon } from "./dom.js";
 import { STATUS, statusIcon } from "./statuses.js";
+import { swipeOf } from "./swipe.js";
 
 // What the bar shows beside a run's status: that there is none yet.
 const BEFORE = {
@@ -23,6 +24,7 @@ export function makeHalves() {
     button.addEventListener("click", () => show(button.dataset.halfSet));
   }
   show(document.body.dataset.half);
+  onSwipe((way) => show(way === "left" ? "run" : "code"));
 
   return {
     show,
@@ -32,4 +34,33 @@ export function makeHalves() {
       status.querySelector("span").textContent = (before ?? STATUS[name]).word;
     },
   };
+}
+
+const narrow = matchMedia("(max-width: 899px)");
+const HOLDS = "input, textarea, select, [role=slider], [role=scrollbar], dialog, [popover], [role=menu]";
+
+/** Whether a finger there moves something by itself: a slider, a field, what scrolls sideways. */
+function holds(target) {
+  if (target.closest(HOLDS)) return true;
+  for (let node = target; node && !node.matches("#play, .embed-halves"); node = node.parentElement) {
+    if (node.scrollWidth > node.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(node).overflowX)) return true;
+  }
+  return false;
+}
+
+function onSwipe(act) {
+  let from = null;
+  const place = ({ touches, changedTouches, timeStamp }) => {
+    const [{ clientX: x, clientY: y }] = touches.length ? touches : changedTouches;
+    return { x, y, at: timeStamp };
+  };
+  const play = document.querySelector("#play, .embed-halves");
+  const how = { passive: true };
+  play.addEventListener("touchstart", (event) => (from = narrow.matches && event.touches.length === 1 ? { ...place(event), held: holds(event.target) } : null), how);
+  play.addEventListener("touchcancel", () => (from = null), how);
+  play.addEventListener("touchend", (event) => {
+    const way = from && swipeOf(from, place(event), innerWidth);
+    from = null;
+    if (way && getSelection().isCollapsed) act(way);
+  }, how);
 }

@@ -6,6 +6,7 @@ import { JsonText } from "./exact.js";
 import { Unreachable, post } from "./http.js";
 import { momentOf } from "./run/address.js";
 import { makeFrame } from "./share-frame.js";
+import { makeSending } from "./share-send.js";
 import { toast } from "./toast.js";
 
 const OF_CODE = ["code", "embed", "markdown"]; // rows that need the code's link; the frame's is there where embedding is on
@@ -18,6 +19,7 @@ const AWAY = "No connection to the server. Your code is kept in this browser; it
  */
 export function makeShare({ code, run, edited, title, onStored, open }) {
   const dialog = document.getElementById("share");
+  makeSending(dialog, { title, encoder: document.getElementById("app").dataset.qr });
   const part = (name) => document.getElementById(`share-${name}`);
   const problem = part("problem");
   const picture = part("picture");

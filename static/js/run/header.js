@@ -40,15 +40,29 @@ export class Header {
     this.then = { node: part("then"), seq: part("then-seq"), now: part("now") };
     this.menu = part("menu");
     this.busy = null;
+    this.more = { button: part("more-acts"), box: root.querySelector(".more-acts") }; // on a telephone
     root.addEventListener("click", (event) => this.clicked(event));
+    root.addEventListener("keydown", (event) => event.key === "Escape" && this.unfold(false) && this.more.button.focus());
+    document.addEventListener("click", ({ target }) => !this.more.button.contains(target) && this.unfold(false), true);
     this.menu.addEventListener("keydown", (event) => this.inMenu(event));
     document.addEventListener("click", (event) => !this.menu.hidden && !this.split.contains(event.target) && this.toggle(false));
+  }
+
+  /** Shows or hides what a telephone has under More; whether that changed anything. */
+  unfold(open) {
+    const { button, box } = this.more;
+    if (box.classList.contains("is-open") === open) return false;
+    setFlag(box, "is-open", open);
+    button.setAttribute("aria-expanded", String(open));
+    if (open) box.querySelector("button:not([hidden])").focus();
+    return true;
   }
 
   async clicked(event) {
     const button = event.target.closest("button");
     if (!button || isDisabled(button)) return;
-    if (button === this.buttons.moment) this.toggle(this.menu.hidden);
+    if (button === this.more.button) this.unfold(button.getAttribute("aria-expanded") !== "true");
+    else if (button === this.buttons.moment) this.toggle(this.menu.hidden);
     else if (button === this.buttons.chaos || "chaos" in button.dataset) {
       if (!this.menu.hidden) this.toggle(false);
       this.act("chaos");
