@@ -119,7 +119,7 @@ def break_it(film: Film) -> None:
     film.press("Break it")
     film.press("Run")
     film.until("made to fail on purpose")
-    film.press("Retry now")
+    film.press("Retry charge card now")
     film.until("attempt 2")
 
 
