@@ -208,6 +208,7 @@ async function news() {
 /** Other code takes the place of what the editor has, which is kept as a draft, and of the run, which goes on. */
 function begin({ source, name }) {
   drafts.fresh();
+  setPendingStops([]);
   runId = ran = lesson = null;
   steps = [];
   closeRun();
