@@ -17,7 +17,12 @@ PARAMS = '{\n  "name": "Ada\'s\\\\",\n  "big": 12345678901234567890\n}'
 
 def written(how: str, **what: Any) -> str:
     given = {"origin": "http://x", "name": "It's", "source": HELLO, "params": None, "run": None, "events": []} | what
-    return str(node(f'import {{ {how} }} from "RUN/../copies.js";\nreturn {how}(given);', given))
+    script = f"""
+    import {{ {how} }} from "RUN/../copies.js";
+    import {{ traceText }} from "RUN/errors.js";
+    return {how}({{ ...given, traceText }});
+    """
+    return str(node(script, given))
 
 
 def started(site: Site, path: str) -> tuple[str, Any]:

@@ -1,8 +1,6 @@
 // A run as text, for elsewhere, pure: a command that starts it, a script that starts it and waits, and what an agent needs to know to mend
 // it. Params are JSON text everywhere, so that their numbers keep their digits.
 
-import { traceText } from "./run/errors.js";
-
 const EVENTS = 40; // of a journal's tail
 const DATA = 300; // characters of what an event holds
 
@@ -60,10 +58,11 @@ function pythonText(text) {
 
 /**
  * @param {Code & {run: {id: string, url: string, status: string, error: object | null, last_seq: number} | null,
- *   events: {seq: number, type: string, execution: number, step?: {name: string, count?: number}, data: object}[]}} what
- *   `error` as the API has it; `events` the newest, oldest first; `run` null: the code alone
+ *   events: {seq: number, type: string, execution: number, step?: {name: string, count?: number}, data: object}[],
+ *   traceText: (error: object) => string}} what
+ *   `error` as the API has it; `events` the newest, oldest first; `run` null: the code alone; `traceText` writes an error as Python does
  */
-export function forAgent({ origin, name, source, params, run, events }) {
+export function forAgent({ origin, name, source, params, run, events, traceText }) {
   const parts = [
     `# ${name}${run ? `: ${run.status}` : ""}`,
     [

@@ -30,5 +30,6 @@ async function textOf(how, code) {
   const path = `/api/instances/${encodeURIComponent(code.run)}`;
   const run = await request(path);
   const { events } = await request(`${path}/events?after=${Math.max(0, run.last_seq - TAIL)}&limit=${TAIL}`);
-  return forAgent({ ...code, run: { ...run, url: path.slice("/api".length) }, events });
+  const { traceText } = await import("./run/live.js"); // which is there with the run
+  return forAgent({ ...code, run: { ...run, url: path.slice("/api".length) }, events, traceText });
 }

@@ -43,6 +43,8 @@ import { Timeline } from "./timeline.js";
 import { Watching } from "./watching.js";
 import { stepLabel } from "./words.js";
 
+export { traceText } from "./errors.js"; // for who has this file, and would else make errors.js a file of its own
+
 const BURST = 20; // events that come within BURST_MS make a burst …
 const BURST_MS = 100; // … which is drawn this often, so that the browser has time for the keys of who types meanwhile, …
 const SHARE = 4; // … or less often, where a drawing takes longer: so many times as long lies between two
