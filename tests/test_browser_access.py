@@ -92,7 +92,11 @@ def test_the_dialogs(visit: Callable[[str], Playground]) -> None:
             at.page.evaluate("document.activeElement.blur()")
             at.page.keyboard.press("?")
         else:
-            banner.get_by_text(name, exact=True).or_(banner.get_by_label(name)).first.click()
+            more = banner.get_by_role("button", name="More")
+            if name == "About" and more.is_visible():  # a small window has it there
+                more.click()
+            named = banner.get_by_text(name, exact=True).or_(banner.get_by_label(name))
+            named.locator("visible=true").first.click()
         expect(at.page.locator("dialog[open]")).to_be_visible()
         assert findings(at.page) == [], name
         at.page.keyboard.press("Escape")
