@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from browser_support import Watched, without_hints
-from page_support import Playground
+from gallery_workflows import WAITS
+from page_support import Playground, expect
 from playwright.sync_api import Browser, Page
 from server_support import Server, ask
 from test_browser_tenants import key_of
@@ -172,3 +173,15 @@ class Stage:
     def close(self) -> None:
         self.leave()
         self.server.stop()
+
+
+def ready(page: Playground) -> None:
+    """The editor is there, and the code has been checked."""
+    page.page.locator(".cm-content").wait_for(state="attached")
+    problems = page.page.locator("#problems")
+    if problems.count():
+        expect(problems).not_to_have_text("Checking")
+
+
+def shared(stage: Stage) -> str:
+    return str(stage.ask("/api/snippets", {"source": WAITS, "params": "{}"})["url"])

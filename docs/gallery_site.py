@@ -1,0 +1,160 @@
+"""States of what lies around a run: sharing and lists, errors of the server, tenants."""
+
+from gallery_stage import OPERATOR, TENANT, Stage, ready, shared
+from gallery_workflows import FAILS, SLOW, WAITS
+from page_support import Playground, expect
+
+
+def share(stage: Stage) -> None:
+    """Sharing a run."""
+    page = stage.run(WAITS)
+    page.expect_status("Waiting")
+    page.control("Share").click()
+    expect(page.page.get_by_label("Link to the code")).not_to_have_value("")
+
+
+def watching(stage: Stage) -> None:
+    """A run of somebody else's."""
+    made = stage.ask("/api/instances", {"source": WAITS, "params": {}})
+    stage.open(made["url"]).expect_status("Waiting")
+
+
+def snippet(stage: Stage) -> None:
+    """Code that came in a link."""
+    ready(stage.open(shared(stage), half="code"))
+
+
+def embed(stage: Stage) -> None:
+    """The embed."""
+    expect(stage.open(shared(stage) + "/embed", half="code").page.locator("#listing")).to_be_visible()
+
+
+def plain(stage: Stage) -> None:
+    """A run without scripts."""
+    made = stage.ask("/api/instances", {"source": FAILS, "params": {}})
+    stage.open(made["url"]).expect_status("Errored")
+    stage.leave()
+    stage.equal[made["id"]] = "run-plain"
+    stage.open(made["url"], java_script_enabled=False)
+
+
+def runs(stage: Stage) -> None:
+    """Recent runs."""
+    page = stage.run(WAITS)
+    page.expect_status("Waiting")
+    page.page.goto(stage.url + "/examples/hello")
+    page.run()
+    page.expect_status("Complete")
+    page.control("Recent runs").click()
+    expect(page.page.get_by_role("dialog", name="Recent runs").get_by_role("listitem")).to_have_count(2)
+
+
+def runs_empty(stage: Stage) -> None:
+    """Recent runs: none yet."""
+    page = stage.open("/examples/hello")
+    ready(page)
+    page.control("Recent runs").click()
+
+
+def keys(stage: Stage) -> None:
+    """The keys."""
+    page = stage.open("/examples/hello")
+    ready(page)
+    page.page.evaluate("document.activeElement.blur()")
+    page.page.keyboard.press("?")
+    expect(page.page.locator("dialog[open]")).to_be_visible()
+
+
+def server_away(stage: Stage) -> None:
+    """No connection, in the middle of a run."""
+    page = stage.run(SLOW)
+    page.expect_step("charge card", "running")
+    page.watched.server_away = True
+    page.page.route("**/stream*", lambda route: route.abort())
+    page.page.context.set_offline(True)
+    # A page that comes back from the browser's cache opens its stream anew.
+    page.page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+    expect(page.page.locator('[data-part="notices"]')).to_contain_text("connection", ignore_case=True)
+
+
+def refused(stage: Stage) -> None:
+    """The server refuses a run."""
+    page = stage.open("/", half="run")
+    ready(page)
+    limited = '{"error": {"code": "too_many", "message": "This address has started many runs. Try again in 40 s."}}'
+    page.page.route(
+        "**/api/instances", lambda route: route.fulfill(status=429, body=limited, content_type="application/json")
+    )
+    page.run_button.click()
+    expect(page.page.locator(".notice:visible").first).to_be_visible()
+
+
+def about(stage: Stage) -> None:
+    """About this server."""
+    stage.open("/about")
+
+
+def security(stage: Stage) -> None:
+    """What protects from what."""
+    stage.open("/security")
+
+
+def not_found(stage: Stage) -> None:
+    """A page that there is not."""
+    stage.open("/nothing-is-here")
+
+
+def run_not_found(stage: Stage) -> None:
+    """A run that there is not."""
+    stage.open("/instances/there-is-none")
+
+
+def tenants(stage: Stage) -> None:
+    """Tenants, to a visitor."""
+    stage.open("/tenants")
+
+
+def tenants_operator(stage: Stage) -> None:
+    """Tenants, to the operator."""
+    stage.key()
+    stage.open("/tenants?operator=1", http_credentials={"username": "operator", "password": OPERATOR})
+
+
+def tenant_locked(stage: Stage) -> None:
+    """A tenant's page before its key."""
+    stage.open(f"/tenants/{TENANT}")
+
+
+def tenant_empty(stage: Stage) -> None:
+    """A tenant with nothing deployed."""
+    _tenant_open(stage)
+
+
+def tenant_runs(stage: Stage) -> None:
+    """A tenant's versions and runs."""
+    page, key = _tenant_open(stage)
+    headers = {"Authorization": f"Bearer {key}"}
+    base = f"{stage.url}/api/tenants/{TENANT}"
+    assert page.page.request.put(f"{base}/workflow", headers=headers, data={"source": WAITS}).ok
+    for number in range(4):
+        data = {"id": f"order-{number}", "params": {"number": number}}
+        page.page.request.post(f"{base}/instances", headers=headers, data=data)
+    page.page.reload()
+    expect(page.page.locator("#runs-rows li")).to_have_count(4)
+
+
+def tenant_run(stage: Stage) -> None:
+    """One run of a tenant."""
+    page, _ = _tenant_open(stage)
+    page.page.goto(f"{stage.url}/tenants/{TENANT}/instances/order-1")
+    page.expect_status("Waiting")
+
+
+def _tenant_open(stage: Stage) -> tuple[Playground, str]:
+    """A tenant's page, opened with a key."""
+    key = stage.key()
+    page = stage.open(f"/tenants/{TENANT}")
+    page.page.get_by_label(f"Key of {TENANT}").fill(key)
+    page.page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.page.locator("#versions")).to_be_visible()
+    return page, key
