@@ -73,7 +73,7 @@ def test_colours_of_the_readers_own_leave_tabs_slider_legend_and_statuses_in_sig
     assert len(seen(page.page.locator(".legend .k-ran"))) == 1 and not seen(
         page.page.locator(".legend .k-ran")
     ) <= seen(other)
-    pressed = page.page.locator(".theme [aria-pressed=true]")
+    pressed = page.page.locator(".theme [aria-pressed=true]").first
     idle = page.page.locator(".theme [aria-pressed=false]").first
     back = "node => getComputedStyle(node).backgroundColor"
     assert pressed.evaluate(back) != idle.evaluate(back)

@@ -145,7 +145,10 @@ def test_a_lost_attempt_ends_where_its_worker_did(drawn: dict[str, list[dict[str
     [
         (
             "killed-and-woken",
-            "Complete after 3 executions. Every finished step ran once; ship lost one attempt with its worker.",
+            (
+                "Complete after 3 executions. Every finished step ran once; ship lost one attempt with its worker. "
+                "1 wait of 2 h was skipped and took 6 min 34 s."
+            ),
         ),
         ("errored-outside-a-step", "The run stopped at line 40, outside any step. Nothing is retried there."),
         (
