@@ -20,7 +20,7 @@ from playground.testing import Run, ServerCrashed, WorkflowTester
 from playground.workflows import events as ev
 from playground.workflows.state import State
 
-EXAMPLES = int(os.environ.get("CRASH_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("CRASH_EXAMPLES", "2"))
 EVERY_DAY = settings(
     max_examples=EXAMPLES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )

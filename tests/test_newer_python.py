@@ -13,27 +13,12 @@ pytestmark = pytest.mark.long
 ROOT = Path(__file__).parent.parent
 NEWER = [version for version in ("3.14", "3.13", "3.12") if int(version.split(".")[1]) > sys.version_info.minor]
 SECONDS = 900
-# Node, SQLite, or the engine's rules decide what these say, and not how a Python behaves. They are half of the time.
-LEFT_OUT = (
+# What says how a Python behaves: its values, errors, tasks, order of events, syntax trees and modules.
+PLAYED = (
+    *("analysis_*", "cases_*", "worker_*", "workflows_*", "frames", "testing", "run", "property_*"),
     *(
-        "page_*",
-        "store_*",
-        "folds_*",
-        "rooms.py",
-        "lint.py",
-        "source_text.py",
-        "hostile_*",
-        "gate.py",
-        "nodes*",
-        "break*",
-        "open_steps.py",
-    ),
-    *(
-        "semantics_breakpoints.py",
-        "semantics_rollback*",
-        "semantics_re[cs]*",
-        "semantics_create.py",
-        "semantics_events.py",
+        f"semantics_{name}"
+        for name in ("values", "errors", "names", "misuse", "parallel", "replay", "slots", "attempts")
     ),
 )
 
@@ -68,9 +53,9 @@ def newest() -> str:
 
 def test_the_quick_tests_pass_on_the_newest_python_here() -> None:
     version = newest()
+    files = [str(file) for name in PLAYED for file in sorted(ROOT.glob(f"tests/test_{name}.py"))]
     # One process: others of this run have the other cores.
-    left_out = [f"--ignore-glob=*/test_{name}" for name in LEFT_OUT]
-    done = run(version, "pytest", "-q", "-m", "quick", "--numprocesses=1", "-p", "no:cacheprovider", *left_out)
+    done = run(version, "pytest", "-q", "-m", "quick", "--numprocesses=1", "-p", "no:cacheprovider", *files)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) > 1_500, done.stdout
+    assert passed and int(passed[1]) > 600, done.stdout

@@ -19,7 +19,7 @@ from replay_programs import Node, Program, written
 
 pytestmark = pytest.mark.long
 
-EXAMPLES = int(os.environ.get("REPLAY_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("REPLAY_EXAMPLES", "2"))
 EVERY_DAY = settings(
     max_examples=EXAMPLES,
     deadline=None,
