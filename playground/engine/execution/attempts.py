@@ -23,6 +23,7 @@ from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.gate import SentEnd
 from playground.engine.execution.open_steps import OpenStep
+from playground.engine.execution.pipeline import OnCommitted
 from playground.engine.execution.watchdog import CpuWatchdog
 from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
@@ -208,14 +209,7 @@ class Attempts:
             ev.STEP_COMPLETED, {"output": shown, **clock_field(clock)}, step.key, value if sensitive else None
         )
         execution.advance_workflow_clock(clock)
-        needs_ack = ack if not ahead else None
-        nested = step.key.parent is not None
-
-        def over(committed: Committed) -> None:
-            if nested and needs_ack is not None:
-                execution.send(needs_ack)
-            execution.on_attempt_committed()
-
+        then, frame = self._acknowledgement(step, None if ahead else ack)
         execution.pipeline.add(
             *before,
             NewEvent(
@@ -225,8 +219,8 @@ class Attempts:
             ),
             *execution.bindings.take_writes(step.key),
             completed,
-            then=over,
-            ack=None if nested or needs_ack is None else frames.encode(needs_ack),
+            then=then,
+            ack=frame,
             received=execution.gate.received if ahead else None,
         )
 
@@ -372,18 +366,31 @@ class Attempts:
             return
         failed = NewEvent(ev.STEP_ERRORED, {"error": error, **clock_field(clock)}, step.key)
         reply = {"op": "error", "step": step.key, "error": error, "clock": clock}
+        if not execution.gate.allowed:
+            then, frame = self._acknowledgement(step, reply)
+            execution.pipeline.add(errored, failed, then=then, ack=frame)
+            return
 
+        def over(committed: Committed) -> None:
+            execution.acknowledgements.send_end(reply, step.key)
+            execution.on_attempt_committed()
+
+        execution.pipeline.add(errored, failed, then=over)
+
+    def _acknowledgement(self, step: OpenStep, reply: dict[str, Any] | None) -> tuple[OnCommitted, bytes | None]:
+        """What is called after the commit of a step's end, and the frame that is sent with that commit.
+
+        A pause withholds such frames. The reply to a step that a callback calls is sent by what is called.
+        """
+        execution = self._execution
         nested = step.key.parent is not None
 
         def over(committed: Committed) -> None:
-            if execution.gate.allowed:
-                execution.acknowledgements.send_end(reply, step.key)
-            elif nested:
+            if nested and reply is not None:
                 execution.send(reply)
             execution.on_attempt_committed()
 
-        ack = None if nested or execution.gate.allowed else frames.encode(reply)
-        execution.pipeline.add(errored, failed, then=over, ack=ack)
+        return over, None if nested or reply is None else frames.encode(reply)
 
     def _close_attempt(self, step: OpenStep) -> None:
         step.stop_timer()

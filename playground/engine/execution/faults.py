@@ -83,9 +83,8 @@ def change_breaks(event: NewEvent) -> Decider:
                 "runs."
             )
         before = breaks.breaks_of(row.injected)
-        if event.type == ev.BREAK_CLEARED and len(breaks.breaks_after(before, event.type, 0, event.data)) == len(
-            before
-        ):
+        after = breaks.breaks_after(before, event.type, 0, event.data)
+        if event.type == ev.BREAK_CLEARED and len(after) == len(before):
             return []
         breaks.check_number_of_breaks(before, [event])
         return [event]
