@@ -27,6 +27,7 @@ _STARTS_WORKFLOWS = ("create", "create_batch")  # of a binding of `self.env`
 
 _GATHERS = {"asyncio.gather": "gather", "asyncio.wait": "wait", "asyncio.as_completed": "as_completed"}
 _TASK_GROUP = "asyncio.TaskGroup"
+_MAP = "builtins.map"
 
 Node = dict[str, Any]
 
@@ -183,7 +184,7 @@ class _Outliner:
                 self.statement(part, inner)
             elif part is not None:
                 self.visit(part, inner)
-            if lanes and isinstance(part, ast.expr) and _is_each(part) and len(inner) == before + 1:
+            if lanes and isinstance(part, ast.expr) and self.is_each(part) and len(inner) == before + 1:
                 inner[before] |= {"kind": "parallel", "each": True}
             if lanes:
                 for made in inner[before:]:
@@ -232,7 +233,7 @@ class _Outliner:
         if gathers is not None:
             _named_by_loop(self.group("parallel", gathers, node, _awaitables(node.args), into, lanes=True))
             return
-        if called_name == "builtins.map" and len(node.args) > 1:
+        if called_name == _MAP and len(node.args) > 1:
             self.mapped(node, into)
             return
         if (
@@ -256,6 +257,10 @@ class _Outliner:
             return None
         self.helper_calls += 1
         return called if self.helper_calls <= MAX_HELPER_CALLS else None
+
+    def is_each(self, part: ast.expr) -> bool:
+        """Whether an expression is one awaitable for each element of something."""
+        return isinstance(part, COMPREHENSIONS) or (isinstance(part, ast.Call) and self.tree.dotted(part.func) == _MAP)
 
     def mapped(self, node: ast.Call, into: list[Node]) -> None:
         """`map(f, xs)` is `f(x) for x in xs`."""
@@ -458,20 +463,13 @@ def _awaitables(arguments: list[ast.expr]) -> list[ast.expr]:
     return found
 
 
-def _is_each(part: ast.expr) -> bool:
-    """Whether an expression is one awaitable for each element of something."""
-    called = isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id == "map"
-    return called or isinstance(part, COMPREHENSIONS)
-
-
 def _named_by_loop(made: Node | None) -> None:
     """Replace a parallel group whose only child is a loop by that loop's name and children."""
-    kinds = ("loop", "parallel")
-    if made is not None and len(made["children"]) == 1 and made["children"][0]["kind"] in kinds:
-        if made["children"][0]["kind"] == "parallel" and not made["children"][0].get("each"):
-            return
-        made["name"], made["children"] = made["children"][0]["name"], made["children"][0]["children"]
-        made["each"] = True
+    if made is None or len(made["children"]) != 1:
+        return
+    [child] = made["children"]
+    if child["kind"] == "loop" or child.get("each"):
+        made |= {"name": child["name"], "children": child["children"], "each": True}
 
 
 def _is_true(value: ast.expr | None) -> bool:
