@@ -80,11 +80,3 @@ def test_what_the_page_writes_is_read_again_and_leaves_the_rest_as_it_was() -> N
     assert (
         node('import { renaming } from "RUN/../names.js";\nreturn renaming(given, "Invoices");', '"Invoices"\n') == []
     )
-
-
-def test_a_file_has_the_name_in_plain_letters() -> None:
-    names = node(
-        'import { fileName } from "RUN/../names.js";\nreturn given.map(fileName);',
-        ["Invoices, November", "Überweisung", "请求", "../../etc/passwd"],
-    )
-    assert names == ["invoices-november.py", "uberweisung.py", "workflow.py", "etc-passwd.py"]

@@ -71,9 +71,3 @@ export function renaming(source, name) {
 export function edited(source, edits) {
   return edits.reduceRight((text, { from, to, insert }) => text.slice(0, from) + insert + text.slice(to), source);
 }
-
-/** What a file of this name may be called, and one of this code: `invoices-november.py`. */
-export function fileName(name) {
-  const words = name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().match(/[a-z0-9]+/g) ?? [];
-  return `${words.join("-").slice(0, NAME_CHARACTERS) || "workflow"}.py`;
-}

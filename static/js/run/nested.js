@@ -37,13 +37,6 @@ function ordered(rows) {
   return shown;
 }
 
-/** How many steps stand at the beginning of both lists. */
-export function alikeUpTo(one, other) {
-  const end = Math.min(one.length, other.length);
-  for (let index = 0; index < end; index += 1) if (one[index].key !== other[index].key) return index;
-  return end;
-}
-
 /**
  * Where the bracket of steps that run side by side stands beside a row: [before, after, passing], whether it comes from above, goes on below,
  * and only passes by what such a step has called. `inner` says which rows lie in another one.
