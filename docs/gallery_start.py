@@ -2,7 +2,7 @@
 
 from gallery_stage import Stage, ready
 from gallery_workflows import SLOW, WRONG
-from page_support import expect
+from page_support import Playground, expect
 
 
 def start(stage: Stage) -> None:
@@ -24,11 +24,7 @@ def first_visit(stage: Stage) -> None:
 
 def first_visit_kill(stage: Stage) -> None:
     """A first visit: now kill the worker."""
-    page = stage.open("/", hints=True)
-    ready(page)
-    page.page.locator("#params").fill('{"name": "Ada", "seconds": 600}')
-    page.run()
-    expect(page.page.locator(".hint")).to_contain_text("Now press")
+    _first_run(stage, seconds=600)
 
 
 def first_visit_replay(stage: Stage) -> None:
@@ -40,11 +36,7 @@ def first_visit_replay(stage: Stage) -> None:
 
 def first_visit_end(stage: Stage) -> None:
     """A first visit: back over the cut."""
-    page = stage.open("/", hints=True)
-    ready(page)
-    page.page.locator("#params").fill('{"name": "Ada", "seconds": 4}')
-    page.run()
-    expect(page.page.locator(".hint")).to_contain_text("Now press")
+    page = _first_run(stage, seconds=4)
     page.control("Kill worker").click()
     page.expect_status("Complete")
     expect(page.page.locator(".hint")).to_contain_text("slider")
@@ -125,3 +117,13 @@ def empty(stage: Stage) -> None:
     ready(page)
     page.write("\n")
     expect(page.page.locator("#problems")).to_contain_text("error")
+
+
+def _first_run(stage: Stage, *, seconds: int) -> Playground:
+    """A first visit's run, whose second step takes so long; the hint asks for the kill."""
+    page = stage.open("/", hints=True)
+    ready(page)
+    page.page.locator("#params").fill(f'{{"name": "Ada", "seconds": {seconds}}}')
+    page.run()
+    expect(page.page.locator(".hint")).to_contain_text("Now press")
+    return page
