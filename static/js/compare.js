@@ -1,6 +1,6 @@
 // Two runs side by side while one of them lives: both journals are followed and folded, and the page is drawn as the server drew it.
 
-import { el, icon, setText } from "./dom.js";
+import { el, icon, setText, svg } from "./dom.js";
 import { attemptsOf, compare, tookMs } from "./run/compare-fold.js";
 import { hasMore, trace } from "./run/errors.js";
 import { FINAL, apply, newState } from "./run/fold.js";
@@ -14,7 +14,6 @@ const DRAW_MS = 250; // at most so often
 const ROWS_SHOWN = 1_000;
 const BRIEF = 90; // characters of a value on one line
 const ERROR = 200; // … and of an error
-const SVG = "http://www.w3.org/2000/svg";
 
 const SAID = { status: "another status", output: "another result", error: "another error", attempts: "other attempts", only_a: "only in A", only_b: "only in B" };
 
@@ -115,14 +114,9 @@ function cell(step, shown, longest) {
 }
 
 function bar(step, share, bad) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", `bar ${step.kind}${bad ? " bad" : ""}${step.copied ? " copied" : ""}`);
-  for (const [name, text] of Object.entries({ viewBox: "0 0 1000 6", preserveAspectRatio: "none", "aria-hidden": "true" })) svg.setAttribute(name, text);
-  const rect = document.createElementNS(SVG, "rect");
-  rect.setAttribute("width", String(Math.max(8, Math.round(share * 1000))));
-  rect.setAttribute("height", "6");
-  svg.append(rect);
-  return svg;
+  const looks = `bar ${step.kind}${bad ? " bad" : ""}${step.copied ? " copied" : ""}`;
+  const rect = svg("rect", { width: Math.max(8, Math.round(share * 1000)), height: 6 });
+  return svg("svg", { class: looks, viewBox: "0 0 1000 6", preserveAspectRatio: "none", "aria-hidden": "true" }, rect);
 }
 
 function endRow({ outcome, first, rows }, a, b) {

@@ -19,17 +19,19 @@ export function el(what, props = {}, ...children) {
   return node;
 }
 
+/** An element of a picture: `svg("rect.b", {x: 1}, child, "text")`. */
+export function svg(what, props = {}, ...children) {
+  const [tag, ...classes] = what.split(".");
+  const node = document.createElementNS(SVG, tag);
+  if (classes.length) node.setAttribute("class", classes.join(" "));
+  for (const [name, value] of Object.entries(props)) if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
+  for (const child of children.flat()) if (child) node.append(child);
+  return node;
+}
+
 export function icon(id, { label = "", tone = "" } = {}) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", tone ? `i ${tone}` : "i");
-  if (label) {
-    svg.setAttribute("role", "img");
-    svg.setAttribute("aria-label", label);
-  } else svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `#${id}`);
-  svg.append(use);
-  return svg;
+  const said = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
+  return svg("svg", { class: tone ? `i ${tone}` : "i", ...said }, svg("use", { href: `#${id}` }));
 }
 
 /** Turns one icon into another in place. */

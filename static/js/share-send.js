@@ -1,9 +1,7 @@
 // A link as a QR code, for another device's camera, and into the share sheet of this one. The encoder is loaded when a code is first asked for.
 
-import { el } from "./dom.js";
+import { el, svg } from "./dom.js";
 import { toast } from "./toast.js";
-
-const SVG = "http://www.w3.org/2000/svg";
 
 /**
  * @param {HTMLElement} dialog whose rows have [data-qr] and [data-send] after the field with their link
@@ -41,12 +39,6 @@ export function makeSending(dialog, { title, encoder }) {
 }
 
 function picture({ size, path }) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", `0 0 ${size} ${size}`);
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", "QR code of the link");
-  const drawn = document.createElementNS(SVG, "path");
-  drawn.setAttribute("d", path);
-  svg.append(drawn);
-  return el("div.qr", {}, svg);
+  const code = svg("svg", { viewBox: `0 0 ${size} ${size}`, role: "img", "aria-label": "QR code of the link" }, svg("path", { d: path }));
+  return el("div.qr", {}, code);
 }

@@ -1,12 +1,11 @@
 // The nodes of a graph as SVG. A node is drawn anew only when what it shows has changed; ways are few strings and are all drawn anew.
 
 import { STEP } from "../statuses.js";
-import { setFlag } from "../dom.js";
+import { setFlag, svg } from "../dom.js";
 import { CELL, CELLS, SPINE } from "./graph-layout.js";
 import { isStack, stepIn } from "./graph-model.js";
 import { lasting } from "./words.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const ICON = 16;
 const MONO = 7.25; // width of a letter of a name
 const SMALL = 6.2; // of what stands at the right
@@ -15,16 +14,6 @@ const FOLD = 20; // room for the sign that folds
 const NARROW = 200; // a node under this shows a time or a count only where its name has room beside it
 const SHAPE = { loop: "i-loop", fan: "i-parallel", parallel: "i-parallel" };
 const GONE_ON = new Set(["running", "retrying"]);
-
-/** An element of a picture: `svg("rect.b", {x: 1}, child, "text")`. */
-export function svg(what, props = {}, ...children) {
-  const [tag, ...classes] = what.split(".");
-  const node = document.createElementNS(SVG, tag);
-  if (classes.length) node.setAttribute("class", classes.join(" "));
-  for (const [name, value] of Object.entries(props)) if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
-  for (const child of children.flat()) if (child) node.append(child);
-  return node;
-}
 
 /** A name cut in its middle, so that its beginning and its number stay; the whole is in the node's title and its label. */
 export function cut(name, room) {

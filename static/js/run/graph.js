@@ -1,8 +1,8 @@
 // The graph of a workflow: drawn from its source before a run, and with the run laid over it. A tree for the keyboard and for screen readers;
 // the same selection as code and timeline. It is loaded when it is first looked at.
 
-import { el, icon, setText, tell } from "../dom.js";
-import { drawNode, markNode, svg, wordsOf } from "./graph-draw.js";
+import { el, icon, setText, svg, tell } from "../dom.js";
+import { drawNode, markNode, wordsOf } from "./graph-draw.js";
 import { isTaken, layout } from "./graph-layout.js";
 import { entriesOf, foldable, isStack, modelOf, stepIn } from "./graph-model.js";
 import { Placement, standing } from "./graph-overlay.js";

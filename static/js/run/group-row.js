@@ -1,6 +1,6 @@
 // The row of a group, and that of its rest: how many there are and how they stand, in words and as a picture of their own rows.
 
-import { el, icon, setFlag, setIcon, setText, setVar } from "../dom.js";
+import { el, icon, setFlag, setIcon, setText, setVar, svg } from "../dom.js";
 import { STEP } from "../statuses.js";
 import { lives } from "./fold.js";
 import { lengths, tallyOf, worstOf } from "./groups.js";
@@ -8,7 +8,6 @@ import { HIGH, sketch, sketchOpen } from "./minimap.js";
 import { foldSign, writeName } from "./new-row.js";
 import { count, lasting } from "./words.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 const LAST = 8; // characters of a long name that are never cut
 const CUT = 12; // … of names that are longer than this
 
@@ -44,19 +43,8 @@ export function groupName(entry, tally = tallyOf(entry.steps, false)) {
 }
 
 function newPicture() {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", "mini");
-  svg.setAttribute("aria-hidden", "true");
-  svg.setAttribute("height", HIGH);
-  svg.paths = Object.fromEntries(
-    ["ran", "open", "failed"].map((name) => {
-      const path = document.createElementNS(SVG, "path");
-      path.setAttribute("class", `mini-${name}`);
-      svg.append(path);
-      return [name, path];
-    }),
-  );
-  return svg;
+  const paths = Object.fromEntries(["ran", "open", "failed"].map((name) => [name, svg(`path.mini-${name}`)]));
+  return Object.assign(svg("svg.mini", { "aria-hidden": "true", height: HIGH }, Object.values(paths)), { paths });
 }
 
 /** A ring after each execution that read some of them instead of running them. */

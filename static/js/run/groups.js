@@ -13,6 +13,8 @@ export const MOST = 12; // failed or waiting ones that a group shows by itself; 
 const FAILED = new Set(["errored", "timed_out", "retrying"]);
 const COUNTED = ["completed", "errored", "timed_out", "running", "retrying", "waiting", "sleeping", "cancelled", "stopped"]; // in this order
 
+const tallied = (counts) => COUNTED.flatMap((status) => (counts.get(status) ? [[status, counts.get(status)]] : []));
+
 /** How much a step wants to be seen: 2 it has failed, 1 it waits for an event, 0. */
 const concern = (status) => (FAILED.has(status) ? 2 : status === "waiting" ? 1 : 0);
 
@@ -46,7 +48,7 @@ export class Group {
 
   /** How many there are of each status: [status, number], in a fixed order. */
   get tally() {
-    return COUNTED.flatMap((status) => (this.counts.get(status) ? [[status, this.counts.get(status)]] : []));
+    return tallied(this.counts);
   }
 
   /** The place of a step among them, from 0. */
@@ -79,7 +81,7 @@ export const worstOf = (tally) => Object.keys(STEP).find((status) => tally.some(
 export const tallyOf = (steps, final) => {
   const counts = new Map();
   for (const step of steps) counts.set(shownStatus(step, final), (counts.get(shownStatus(step, final)) ?? 0) + 1);
-  return COUNTED.flatMap((status) => (counts.get(status) ? [[status, counts.get(status)]] : []));
+  return tallied(counts);
 };
 
 const measured = new WeakMap(); // of a list of steps: {done, found}, what was found when so many were done
