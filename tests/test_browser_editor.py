@@ -168,8 +168,14 @@ def test_completion_knows_what_may_be_written_here(opened: Callable[..., Playgro
         "toString(event.constructor, step.valueOf("
     )  # what every object of the page's own language has is no part of the API
     assert "key=toString(event.constructor, step.valueOf(" in lines(page)
+    keys.press("ControlOrMeta+a")
+    keys.type("from workers imp")
+    expect(page.page.get_by_role("option", selected=True)).to_have_text("import")
+    keys.type("ort WorkflowT")  # the word after another one is offered something of its own
+    expect(page.page.get_by_role("option", selected=True)).to_have_text("WorkflowTimeoutError")
     page.page.clock.install()
     keys.press("ControlOrMeta+a")
+    keys.press("Delete")  # typed over, Chrome itself would try to keep the colour of the text by a style
     keys.type("# two")
     keys.press("Control+Space")
     page.page.clock.run_for(1000)

@@ -37,6 +37,9 @@ const members = (table) => Object.entries(table ?? {}).map(([label, [type, doc]]
 const keys = (table) => Object.entries(table).map(([label, [value, doc]]) => ({ label, detail: value, info: said(doc), type: "property", boost: TOP, apply: `${label}": ` }));
 const result = (from, options, validFor = /^\w*$/) => (options.length ? { from, options, validFor } : null);
 
+/** Of all that is offered for a word, one holds a space: a word after another one is something new. */
+const inWords = (text) => /^\w*$/.test(text) || WORKFLOW.label.startsWith(text);
+
 function tenantApi(context) {
   const { state, pos } = context;
   const member = context.matchBefore(/@?\b(?:\w+\.)+\w*/);
@@ -60,7 +63,7 @@ function tenantApi(context) {
   if (decorator) return { from: decorator.from + decorator.text.indexOf("@"), options: [DECORATED], validFor: /^@[\w.]*$/ };
   const word = context.matchBefore(/\b[A-Za-z_]\w*/);
   if (!word || inString(state, pos) || context.matchBefore(/\.\w*/)) return null;
-  return { from: word.from, options: [...keywords(state, word.from), ...imports(5), WORKFLOW], validFor: /^[\w ]*$/ };
+  return { from: word.from, options: [...keywords(state, word.from), ...imports(5), WORKFLOW], validFor: inWords };
 }
 
 function imports(boost = TOP) {
