@@ -9,6 +9,7 @@ A database is a copy of a template that was migrated once. If the server's progr
 with apt-get (install_support.py); where that may not be, tests fail and name the package.
 """
 
+import contextlib
 import fcntl
 import functools
 import os
@@ -183,10 +184,12 @@ class PostgresServer:
         return ["setpriv", f"--reuid={self._user}", f"--regid={group}", "--clear-groups"]
 
     def kill(self) -> None:
-        """End it, whatever it does."""
-        pid = self.folder / "data" / "postmaster.pid"
-        if pid.exists():
-            os.kill(int(pid.read_text().split()[0]), signal.SIGQUIT)
+        """End it, whatever it does; of one that is gone already its file may still name another's process."""
+        data = self.folder / "data"
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            pid = int((data / "postmaster.pid").read_text().split()[0])
+            if Path("/proc", str(pid), "cwd").resolve() == data.resolve():
+                os.kill(pid, signal.SIGQUIT)
 
 
 FOLDER = f"playground-postgres-{os.getuid()}-"
