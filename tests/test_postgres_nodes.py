@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aio import run, story
-from postgres_support import name_of, shared_server
+from postgres_support import TEMPLATE, name_of, shared_server
 from store_support import (
     AT,
     asleep,
@@ -28,8 +28,10 @@ from store_support import (
 from playground.engine.clock import SharedClock
 from playground.store import open_store
 from playground.store.postgres import migrations
+from playground.store.postgres.claims import HEAD_LAG
 from playground.store.postgres.connections import one_connection
 from playground.store.postgres.store import PostgresStore
+from playground.store.postgres.upkeep import ANALYZE_FIRST
 from playground.store.protocol import Claimed, ClaimLimits, QueueLimit, Store
 from playground.testing.server import LeaseClock
 from playground.workflows import events as ev
@@ -364,6 +366,27 @@ async def test_of_one_id_created_on_two_nodes_at_once_one_is_made(postgres_url: 
             assert sorted(it.id for _, refused in answers for it in refused) == [f"i{number}"] * 2 + [f"j{number}"] * 2
         await passes(lambda: True)
         assert (await stores[0].count()) == {"queued": 40}
+
+
+@story
+async def test_what_was_claimed_stands_in_no_later_claim_s_way(postgres_url: str) -> None:
+    async with nodes(postgres_url, 1) as [store]:
+        name = await owner(store, "a")
+        for batch in range(12):
+            rows, _ = await store.create([new(f"i{batch}-{number}") for number in range(100)], at=AT)
+            assert len((await store.claim(name, 100, at=AT)).rows) == 100  # which empties the lane each time
+        head = int(backends(postgres_url, "SELECT head FROM lane"))
+        assert rows[-1].key - head <= HEAD_LAG + 100
+        assert backends(postgres_url, "SELECT turn FROM queue") == "1"  # which the only queue keeps
+
+
+@story
+async def test_a_new_database_has_statistics_at_its_first_thousand_instances() -> None:
+    url = shared_server().database(TEMPLATE)  # not one that earlier tests have used
+    known = "SELECT reltuples FROM pg_class WHERE relname = 'instance'"
+    async with nodes(url, 1) as [store]:
+        await store.create([new(f"i{number}") for number in range(ANALYZE_FIRST)], at=AT)
+        await passes_soon(lambda: backends(url, known) == str(ANALYZE_FIRST))
 
 
 @story

@@ -43,7 +43,7 @@ class _Claim:
         self.keys: list[int] = []
         self.passed: list[str] = []  # the queues that had their turn, in its order
         self.emptied: list[Lane] = []
-        self.lagging: list[Lane] = []  # whose heads are far behind
+        self.lagging: dict[Lane, int] = {}  # whose heads are far behind, with the last key that was read
         self.passed_over = False  # whether somebody else held what might have been claimed
 
     def is_limited(self, queue: str) -> bool:
@@ -115,7 +115,8 @@ class Claims:
         found: list[tuple[InstanceRow, int]] = []
         if claim.keys or claim.emptied:
             starts = claim.capacity.starts()
-            places = (list(claim.passed), list(starts), list(starts.values()), claim.second)
+            passed = claim.passed if seen["existing"] > 1 else []  # alone, a queue has no turn to pass
+            places = (passed, list(starts), list(starts.values()), claim.second)
             taken = {row[0]: row for row in await tx.rows(self._own["take"], claim.keys, owner, *places)}
             rows = [taken[key] for key in claim.keys if key in taken]
             found = [(columns.instance_row(row), columns.instance_weight(row)) for row in rows]
@@ -191,10 +192,10 @@ class Claims:
                     oldest[lane] = []
                     if queue not in claim.held:
                         turns.add(*lane)
-                    if key is not None and key - head > HEAD_LAG:
-                        claim.lagging.append(lane)
                 if key is not None:
                     oldest[lane].append(key)
+                    if key - head > HEAD_LAG:
+                        claim.lagging[lane] = key
         closed = frozenset(claim.closed)
         claim.keys += turns.claim_instances(
             limit - len(claim.keys), claim.capacity, closed, lambda queue, lane, most: oldest[(queue, *lane)][:most]
@@ -227,10 +228,10 @@ class Claims:
             tuple(lane): has_queue
             for *lane, has_queue in await tx.rows(self._own["own_lanes"], *_columns(lanes), queues)
         }
-        lagging = [lane for lane in claim.lagging if lane in owned]
+        lagging = {lane: last for lane, last in claim.lagging.items() if lane in owned}
         emptied = [lane for lane in claim.emptied if owned.get(lane)]
         if lagging:
-            await tx.rows(self._own["move_heads"], *_columns(lagging))
+            await tx.rows(self._own["move_heads"], *_columns(lagging), list(lagging.values()))
         if emptied:
             await tx.rows(self._own["drop_lanes"], *_columns(emptied))
         tx.changed = tx.changed or bool(lagging or emptied)

@@ -84,15 +84,17 @@ WITH queues AS MATERIALIZED (
 SELECT queue, tenant, workflow, queue IN (SELECT queue FROM queues) FROM lanes
 
 -- name: move_heads
--- To before the oldest instance that waits, which is seen by a statement that began after own_lanes.
+-- To before the oldest instance that waits, which is seen by a statement that began after own_lanes; where none waits, to the
+-- last that this claim has read. A head that stays behind costs every claim the dead index entries after it, which are many
+-- while somebody holds an old snapshot.
 UPDATE lane l SET head = n.head FROM (
-    SELECT w.queue, w.tenant, w.workflow, (
+    SELECT w.queue, w.tenant, w.workflow, coalesce((
         SELECT i.key - 1 FROM instance i
         WHERE i.owner IS NULL AND i.fresh AND i.due_at IS NOT NULL
             AND i.queue = w.queue AND i.tenant = w.tenant AND i.workflow = w.workflow AND i.key > o.head
         ORDER BY i.key LIMIT 1
-    ) AS head
-    FROM unnest($1::text[], $2::text[], $3::text[]) AS w (queue, tenant, workflow)
+    ), w.last) AS head
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS w (queue, tenant, workflow, last)
     JOIN lane o USING (queue, tenant, workflow)
 ) n
 WHERE l.queue = n.queue AND l.tenant = n.tenant AND l.workflow = n.workflow AND n.head > l.head

@@ -79,9 +79,10 @@ UNION ALL SELECT s.instance, {step_columns}, NULL, NULL FROM step s
 WHERE s.instance = ANY($1::bigint[]) AND s.rollback IN ('running', 'retrying')
 
 -- name: steps_that_are_over
-SELECT s.kind, s.name, s.count FROM step s JOIN unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count)
-    USING (kind, name, count)
-WHERE s.instance = $1 AND s.generation = $2
+SELECT w.* FROM unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count), LATERAL (
+    SELECT 1 FROM step s
+    WHERE s.instance = $1 AND s.generation = $2 AND s.kind = w.kind AND s.name = w.name AND s.count = w.count LIMIT 1
+) found
 
 -- name: step_keys
 SELECT kind, name, count FROM step_open WHERE instance = $1 AND generation = $2
@@ -92,12 +93,14 @@ SELECT 1 FROM step_open WHERE instance = $1 AND generation = $2 AND rollback = '
 UNION ALL SELECT 1 FROM step WHERE instance = $1 AND generation = $2 AND rollback = 'pending' LIMIT 1
 
 -- name: some_steps
-SELECT {step_columns}, {with_result} FROM step_open s
-JOIN unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count) USING (kind, name, count)
-WHERE s.instance = $1 AND s.generation = $2
-UNION ALL SELECT {step_columns}, {with_result} FROM step s
-JOIN unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count) USING (kind, name, count)
-WHERE s.instance = $1 AND s.generation = $2
+SELECT found.* FROM unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count), LATERAL (
+    SELECT {step_columns}, {with_result} FROM step_open s
+    WHERE s.instance = $1 AND s.generation = $2 AND s.kind = w.kind AND s.name = w.name AND s.count = w.count LIMIT 1
+) found
+UNION ALL SELECT found.* FROM unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count), LATERAL (
+    SELECT {step_columns}, {with_result} FROM step s
+    WHERE s.instance = $1 AND s.generation = $2 AND s.kind = w.kind AND s.name = w.name AND s.count = w.count LIMIT 1
+) found
 
 -- name: drop_open_steps
 -- A restart deletes the steps from a seq on ...
@@ -200,12 +203,18 @@ UPDATE lane SET head = $4 - 1 WHERE queue = $1 AND tenant = $2 AND workflow = $3
 -- name: take_keys
 SELECT nextval('instance_key') FROM generate_series(1, $1::integer)
 
--- name: taken_ids
-SELECT tenant, id FROM instance JOIN unnest($1::text[], $2::text[]) AS w (tenant, id) USING (tenant, id)
-UNION ALL SELECT tenant, id FROM used_id JOIN unnest($1::text[], $2::text[]) AS w (tenant, id) USING (tenant, id)
-
 -- name: used_ids
-SELECT tenant, id FROM used_id JOIN unnest($1::text[], $2::text[]) AS w (tenant, id) USING (tenant, id)
+-- Here and wherever rows are looked for by a list of keys: one at a time, by an index of a whole key (LATERAL … LIMIT). A join is
+-- planned by what the table's statistics say, which on a new database is nothing: it read all rows of a tenant.
+SELECT w.* FROM unnest($1::text[], $2::text[]) AS w (tenant, id), LATERAL (
+    SELECT 1 FROM used_id u WHERE u.tenant = w.tenant AND u.id = w.id LIMIT 1
+) found
+
+-- name: taken_ids
+SELECT w.* FROM unnest($1::text[], $2::text[]) AS w (tenant, id), LATERAL (
+    SELECT 1 FROM instance i WHERE i.tenant = w.tenant AND i.id = w.id LIMIT 1
+) found
+UNION ALL {used_ids}
 
 -- name: share_instance
 SELECT 1 FROM instance WHERE key = $1 FOR KEY SHARE

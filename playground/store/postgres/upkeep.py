@@ -1,8 +1,12 @@
-"""Upkeep by whichever node gets to it: partitions of the journal, and adding up the counts.
+"""Upkeep by whichever node gets to it: partitions of the journal, statistics of a new database, adding up the counts.
 
 A partition holds the events of 1,000,000 instances. Two are ready beyond the newest instance; one that comes to be used
 while no node ran for long enough is made by the create that needs it. One whose instances have all been deleted is
 dropped, which gives its room back at once.
+
+Statistics are the database's own affair (autovacuum), but for those of a database that has just begun to be used: until
+its first look, within a minute, plans are made for empty tables, and kept. So they are taken at the first thousand
+instances, and when there are ten times as many.
 """
 
 import asyncio
@@ -16,6 +20,7 @@ from playground.store.postgres.connections import Connections, DatabaseFault, Tr
 
 PARTITION_KEYS = 1_000_000
 PARTITIONS_AHEAD = 2
+ANALYZE_FIRST, ANALYZE_GROWTH = 1_000, 10  # instances, and times as many
 TALLY_SECONDS = 1.0
 TALLY_ROWS = 20_000  # added up at once
 LOCK = 1346852679  # of making partitions
@@ -24,6 +29,8 @@ LAST_KEY = "SELECT last_value FROM instance_key"
 EXISTING = """SELECT c.relname FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid
     WHERE h.inhparent = 'event'::regclass"""
 
+KNOWN_ROWS = "SELECT reltuples FROM pg_class WHERE oid = 'instance'::regclass"
+ANALYZE = "ANALYZE instance, origin, step_open, step"
 IN_USE = "SELECT EXISTS (SELECT 1 FROM instance WHERE key >= $1 AND key < $2)"
 DETACH_MS = 200
 TIDY_SECONDS = 600.0  # between looks for what is to be dropped
@@ -112,6 +119,7 @@ class Upkeep:
         self._connections, self._sql, self._partitions_end, self._commits = connections, sql, partitions_end, commits
         self._tasks: set[asyncio.Task[None]] = set()
         self._making = self._started = False
+        self._analyze_at = ANALYZE_FIRST
         self._closing = asyncio.Event()
 
     def start(self) -> None:
@@ -125,6 +133,9 @@ class Upkeep:
         if key > self._partitions_end - PARTITIONS_AHEAD * PARTITION_KEYS and not self._making:
             self._making = True
             self._spawn(self._make_partitions(key))
+        if key >= self._analyze_at:
+            self._analyze_at = key * ANALYZE_GROWTH
+            self._spawn(self._analyze(key))
 
     async def close(self) -> None:
         """Stop; nothing is cancelled that may be connecting."""
@@ -182,6 +193,15 @@ class Upkeep:
             pass  # the next create tries again
         finally:
             self._making = False
+
+    async def _analyze(self, key: int) -> None:
+        with suppress(StoreError, *DatabaseFault):  # what has no statistics is slow, not wrong
+            connection = await self._connections.open_one()
+            try:
+                if await connection.fetchval(KNOWN_ROWS) < key / ANALYZE_GROWTH:
+                    await connection.execute(ANALYZE)
+            finally:
+                await connection.close(timeout=1)
 
     async def _add_up_for_ever(self) -> None:
         seen, loop = -1, asyncio.get_running_loop()
