@@ -1,5 +1,10 @@
 -- The parts of the one statement that a commit is (write.py). :1, :2 ... are the part's own columns, arrays but for `head`'s first two.
--- What follows in a part happens for the instances in `moved` only: those that were as the writer knew them.
+-- What follows in a part happens for the instances in `moved` only: those that were as the writer knew them. A part leaves out the few
+-- that are not (`kept`) rather than joining those that are: of `moved` the planner expects one row, so that a join with it
+-- compares each with each.
+
+-- name: kept
+<> ALL (ARRAY(SELECT key FROM refused))
 
 -- name: head
 -- The lock order is that of keys. Rows that somebody else holds are left out, so that nobody waits for anybody.
@@ -16,10 +21,12 @@ WITH turn AS MATERIALIZED (
     ORDER BY i.key FOR NO KEY UPDATE OF i SKIP LOCKED
 ), moved AS MATERIALIZED (
     SELECT key FROM locked WHERE :1::text IS NULL OR EXISTS (SELECT FROM turn)
+), refused AS MATERIALIZED (
+    SELECT key FROM input EXCEPT SELECT key FROM moved
 ), thin AS (
     UPDATE instance i
     SET last_seq = n.last_seq, log_bytes = n.log_bytes, stored_bytes = n.stored_bytes, clock = n.clock, clock_at = n.clock_at
-    FROM input n JOIN moved USING (key) WHERE i.key = n.key AND n.thin
+    FROM input n WHERE i.key = n.key AND n.thin AND n.key {kept}
 )
 
 -- name: full
@@ -35,21 +42,25 @@ WITH turn AS MATERIALIZED (
         :17::bigint[], :18::bigint[], :19::text[], :20::bigint[], :21::integer[], :22::bigint[], :23::bigint[]
     ) AS n (snippet, status, generation, execution, last_seq, owner, due_at, wait_until, fresh, in_execution, log_bytes,
         stored_bytes, output, error, rollback, started_at, ended_at, paused_at, injected, clock, crashes, clock_at, key)
-    JOIN moved USING (key) WHERE i.key = n.key
+    WHERE i.key = n.key AND n.key {kept}
 )
 
 -- name: create
-WITH moved AS (
-    INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
-        due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at,
-        ended_at, paused_at, injected, clock, crashes, clock_at)
+WITH input AS MATERIALIZED (
     SELECT * FROM unnest(
         :1::bigint[], :2::text[], :3::text[], :4::text[], :5::text[], :6::text[], :7::text[], :8::integer[], :9::integer[],
         :10::bigint[], :11::text[], :12::bigint[], :13::bigint[], :14::boolean[], :15::boolean[], :16::bigint[],
         :17::bigint[], :18::text[], :19::text[], :20::text[], :21::bigint[], :22::bigint[], :23::bigint[], :24::bigint[],
         :25::text[], :26::bigint[], :27::integer[], :28::bigint[]
-    ) AS n (key, tenant, id) ORDER BY n.tenant, n.id
+    ) AS n (key, tenant, id)
+), moved AS (
+    INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
+        due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at,
+        ended_at, paused_at, injected, clock, crashes, clock_at)
+    SELECT * FROM input ORDER BY tenant, id
     ON CONFLICT (tenant, id) DO NOTHING RETURNING key
+), refused AS MATERIALIZED (
+    SELECT key FROM input EXCEPT SELECT key FROM moved
 )
 
 -- name: origins
@@ -57,13 +68,13 @@ WITH moved AS (
     INSERT INTO origin (instance, class_name, params, control_hash, metadata, limits, nonce, id_chosen)
     SELECT n.* FROM unnest(
         :1::bigint[], :2::text[], :3::text[], :4::text[], :5::text[], :6::text[], :7::text[], :8::boolean[]
-    ) AS n (key) JOIN moved USING (key)
+    ) AS n (key) WHERE n.key {kept}
 )
 
 -- name: children
 , children AS (
     INSERT INTO child (instance, parent, kind)
-    SELECT n.* FROM unnest(:1::bigint[], :2::bigint[], :3::text[]) AS n (key) JOIN moved USING (key)
+    SELECT n.* FROM unnest(:1::bigint[], :2::bigint[], :3::text[]) AS n (key) WHERE n.key {kept}
 )
 
 -- name: events
@@ -71,7 +82,7 @@ WITH moved AS (
     INSERT INTO event (instance, seq, at, type, execution, step, data)
     SELECT n.* FROM unnest(
         :1::bigint[], :2::bigint[], :3::bigint[], :4::text[], :5::integer[], :6::text[], :7::text[]
-    ) AS n (key) JOIN moved USING (key)
+    ) AS n (key) WHERE n.key {kept}
 )
 
 -- name: of_steps
@@ -106,34 +117,36 @@ status = n.status, attempt = n.attempt, failures = n.failures, losses = n.losses
         n.name, n.count, n.status, n.started_seq, n.line, n.config, n.attempt, n.failures, n.losses, n.until, n.event_type,
         n.rollback, n.rollback_config, n.rollback_attempt, n.rollback_failures, n.rollback_until, n.result_bytes, n.error,
         n.started_clock, n.ended_seq, n.clock, n.received, n.result_seq, n.result
-    FROM {of_steps} AS n ({columns_of_steps}) JOIN moved ON moved.key = n.instance
+    FROM {of_steps} AS n ({columns_of_steps}) WHERE n.instance {kept}
 )
 
 -- name: steps_over
 -- That have just ended, or begun and ended.
 , steps_over AS (
-    INSERT INTO step ({columns_of_steps}) SELECT n.* FROM {of_steps} AS n (key) JOIN moved USING (key)
+    INSERT INTO step ({columns_of_steps}) SELECT n.* FROM {of_steps} AS n (key) WHERE n.key {kept}
 )
 
 -- name: open_steps_changed
 , open_steps_changed AS (
     UPDATE step_open s SET {changed_of_step}
-    FROM {of_steps} AS n ({columns_of_steps}) JOIN moved ON moved.key = n.instance
-    WHERE s.instance = n.instance AND s.generation = n.generation AND s.kind = n.kind AND s.name = n.name AND s.count = n.count
+    FROM {of_steps} AS n ({columns_of_steps})
+    WHERE n.instance {kept} AND s.instance = n.instance AND s.generation = n.generation AND s.kind = n.kind AND s.name = n.name
+        AND s.count = n.count
 )
 
 -- name: over_steps_changed
 -- By a rollback's end, or by what the worker said of its clock. A result that the row holds stays.
 , over_steps_changed AS (
     UPDATE step s SET {changed_of_step}
-    FROM {of_steps} AS n ({columns_of_steps}) JOIN moved ON moved.key = n.instance
-    WHERE s.instance = n.instance AND s.generation = n.generation AND s.kind = n.kind AND s.name = n.name AND s.count = n.count
+    FROM {of_steps} AS n ({columns_of_steps})
+    WHERE n.instance {kept} AND s.instance = n.instance AND s.generation = n.generation AND s.kind = n.kind AND s.name = n.name
+        AND s.count = n.count
 )
 
 -- name: of_step_keys
 unnest(:1::bigint[], :2::integer[], :3::text[], :4::text[], :5::integer[]) AS n (instance, generation, kind, name, count)
-    JOIN moved ON moved.key = n.instance
-    WHERE s.instance = n.instance AND s.generation = n.generation AND s.kind = n.kind AND s.name = n.name AND s.count = n.count
+    WHERE n.instance {kept} AND s.instance = n.instance AND s.generation = n.generation AND s.kind = n.kind AND s.name = n.name
+        AND s.count = n.count
 
 -- name: steps_closed
 , steps_closed AS (DELETE FROM step_open s USING {of_step_keys})
@@ -141,13 +154,13 @@ unnest(:1::bigint[], :2::integer[], :3::text[], :4::text[], :5::integer[]) AS n 
 -- name: inbox
 , inbox_rows AS (
     INSERT INTO inbox (instance, seq, at, type, payload)
-    SELECT n.* FROM unnest(:1::bigint[], :2::bigint[], :3::bigint[], :4::text[], :5::text[]) AS n (key) JOIN moved USING (key)
+    SELECT n.* FROM unnest(:1::bigint[], :2::bigint[], :3::bigint[], :4::text[], :5::text[]) AS n (key) WHERE n.key {kept}
 )
 
 -- name: inbox_gone
 , inbox_gone AS (
-    DELETE FROM inbox b USING unnest(:1::bigint[], :2::bigint[]) AS n (key, seq) JOIN moved USING (key)
-    WHERE b.instance = n.key AND (n.seq = 0 OR b.seq = n.seq)
+    DELETE FROM inbox b USING unnest(:1::bigint[], :2::bigint[]) AS n (key, seq)
+    WHERE n.key {kept} AND b.instance = n.key AND (n.seq = 0 OR b.seq = n.seq)
 )
 
 -- name: keys
@@ -155,7 +168,7 @@ unnest(:1::bigint[], :2::integer[], :3::text[], :4::text[], :5::integer[]) AS n 
 , last_of_keys AS MATERIALIZED (
     SELECT DISTINCT ON (tenant, instance, name) tenant, instance, name, value
     FROM unnest(:1::bigint[], :2::text[], :3::bigint[], :4::text[], :5::text[]) WITH ORDINALITY
-        AS n (key, tenant, instance, name, value, place) JOIN moved USING (key)
+        AS n (key, tenant, instance, name, value, place) WHERE n.key {kept}
     ORDER BY tenant, instance, name, place DESC
 ), keys_put AS (
     INSERT INTO kv (tenant, instance, key, value)
@@ -171,9 +184,8 @@ unnest(:1::bigint[], :2::integer[], :3::text[], :4::text[], :5::integer[]) AS n 
     INSERT INTO tally_change (tenant, queue, status, n)
     SELECT n.tenant, n.queue, d.status, sum(d.by) FROM unnest(
         :1::bigint[], :2::text[], :3::text[], :4::text[], :5::text[]
-    ) AS n (key, tenant, queue, was, status) JOIN moved USING (key),
-        LATERAL (VALUES (n.was, -1), (n.status, 1)) AS d (status, by)
-    WHERE d.status IS NOT NULL GROUP BY 1, 2, 3 HAVING sum(d.by) <> 0
+    ) AS n (key, tenant, queue, was, status), LATERAL (VALUES (n.was, -1), (n.status, 1)) AS d (status, by)
+    WHERE n.key {kept} AND d.status IS NOT NULL GROUP BY 1, 2, 3 HAVING sum(d.by) <> 0
 )
 
 -- name: end
@@ -182,7 +194,7 @@ SELECT ARRAY(SELECT key FROM moved) AS moved
 -- name: end_of_group
 -- What a writer whose connection breaks reads of this commit: its number, and who was left out of it.
 , done AS (
-    UPDATE writer SET commits = :1, left_out = ARRAY(SELECT key FROM input EXCEPT SELECT key FROM moved)
+    UPDATE writer SET commits = :1, left_out = ARRAY(SELECT key FROM refused)
     WHERE id = :2 AND EXISTS (SELECT FROM turn)
 )
 SELECT ARRAY(SELECT key FROM moved) AS moved, EXISTS (SELECT FROM turn) AS in_turn
