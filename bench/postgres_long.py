@@ -11,11 +11,13 @@ import argparse
 import asyncio
 import statistics
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 import uvloop
 
-from bench.footprint import times
+from bench.footprint import processes, times
 from bench.postgres import HOUR_MS, databases, running
 from bench.speed import server
 from bench.store import AT, quick_step
@@ -54,28 +56,60 @@ async def short_runs(store: Store, owner: str, until: float) -> int:
     return played
 
 
-async def held_snapshot(url: str, seconds: float) -> None:
-    """The rate of short runs before a snapshot is held, and while it is."""
-    store = await asyncio.to_thread(open_store, url)
-    owner = (await store.nodes.join("bench", HOUR_MS)).owner
-    await short_runs(store, owner, time.perf_counter() + WARM_SECONDS / 3)
-    before = await short_runs(store, owner, time.perf_counter() + WARM_SECONDS) / WARM_SECONDS
-    holder = await asyncpg.connect(url)
+@dataclass(frozen=True)
+class Window:
+    """Short runs a second, and the processor time of one: the database's and this process's, in milliseconds."""
+
+    rate: float
+    cost_ms: float
+
+    @classmethod
+    async def of(cls, node: tuple[Store, str], server: int) -> "Window":
+        """Play for the length of a window."""
+        before = processor_seconds(server)
+        played = await short_runs(*node, time.perf_counter() + WARM_SECONDS)
+        return cls(played / WARM_SECONDS, (processor_seconds(server) - before) * 1000 / max(1, played))
+
+
+async def server_process(connection: asyncpg.Connection) -> int:
+    """The process id of the database server, which runs on this machine."""
+    folder = await connection.fetchval("SHOW data_directory")
+    return int(Path(folder, "postmaster.pid").read_text().split()[0])
+
+
+def processor_seconds(server: int) -> float:
+    """What this process and the database server have used, with all that the server has started and that has ended."""
+    return time.process_time() + sum(sum(times(pid)) for pid in processes(server))
+
+
+async def held_snapshot(held_url: str, free_url: str, seconds: float) -> None:
+    """Short runs on a database in which somebody holds a snapshot, and on one beside it, in turns: what a disk and
+    other programs do to a rate, they do to both.
+    """
+    stores = [await asyncio.to_thread(open_store, url) for url in (held_url, free_url)]
+    held, free = [(store, (await store.nodes.join("bench", HOUR_MS)).owner) for store in stores]
+    for node in (held, free):
+        await short_runs(*node, time.perf_counter() + WARM_SECONDS)
+    holder = await asyncpg.connect(held_url)
+    server = await server_process(holder)
     transaction = holder.transaction(isolation="repeatable_read")
     await transaction.start()
     await holder.fetchval("SELECT count(*) FROM instance")
-    rates = []
-    for _ in range(max(1, round(seconds / WARM_SECONDS))):
-        rates.append(await short_runs(store, owner, time.perf_counter() + WARM_SECONDS) / WARM_SECONDS)
+    pairs = [
+        (await Window.of(held, server), await Window.of(free, server))
+        for _ in range(max(1, round(seconds / WARM_SECONDS)))
+    ]
     await transaction.rollback()
     await holder.close()
-    after = await short_runs(store, owner, time.perf_counter() + WARM_SECONDS) / WARM_SECONDS
-    print(
-        f"short runs a second before a snapshot is held {before:,.0f}; while it is, every {WARM_SECONDS:.0f} s: "
-        f"{', '.join(f'{rate:,.0f}' for rate in rates)}; after it {after:,.0f}",
-        flush=True,
-    )
-    await store.close()
+    for name, windows in (("held", [one for one, _ in pairs]), ("free", [one for _, one in pairs])):
+        print(
+            f"snapshot {name}: {statistics.median(window.rate for window in windows):,.0f} short runs a second, "
+            f"{statistics.median(window.cost_ms for window in windows):.3f} ms of processor time each; every "
+            f"{WARM_SECONDS:.0f} s: {', '.join(f'{one.rate:,.0f}/{one.cost_ms:.2f}' for one in windows)}",
+            flush=True,
+        )
+    for store in stores:
+        await store.close()
 
 
 async def notify_lag(url: str) -> None:
@@ -157,7 +191,7 @@ def main() -> None:
     options = parser.parse_args()
     with databases(options.url) as new_database:
         uvloop.run(notify_lag(new_database()))
-        uvloop.run(held_snapshot(new_database(), options.held_seconds))
+        uvloop.run(held_snapshot(new_database(), new_database(), options.held_seconds))
         at_rest(new_database(), options.asleep)
 
 
