@@ -238,9 +238,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         postgres_support.stop_shared_server()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for the tests of a module that leave it alone."""
+    """One server for all tests of a process that leave it alone."""
     running = Server(tmp_path_factory.mktemp("server"), *MANY).start()
     yield running
     running.stop()

@@ -34,6 +34,11 @@ class TenantWorkflow(WorkflowEntrypoint):
         await reserve()
         return await charge()
 """
+NEW_VISITOR = """() => {
+    localStorage.clear();
+    sessionStorage.clear();
+    localStorage.setItem("playground.hints", '"done"');
+}"""
 ELSEWHERE = """() => new Promise((done) => {
     Object.assign(new Image(), { onerror: () => done(), src: "//127.0.0.1:9/wrong-5" });
 })"""
@@ -67,32 +72,46 @@ def engine(request: pytest.FixtureRequest) -> type[Driver]:
     return found
 
 
+@pytest.fixture(scope="module")
+def idle(engine: type[Driver]) -> Iterator[list[Driver]]:
+    """Browsers that earlier tests have left, since starting one takes seconds."""
+    kept: list[Driver] = []
+    yield kept
+    for driver in kept:
+        driver.close()
+
+
 @pytest.fixture
-def visit(engine: type[Driver], server: Server) -> Iterator[Callable[..., EnginePage]]:
+def visit(engine: type[Driver], idle: list[Driver], server: Server) -> Iterator[Callable[..., EnginePage]]:
     """`visit("/path", size, dark=…)` opens a page as a new visitor, hints sent away; none may complain of anything."""
     drivers: list[Driver] = []
 
     def open_one(path: str = "/", size: tuple[int, int] = WIDE, dark: bool = False) -> EnginePage:
         try:
-            driver = engine(dark=dark)
+            kept = next((driver for driver in idle if driver.dark == dark), None)
+            driver = kept or engine(dark=dark)
         except NoEngine as error:
             pytest.fail(str(error), pytrace=False)
+        if kept:
+            idle.remove(kept)
         drivers.append(driver)
         page = EnginePage(driver, server.url)
         driver.resize(*size)
         page.goto("/about")
-        driver.evaluate("""() => localStorage.setItem("playground.hints", '"done"')""")
+        driver.evaluate(NEW_VISITOR)
         page.goto(path)
         return page
 
+    yield open_one
     try:
-        yield open_one
         for driver in drivers:
             driver.settle()
-    finally:
+        assert [trouble for driver in drivers for trouble in driver.trouble] == []
+    except BaseException:
         for driver in drivers:
             driver.close()
-    assert [trouble for driver in drivers for trouble in driver.trouble] == []
+        raise
+    idle.extend(drivers)
 
 
 def test_the_first_example_runs_and_its_steps_light_up_as_they_commit(visit: Callable[..., EnginePage]) -> None:

@@ -60,7 +60,6 @@ def test_hints_lead_from_run_over_the_kill_to_the_slider_by_keyboard(opened: Cal
     expect(page.page.get_by_role("status").filter(has_text="Hint 2 of 4: compose greeting is in the")).to_have_count(1)
     expect(page.control("Kill worker")).to_have_class(re.compile("is-hinted"))
     assert covers(page) == []
-    assert findings(page.page) == []
     page.page.get_by_role("link", name="Examples").focus()
     keys.press("x")
     expect(hint(page)).to_contain_text("The ring: execution 2 read this result and did not run it again.")
@@ -73,6 +72,7 @@ def test_hints_lead_from_run_over_the_kill_to_the_slider_by_keyboard(opened: Cal
     page.expect_status("Complete")
     expect(hint(page)).to_contain_text("Drag the slider back over the cut")
     assert covers(page) == []
+    assert findings(page.page) == []  # at leisure: what the steps before say is soon no longer true
     page.control("One event back").focus()
     for _ in range(3):  # it is reached where it stands, beside the slider
         keys.press("Shift+Tab")

@@ -13,6 +13,7 @@ pytestmark = pytest.mark.long
 ROOT = Path(__file__).parent.parent
 NEWER = [version for version in ("3.14", "3.13", "3.12") if int(version.split(".")[1]) > sys.version_info.minor]
 SECONDS = 900
+FEWER = {"CRASH_EXAMPLES": "1", "REPLAY_EXAMPLES": "1"}  # of what the running Python tries, too
 # What says how a Python behaves: its values, errors, tasks, order of events, syntax trees and modules.
 PLAYED = (
     *("analysis_*", "cases_*", "worker_*", "workflows_*", "frames", "testing", "run", "property_*"),
@@ -29,7 +30,7 @@ def run(version: str, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [ROOT / "run", *words],
         cwd=ROOT,
-        env={**ours, "RUN_PYTHON": version},
+        env={**ours, **FEWER, "RUN_PYTHON": version},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

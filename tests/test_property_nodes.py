@@ -59,7 +59,10 @@ def test_a_node_lost_at_any_commit_of_a_saga_changes_nothing(crashed: str, monke
     @every_day
     @given(SAGAS, GRACES)
     def every_commit(groups: Any, grace: int) -> None:
-        run(crash_at_every_commit(written_saga(groups), "server", "before", grace, saga, each_was_lost), DEADLINE)
+        run(
+            crash_at_every_commit(written_saga(groups), "server", "before", grace, saga, each_was_lost, every=1),
+            DEADLINE,
+        )
 
     every_commit()
 

@@ -6,12 +6,15 @@ and the rows agree with it.
 """
 
 import asyncio
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aio import run
 from crash_support import (
     DEADLINE,
+    EVERY,
     GRACES,
     NODES,
     RICH,
@@ -102,20 +105,19 @@ def test_an_operation_after_any_commit(operate: Any, runs_ahead: bool) -> None:
     @example(RICH, 10_000)
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:
-        run(operate_after_every_commit(written(node), grace, operate, 1 if runs_ahead else 3), DEADLINE)
+        numbers = itertools.count(1 + runs_ahead * (EVERY - 1), EVERY)
+        run(operate_after_every_commit(written(node), grace, operate, numbers), DEADLINE)
 
     every_commit()
 
 
-async def operate_after_every_commit(source: Source, grace: int, operate: Any, fewest: int) -> None:
-    """Do it after each commit in turn, of which there are more than the `fewest`."""
+async def operate_after_every_commit(source: Source, grace: int, operate: Any, numbers: Iterator[int]) -> None:
+    """Do it after each of these commits in turn, until there are no more."""
     WORLD.begin()
     source.numbered = operate is not restart  # an event may be on its way to the generation before
     async with open_tester(source, grace) as tester:
         expected = await play(tester, source)
-        number = 0
-        while True:
-            number += 1
+        for number in numbers:
             await tester.settle()
             trigger = Trigger(tester, number, operate)
             tester.on_commit = trigger
@@ -129,7 +131,7 @@ async def operate_after_every_commit(source: Source, grace: int, operate: Any, f
             await assert_run_sound(run)
             if trigger.task is None:
                 break
-        assert number > fewest
+        assert number > 1
         await assert_sound(tester)
 
 

@@ -52,10 +52,9 @@ RESTED: Node = (
 WORDS = ("Lisbon", "Cairo", "Oslo", "Quito", "Osaka", "Accra", "Perth", "Turin", "Malmo", "Dakar")
 
 
-@pytest.mark.usefixtures("runs_ahead")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_replay_goes_the_way_that_the_first_execution_went(kind: str) -> None:
-    @EVERY_DAY
+def test_a_replay_goes_the_way_that_the_first_execution_went(kind: str, runs_ahead: bool) -> None:
+    @settings(EVERY_DAY, max_examples=EXAMPLES if runs_ahead else max(1, EXAMPLES // 2))
     @given(programs(kind))
     def every_way(program: Program) -> None:
         check(program, [0])
