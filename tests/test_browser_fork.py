@@ -92,6 +92,7 @@ def test_a_step_is_given_another_result_by_keyboard(opened: Callable[..., Playgr
     page = opened("/")
     failed(page)
     page.step("charge card").focus()
+    page.page.keyboard.press("b")
     page.page.keyboard.press("Enter")
     fork = page.page.locator("#view-step").get_by_role("button", name="Fork from here…")
     fork.press("Enter")
@@ -104,6 +105,7 @@ def test_a_step_is_given_another_result_by_keyboard(opened: Callable[..., Playgr
     expect(dialog.get_by_role("status")).to_have_text(
         "Begins with 2 finished steps, copied and not run: reserve stock, approval. Then charge card runs."
     )
+    expect(dialog.get_by_label("Stop before charge card")).to_be_checked()
     dialog.get_by_label("Run it again").focus()
     page.page.keyboard.press("ArrowUp")
     result = dialog.get_by_label("Result, JSON")
@@ -118,7 +120,9 @@ def test_a_step_is_given_another_result_by_keyboard(opened: Callable[..., Playgr
     page.expect_status("Complete")
     expect(page.output).to_contain_text(re.compile('"mara".*"l-9007199254740993"'))
     expect(page.step("charge card")).to_contain_text("edited")
-    (edited,) = [event for event in journal(page.url, page.instance) if event["data"].get("edited")]
+    made = journal(page.url, page.instance)
+    assert [event["data"]["step"]["name"] for event in made if event["type"] == "breakpoint_set"] == ["charge card"]
+    (edited,) = [event for event in made if event["data"].get("edited")]
     assert edited["data"]["output"]["n"] == {"$int": "9007199254740993"}
     expect(page.page.locator(".lineage")).to_contain_text("at charge card, 3 steps copied, with an edited result.")
 

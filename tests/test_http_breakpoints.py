@@ -88,6 +88,23 @@ def test_what_cannot_be_is_refused_with_its_code(site: Site):
     assert stopped(site, made)["stopped_before"]["name"] == "ask"
 
 
+def test_a_fork_begins_with_the_breakpoints_that_it_is_given(site: Site):
+    acme = Tenant(site, "acme")
+    acme.deploy(ORDER)
+    parent = acme.create()["id"]
+    acme.finish(parent)
+    body = {"from_step": {"kind": "do", "name": "ship"}, "breakpoints": [{"step": {"name": "ship"}}]}
+    fork = acme.ask("POST", f"/instances/{parent}/fork", json=body).json()["id"]
+    assert acme.until(fork, "paused")["stopped_before"]["name"] == "ship"
+    made = site.create(ORDER)
+    site.finish(made)
+    body["breakpoints"].append({"step": {"name": "mail"}})
+    answer = site.client.post(f"/api{made['url']}/fork", json=body)
+    assert [each["step"]["name"] for each in stopped(site, answer.json())["breakpoints"]] == ["ship", "mail"]
+    answer = site.client.post(f"/api{made['url']}/fork", json={"breakpoints": [{"step": {}}]})
+    assert code_of(answer) == (400, "body.invalid")
+
+
 def test_a_tenant_stops_its_own_run_with_its_key_and_nobody_else_does(site: Site):
     acme, other = Tenant(site, "acme"), Tenant(site, "other")
     acme.deploy(WAITS)

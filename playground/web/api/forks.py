@@ -16,7 +16,14 @@ from playground.store.rows import InstanceRow
 from playground.web.api import tenant_instances
 from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
 from playground.web.api.instances import created_response
-from playground.web.api.operations import StepBody, find_controlled_instance, step_key
+from playground.web.api.operations import (
+    BREAKS_BYTES,
+    NewBreakpoints,
+    StepBody,
+    find_controlled_instance,
+    parse_breakpoints,
+    step_key,
+)
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
 from playground.web.http.authorization import charge_reading, find_instance
@@ -42,6 +49,7 @@ class ForkBody(bodies.SourceBody, forbid_unknown_fields=True):
     from_step: StepBody | None = None
     output: Any = msgspec.UNSET
     source: str | None = None
+    breakpoints: NewBreakpoints = msgspec.field(default_factory=list)
 
 
 async def fork(context: Context, request: Request) -> Response:
@@ -50,7 +58,7 @@ async def fork(context: Context, request: Request) -> Response:
     """
     row = await find_instance(context, request)
     body = await bodies.read_object(
-        request, ForkBody, source_body_bytes(context) + context.settings.value_bytes, may_be_empty=True
+        request, ForkBody, source_body_bytes(context) + context.settings.value_bytes + BREAKS_BYTES, may_be_empty=True
     )
     if row.tenant:
         return await _fork_for_tenant(context, row, body)
@@ -72,6 +80,7 @@ async def fork(context: Context, request: Request) -> Response:
     made = await context.engine.create(
         replace(
             await _with_code(context, row, planned.template, body.source),
+            breakpoints=parse_breakpoints(body.breakpoints),
             queue=queue,
             control_hash=tokens.digest(token),
         )
@@ -86,8 +95,9 @@ async def _fork_for_tenant(context: Context, row: InstanceRow, body: ForkBody) -
         context.limits.checks.charge(queues.of_tenant(row.tenant))
         await check_source(context, body.source, queues.of_tenant(row.tenant), row.class_name)
     planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
+    with_code = await _with_code(context, row, planned.template, body.source)
     return tenant_instances.created_response(
-        await context.engine.create(await _with_code(context, row, planned.template, body.source))
+        await context.engine.create(replace(with_code, breakpoints=parse_breakpoints(body.breakpoints)))
     )
 
 

@@ -25,11 +25,12 @@ export function rememberForks(run, forks) {
 }
 
 /**
- * Asks the server for a fork. `output` is what somebody typed; without it the step runs again.
+ * Asks the server for a fork. `output` is what somebody typed; without it the step runs again. `stops` are breakpoints that it begins with.
  * @returns {Promise<string>} the words of a refusal, or "" once the page is on its way to the fork
  */
-export async function fork(run, { step = null, output = null, source = null }) {
-  const body = { ...(step ? { from_step: refOf(step) } : {}), ...(output ? { output } : {}), ...(source === null ? {} : { source }) };
+export async function fork(run, { step = null, output = null, source = null, stops = [] }) {
+  const breakpoints = stops.length ? { breakpoints: stops.map((each) => ({ step: each.step })) } : {};
+  const body = { ...(step ? { from_step: refOf(step) } : {}), ...(output ? { output } : {}), ...(source === null ? {} : { source }), ...breakpoints };
   const answer = await call("POST", `${instancePath(run)}/fork`, { token: run.token, body });
   if (!answer.ok) return answer.words;
   rememberForks(run, [{ id: answer.data.id, step: step && pathLabel(step) }]);
@@ -60,6 +61,7 @@ export class ForkDialog {
     this.edit = el("textarea.field", { id: "fork-output", rows: "6", spellcheck: "false", autocomplete: "off", autocapitalize: "off", "aria-describedby": "fork-said" });
     this.editing = el("label.fork-edit", { for: "fork-output" }, el("span", {}, "Result, JSON"), this.edit);
     this.codes = el("fieldset.choices");
+    this.stopping = el("label.choice", { hidden: true });
     this.plan = el("p.fork-plan", { role: "status" });
     this.said = el("p.said.notice.bad", { id: "fork-said", role: "alert", hidden: true });
     this.button = el("button.btn.main", { type: "submit" }, icon("i-fork"), el("span", {}, "Fork"));
@@ -70,6 +72,7 @@ export class ForkDialog {
       this.fates,
       this.editing,
       this.codes,
+      this.stopping,
       this.plan,
       this.said,
       el("p.row-end", {}, el("button.btn.line", { type: "button", dataset: { close: "" } }, "Cancel"), this.button),
@@ -82,11 +85,11 @@ export class ForkDialog {
     checkAsTyped(this.edit, (words) => this.say(words), "The result is");
   }
 
-  /** `step` is where to leave; without one, the step that ended the run, the last one, or the end. */
-  show({ run, state, step = null }) {
+  /** `step` is where to leave; without one, the step that ended the run, the last one, or the end. `stops` are the breakpoints on offer. */
+  show({ run, state, step = null, stops = [] }) {
     const { rows } = state;
     const failed = culprit(state);
-    Object.assign(this, { run, state, failed });
+    Object.assign(this, { run, state, failed, stops });
     const start = step ?? failed ?? (state.status === "complete" ? rows.at(-1) : null);
     this.at.replaceChildren(
       ...rows.map((one) => el("option", { value: one.key, selected: one === start }, `${pathLabel(one)}, ${(STEP[one.status] ?? STEP.running).word}`)),
@@ -99,6 +102,8 @@ export class ForkDialog {
       radio("fork-code", "run", "The code of this run", same),
       radio("fork-code", "editor", same ? "The code in the editor, which is the same" : "The edited code in the editor", !same, same),
     );
+    this.stopping.hidden = !stops.length;
+    this.stopping.replaceChildren(el("input", { type: "checkbox", checked: true }), el("span", {}, ...stopsSaid(stops)));
     this.say("");
     this.chosen();
     this.dialog.showModal();
@@ -159,13 +164,17 @@ export class ForkDialog {
     const output = fate === "edit" ? json : null;
     const step = fate === "keep" ? (state.rows[this.step.index + 1] ?? null) : this.step;
     const source = this.codes.querySelector(":checked")?.value === "editor" ? run.code() : null;
+    const stops = this.stopping.querySelector(":checked") ? this.stops : [];
     once(this.button, async () => {
-      const refused = await fork(run, { step, output, source });
+      const refused = await fork(run, { step, output, source, stops });
       if (refused) this.say(refused);
       else this.dialog.close();
     });
   }
 }
+
+/** What a fork may stop at. */
+const stopsSaid = (stops) => (stops.length === 1 ? ["Stop before ", el("code", {}, stops[0].step.name)] : [`Stop at the ${stops.length} breakpoints of this run`]);
 
 function radio(name, value, words, checked, disabled = false) {
   const input = el("input", { type: "radio", name, value, disabled });
@@ -173,13 +182,13 @@ function radio(name, value, words, checked, disabled = false) {
   return el("label.choice", {}, input, el("span", {}, words));
 }
 
-/** Under an error: the way on, once the code is mended. `state` is that of a run that ended in one. */
-export function wayOn(run, state, refused) {
+/** Under an error: the way on, once the code is mended. `state` is that of a run that ended in one; `stops()` gives the breakpoints that the fork begins with. */
+export function wayOn(run, state, stops, refused) {
   const events = state.rows.some((step) => step.kind === "wait" && step.status === "completed");
   const line = state.error?.line ? ["Fix ", lineLink(state.error.line)] : ["Fix the code"];
   const kept = state.rows.some((step) => step.endedAt !== null && step.status !== "errored");
   const words = kept ? ` and continue in a fork: what finished is kept${events ? ", the event too" : ""}.` : " and run it in a fork: nothing had finished yet.";
   const button = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork with this source"));
-  button.addEventListener("click", () => once(button, async () => refused("It was not forked.", await fork(run, { source: run.code() }))));
+  button.addEventListener("click", () => once(button, async () => refused("It was not forked.", await fork(run, { source: run.code(), stops: stops() }))));
   return el("div.next", {}, el("p", {}, ...line, words), button);
 }

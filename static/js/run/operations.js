@@ -79,11 +79,25 @@ export class Operations {
 
   /** Runs it again, with the breakpoints that were set since it ended. */
   async restart(body) {
-    const { run, plan, moments } = this.live;
-    const stops = FINAL.has(moments.state.status) ? pendingStopsOf([...plan.flat, ...moments.state.rows]) : [];
-    const own = lastingOnes(moments.state.breakpoints);
-    const breakpoints = stops.filter(({ step }) => !breakpointOf(own, step));
+    const { run } = this.live;
+    const breakpoints = this.stopsSince();
     if (!(await this.send("restart", breakpoints.length ? { ...body, breakpoints } : body))) this.live.goOn(run);
+  }
+
+  /** The breakpoints that were set since the run ended, and that are none of its own. */
+  stopsSince() {
+    const { plan, moments } = this.live;
+    const stops = FINAL.has(moments.state.status) ? pendingStopsOf([...plan.flat, ...moments.state.rows]) : [];
+    return stops.filter(({ step }) => !breakpointOf(this.ownStops(), step));
+  }
+
+  ownStops() {
+    return lastingOnes(this.live.moments.state.breakpoints);
+  }
+
+  /** The breakpoints that a fork may begin with. */
+  stopsOfFork() {
+    return [...this.ownStops(), ...this.stopsSince()];
   }
 
   restartFrom(step) {
@@ -99,7 +113,7 @@ export class Operations {
   fork(step = null) {
     const { run, moments } = this.live;
     this.forking ??= new ForkDialog();
-    this.forking.show({ run, state: moments.state, step: step && moments.state.steps.get(step.key) });
+    this.forking.show({ run, state: moments.state, step: step && moments.state.steps.get(step.key), stops: this.stopsOfFork() });
   }
 
   /** Opens the dialog in which this run is repeated with a kill before each commit. */
