@@ -31,6 +31,15 @@ class TenantWorkflow(WorkflowEntrypoint):
         raise ValueError("for nothing")
 """
 
+# What the run's half has that is larger than its largest heading, or that its pane cuts off at the right.
+MISFITS = """() => [...document.querySelectorAll(".run-live *")].filter((node) => {
+    const own = [...node.childNodes].some((each) => each.nodeType === Node.TEXT_NODE && each.data.trim());
+    if (!own || !node.checkVisibility({ visibilityProperty: true })) return false;
+    const wraps = getComputedStyle(node).whiteSpace === "normal" && node.matches("p, p *");
+    return parseFloat(getComputedStyle(node).fontSize) > 16 ||
+        (wraps && node.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5);
+}).map((node) => node.outerHTML.slice(0, 120))"""
+
 
 @pytest.fixture(params=[WIDE, TELEPHONE], ids=lambda it: str(it["width"]))
 def visit(request: pytest.FixtureRequest, opened: Callable[..., Playground]) -> Callable[[str], Playground]:
@@ -70,6 +79,7 @@ def test_a_run_in_every_view(visit: Callable[[str], Playground]) -> None:
     for tab in ("Replay", "Journal", "Logs"):
         at.tab(tab)
         assert findings(at.page) == [], tab
+        assert at.page.evaluate(MISFITS) == [], tab
     if at.page.viewport_size == TELEPHONE:
         at.tab("Timeline")
     at.step("shaky").click()
@@ -81,6 +91,7 @@ def test_a_run_in_every_view(visit: Callable[[str], Playground]) -> None:
     at.control("Wake nap now").click()
     at.expect_status("Errored")
     assert findings(at.page) == [], "errored"
+    assert at.page.evaluate(MISFITS) == [], "errored"
 
 
 def test_the_dialogs(visit: Callable[[str], Playground]) -> None:
