@@ -143,6 +143,21 @@ def tenant_runs(stage: Stage) -> None:
     expect(page.page.locator("#runs-rows li")).to_have_count(4)
 
 
+def tenant_workflows(stage: Stage) -> None:
+    """A tenant with several workflows, one of them with a long name."""
+    page, key = _tenant_open(stage)
+    headers = {"Authorization": f"Bearer {key}"}
+    base = f"{stage.url}/api/tenants/{TENANT}"
+    names = ("mail", "invoices-of-the-quarter-with-reminders-and-a-very-long-name_2026")
+    for name in names:
+        assert page.page.request.put(f"{base}/workflows/{name}", headers=headers, data={"source": WAITS}).ok
+        data = {"id": f"of-{name[:8]}", "workflow": name, "params": {}}
+        assert page.page.request.post(f"{base}/instances", headers=headers, data=data).ok
+    page.page.reload()
+    page.page.get_by_role("radio", name="mail").check()
+    expect(page.page.locator("#tenant-live")).to_have_text("version 1 of mail is live")
+
+
 def tenant_run(stage: Stage) -> None:
     """One run of a tenant."""
     page, _ = _tenant_open(stage)

@@ -89,6 +89,7 @@ FIELDS: Mapping[str, str] = {
     "whose": "address or tenant",
     "why": "the refusal as a sentence",
     "workers": "workers that were lost with it, or that still run",
+    "workflow": "name of the tenant's workflow",
     "zygote": "name of the fork server",
 }
 
@@ -182,7 +183,7 @@ LINES: tuple[Line, ...] = (
     Line("tenant.key_made", INFO, "The operator made a key on the page.", "Nothing, if it was you.",
          ("tenant", "number", "client")),
     Line("tenant.deployed", INFO, "A tenant deployed a version of its code.", "Nothing.",
-         ("tenant", "version", "number", "client")),
+         ("tenant", "workflow", "version", "number", "client")),
     Line("tenant.version_deleted", INFO, "A tenant deleted a version of its code.", "Nothing.",
          ("tenant", "version", "client")),
     Line("tenant.deleted", INFO, "The operator deleted a tenant with everything it had.", "Nothing, if it was you.",

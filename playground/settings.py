@@ -284,6 +284,7 @@ class Settings:
         unit="days",
         limit=False,
     )
+    workflows_per_tenant: int = _row(100, "named workflows one tenant may have deployed", public=True, least=1)
     versions_per_tenant: int = _row(
         1_000,
         "versions of its code one tenant may have; of more, the oldest without an unfinished instance are removed",

@@ -29,7 +29,7 @@ from playground.store.open import open_for_copy
 from playground.store.protocol import Store
 from playground.store.rows import Snippet
 from playground.store.snippets import make_snippet
-from playground.store.tables import NewEffect, Scope, scope_of
+from playground.store.tables import NewEffect, NewVersion, Scope, scope_of
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
 
@@ -39,8 +39,12 @@ AWKWARD = "snow ☃, quotes \"', a backslash \\n, a NUL \x00 and 🐍"
 
 async def fill(store: Store, *, many: int = 30) -> None:
     """Something in every table, in every state that rows have."""
-    await store.tenants.deploy("acme", f"# one {AWKWARD}", "TenantWorkflow", at=AT, most=9)
-    await store.tenants.deploy("acme", "# two", "TenantWorkflow", at=AT + 1, most=9, warm=True)
+    for version in (
+        NewVersion(f"# one {AWKWARD}"),
+        NewVersion("# two", warm=True),
+        NewVersion("# three", workflow="mail", limits={"step_limit": 5}),
+    ):
+        await store.tenants.deploy("acme", version, at=AT, most=9, workflows_most=9)
     await store.tenants.add_key("acme", "the robot's", "hash-1", at=AT)
     await store.tenants.add_key("globex", "", "hash-2", at=AT)
     await store.tenants.revoke_key("acme", 1, at=AT + 5)
@@ -118,7 +122,7 @@ async def seen(store: Store) -> dict[str, Any]:
     found["kv"] = [await store.kv.get(Scope("acme", 0), key) for key in ("k", "hidden")]
     found["tenants"] = await store.tenants.all(after="", limit=9)
     found["keys"] = [await store.tenants.keys(tenant) for tenant in ("acme", "globex")]
-    versions = await store.tenants.versions("acme", limit=9)
+    versions = [it for name in ("main", "mail") for it in await store.tenants.versions("acme", name, limit=9)]
     found["versions"] = [await store.tenants.version("acme", version.id) for version in versions]
     found["secrets"] = await store.tenants.secrets("acme")
     found["usage"] = await store.usage.amounts("requests", "acme", since=0)

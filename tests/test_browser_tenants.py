@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from access_support import findings
 from page_support import Playground, expect
+from playwright.sync_api import Page
 from server_support import Server, ask
 
 from playground import commands
@@ -86,7 +87,7 @@ def test_the_code_in_the_editor_is_deployed_for_two_tenants_and_each_runs_its_ow
     operators_server: Server, open_page: Callable
 ) -> None:
     server = operators_server
-    watched = open_page(server.url + "/")
+    watched = open_page(server.url + "/", reduced_motion="reduce")
     page = Playground(watched, server.url)
     said = page.page.locator("#deploy-said")
     for tenant, word in (("acme", "Hello"), ("globex", "Guten Tag")):
@@ -106,8 +107,35 @@ def test_the_code_in_the_editor_is_deployed_for_two_tenants_and_each_runs_its_ow
         expect(said).to_have_text(re.compile(r"Version 1 \(\w{8}\) is deployed"))
         page.page.get_by_role("button", name="Start a run").click()
         expect(said).to_have_text(re.compile(rf'complete, "{word}, Ada"$'))
+        if tenant == "globex":  # another workflow of the same tenant
+            page.page.keyboard.press("Escape")
+            page.write(GREETS.replace("WORD", "Servus"))
+            page.control("Share").click()
+            page.page.get_by_label("Workflow", exact=True).fill("bavaria")
+            page.page.get_by_role("button", name="Deploy", exact=True).click()
+            expect(said).to_have_text(re.compile(r"Version 1 \(\w{8}\) of bavaria is deployed"))
+            page.page.get_by_role("button", name="Start a run").click()
+            expect(said).to_have_text(re.compile(r'complete, "Servus, Ada"$'))
+            page.page.goto(server.url + "/tenants/globex")
+            _workflows_of(page.page)
         page.page.keyboard.press("Escape")
     watched.forgive("403 (Forbidden)")
+
+
+def _workflows_of(page: Page) -> None:
+    """The tenant's page shows both workflows, and starts runs of the one that is chosen."""
+    chosen = page.get_by_role("radiogroup", name="Workflows")
+    expect(chosen.get_by_role("radio", name="main")).to_be_checked()
+    expect(page.locator("#tenant-live")).to_have_text("version 1 of main is live")
+    chosen.get_by_text("bavaria").click()
+    expect(page.locator("#tenant-live")).to_have_text("version 1 of bavaria is live")
+    page.get_by_label("Params, JSON").fill('{"name": "Bo"}')
+    page.get_by_role("button", name="Start", exact=True).click()
+    rows = page.locator("#runs-rows li")
+    expect(rows.locator(".of-workflow")).to_have_text(["workflow bavaria"] * 2 + ["workflow main"])
+    assert findings(page) == []
+    rows.first.get_by_role("link").click()
+    expect(page.get_by_role("region", name="Output")).to_contain_text("Servus, Bo")
 
 
 def test_the_operators_table_shows_tenants_with_their_instances(operators_server: Server, open_page: Callable) -> None:

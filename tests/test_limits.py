@@ -42,6 +42,9 @@ ELSEWHERE = {
     "starts_per_second_per_tenant": (
         "test_tenants_fairness.py::test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next"
     ),
+    "workflows_per_tenant": (
+        "test_tenants_versions.py::test_a_tenant_has_at_most_so_many_workflows_and_one_is_gone_with_its_last_version"
+    ),
     "versions_per_tenant": "test_tenants_versions.py::test_old_versions_that_nothing_needs_make_room_for_new_ones",
     "requests_per_tenant": (
         "test_tenants_security.py::test_a_tenant_asks_so_often_in_a_minute_and_another_is_not_held_up"

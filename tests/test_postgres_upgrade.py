@@ -26,15 +26,19 @@ CREATE INDEX instance_colour ON instance (colour) WHERE colour IS NOT NULL;
 """
 
 
+KNOWN = len(migrations.MIGRATIONS)  # the version of this program
+NEXT_VERSION = KNOWN + 1
+
+
 @pytest.fixture
 def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Makes this program the next version from when `use` is called on."""
-    (tmp_path / "2.sql").write_text(NEXT)
+    (tmp_path / "next.sql").write_text(NEXT)
     return monkeypatch
 
 
-def use_version_2(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    patch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, str(folder / "2.sql")))
+def use_next_version(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    patch.setattr(migrations, "MIGRATIONS", (*migrations.MIGRATIONS, str(folder / "next.sql")))
 
 
 @pytest.fixture
@@ -80,10 +84,14 @@ def test_older_and_newer_nodes_both_commit_while_and_after_the_newer_one_migrate
         running = [asyncio.create_task(load.run(over)) for load in loads]
         await rounds(loads, 5)
         with newer.context() as patch:
-            use_version_2(patch, tmp_path)
+            use_next_version(patch, tmp_path)
             said = Log()
             new = await asyncio.to_thread(opened, url, log=said)
-            assert said.of("database_migrated")[0] | {"path": ""} == {"path": "", "before": 1, "after": 2}
+            assert said.of("database_migrated")[0] | {"path": ""} == {
+                "path": "",
+                "before": KNOWN,
+                "after": NEXT_VERSION,
+            }
         loads.append(Load(new, "new"))
         running.append(asyncio.create_task(loads[-1].run(over)))
         await rounds(loads, loads[0].rounds + 10)
@@ -110,7 +118,7 @@ async def rounds(loads: list[Load], least: int) -> None:
 
 @story
 async def test_a_migration_that_does_not_get_a_lock_lets_others_go_first_and_says_what_to_do(url: str) -> None:
-    scripts, passed = ["", NEXT], 0
+    scripts, passed = [*[""] * KNOWN, NEXT], 0
     async with one_connection(url) as report, one_connection(url) as node, one_connection(url) as newer:
         async with report.transaction():
             await report.execute("LOCK TABLE instance IN ACCESS SHARE MODE")  # as a long query has
@@ -119,12 +127,12 @@ async def test_a_migration_that_does_not_get_a_lock_lets_others_go_first_and_say
                 assert await node.fetchval("SELECT count(*) FROM instance") == 0
                 passed += 1
             with pytest.raises(
-                StoreError, match=r"version 2: another session holds a lock .* for more than 0\.3 s; end"
+                StoreError, match=rf"version {NEXT_VERSION}: another session holds a lock .* for more than 0\.3 s; end"
             ):
                 await migrating
         assert passed > migrations.LOCK_TRIES
-        assert await migrations.migrate(newer, "the database", scripts, lock_ms=20) == 1
-        assert await migrations.schema_version(newer, "the database", 2) == 2
+        assert await migrations.migrate(newer, "the database", scripts, lock_ms=20) == KNOWN
+        assert await migrations.schema_version(newer, "the database", NEXT_VERSION) == NEXT_VERSION
 
 
 def test_a_program_that_is_too_old_for_the_schema_is_refused_and_those_that_run_go_on(
@@ -133,10 +141,12 @@ def test_a_program_that_is_too_old_for_the_schema_is_refused_and_those_that_run_
     async def story() -> None:
         old = await asyncio.to_thread(opened, url)
         with newer.context() as patch:
-            use_version_2(patch, tmp_path)
-            patch.setattr(migrations.migrate, "__defaults__", (None, 2))  # older programs cannot live with it
+            use_next_version(patch, tmp_path)
+            patch.setattr(
+                migrations.migrate, "__defaults__", (None, NEXT_VERSION)
+            )  # older programs cannot live with it
             await (await asyncio.to_thread(opened, url)).close()
-        with pytest.raises(StoreError, match="has schema version 2, this program knows up to 1; start a newer playgr"):
+        with pytest.raises(StoreError, match=f"schema version {NEXT_VERSION}, this program knows up to {KNOWN}; start"):
             await asyncio.to_thread(opened, url)
         await create(old, "still")
         await old.close()

@@ -17,8 +17,11 @@ from playground.store.tables import (
     NEEDED,
     NEWEST,
     ROW_BYTES,
+    VERSIONS_FULL,
+    WORKFLOWS_FULL,
     EffectRow,
     NewEffect,
+    NewVersion,
     Scope,
     TenantKey,
     Version,
@@ -190,10 +193,18 @@ async def test_no_effect_is_recorded_of_an_instance_that_has_been_deleted(store:
 
 
 async def deploy(
-    store: Store, source: str, class_name: str = "TenantWorkflow", *, tenant: str = "acme", at: int = AT, most: int = 99
+    store: Store,
+    source: str,
+    class_name: str = "TenantWorkflow",
+    *,
+    tenant: str = "acme",
+    at: int = AT,
+    most: int = 99,
+    workflow: str = "main",
 ) -> tuple[Version, bool]:
-    made = await store.tenants.deploy(tenant, source, class_name, at=at, most=most)
-    assert made is not None
+    new = NewVersion(source, class_name, workflow)
+    made = await store.tenants.deploy(tenant, new, at=at, most=most, workflows_most=9)
+    assert isinstance(made, tuple)
     return made
 
 
@@ -211,11 +222,11 @@ async def test_versions_are_numbered_hashed_and_kept(store: Store) -> None:
     assert await store.tenants.version("acme", first.id) == first, "what came back is another version"
     assert [it.number for it in await store.tenants.versions("acme", limit=3)] == [4, 3, 2]
     assert [it.source for it in await store.tenants.versions("acme", before=2, limit=3)] == [""]
-    assert await store.tenants.version("acme", "") == back
+    assert await store.tenants.newest_version("acme") == back
     found = await store.tenants.version("acme", second.id)
     assert found is not None and found.source == "two"
     assert await store.tenants.version("other", second.id) is None
-    assert await store.tenants.version("nobody", "") is None
+    assert await store.tenants.newest_version("nobody") is None
 
 
 @with_store
@@ -232,7 +243,7 @@ async def test_versions_that_no_unfinished_instance_needs_go_when_there_are_too_
         assert made.number == number
     assert [it.number for it in await store.tenants.versions("acme", limit=9)] == [7, 6, 1]
     [also] = await create(store, "also", tenant="acme", snippet=(await store.tenants.versions("acme", limit=9))[1].id)
-    assert await store.tenants.deploy("acme", "d", "TenantWorkflow", at=AT, most=2) is None, (
+    assert await store.tenants.deploy("acme", NewVersion("d"), at=AT, most=2, workflows_most=9) == VERSIONS_FULL, (
         "the newest and what is needed stay"
     )
     assert [it.number for it in await store.tenants.versions("acme", limit=9)] == [7, 6, 1]
@@ -240,6 +251,30 @@ async def test_versions_that_no_unfinished_instance_needs_go_when_there_are_too_
         await store.append(row.key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
     assert (await deploy(store, "d", most=2))[0].number == 8
     assert [it.number for it in await store.tenants.versions("acme", limit=9)] == [8, 7]
+
+
+@with_store
+async def test_workflows_have_versions_of_their_own_and_count_together(store: Store) -> None:
+    main, _ = await deploy(store, "one")
+    mail, fresh = await deploy(store, "one", workflow="mail", at=AT + 1)
+    assert (fresh, mail.number, mail.workflow) == (True, 1, "mail") and mail.id != main.id
+    assert await store.tenants.version("acme", mail.id) == mail
+    limited = NewVersion("one", workflow="mail", limits={"step_limit": 5})
+    second, fresh = await store.tenants.deploy("acme", limited, at=AT + 2, most=3, workflows_most=9)  # type: ignore[misc]
+    assert (fresh, second.number, second.limits) == (True, 2, {"step_limit": 5})
+    assert await store.tenants.deploy("acme", limited, at=AT + 3, most=3, workflows_most=2) == (second, False)
+    assert await store.tenants.newest_version("acme", "mail") == second
+    assert await store.tenants.newest_version("acme", "post") is None
+    for most, expected in ((3, WORKFLOWS_FULL), (2, WORKFLOWS_FULL)):
+        new = NewVersion("new", workflow="new")
+        assert await store.tenants.deploy("acme", new, at=AT, most=most, workflows_most=2) == expected
+    await deploy(store, "new", workflow="new", most=3)
+    assert [(it.workflow, it.number, it.source) for it in await store.tenants.workflows("acme")] == [
+        ("mail", 2, ""), ("main", 1, ""), ("new", 1, ""),
+    ], "the oldest version that nothing needs went, and no workflow's newest"  # fmt: skip
+    assert await store.tenants.deploy("acme", NewVersion("x"), at=AT, most=2, workflows_most=9) == VERSIONS_FULL
+    assert await store.tenants.delete_version("acme", second.id) == GONE, "with its only version a workflow is gone"
+    assert [it.workflow for it in await store.tenants.workflows("acme")] == ["main", "new"]
 
 
 @with_store
@@ -277,7 +312,7 @@ async def test_a_tenant_that_is_removed_leaves_nothing_and_others_keep_theirs(st
     await store.tenants.close("acme")
     closed = await store.tenants.tenant("acme")
     assert closed is not None and closed.trigger_hash is None
-    assert await store.tenants.key("hash of acme") is None and await store.tenants.version("acme", "") is None
+    assert await store.tenants.key("hash of acme") is None and await store.tenants.newest_version("acme") is None
     assert [await store.delete_ended("acme") for _ in range(2)] == [1, 0]
     await store.tenants.remove("acme")
     assert await store.tenants.tenant("acme") is None

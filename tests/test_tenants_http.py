@@ -344,6 +344,59 @@ def test_a_version_is_deleted_under_the_name_of_its_workflow_and_under_the_short
     assert [it["number"] for it in fresh.ask("GET", "/workflow").json()["versions"]] == [6, 5, 4, 3]
 
 
+def test_several_workflows_are_deployed_listed_started_and_deleted_by_their_names(fresh: Tenant) -> None:
+    main = fresh.deploy(ECHO)
+    mail = fresh.ask("PUT", "/workflows/mail", json={"source": WAITS, "limits": {"step_limit": 9}})
+    assert (mail.status_code, mail.json()["workflow"], mail.json()["number"]) == (201, "mail", 1)
+    version = mail.json()["version"]
+    again = fresh.ask("PUT", "/workflows/main", json={"source": ECHO})
+    assert (again.status_code, again.json()["version"]) == (200, main["version"]), "/workflow is the one named main"
+    assert [
+        (it["workflow"], it["number"], it["version"], it["limits"])
+        for it in fresh.ask("GET", "/workflows").json()["workflows"]
+    ] == [("mail", 1, version, {"step_limit": 9}), ("main", 1, main["version"], {})]
+    listed = fresh.ask("GET", "/workflows/mail").json()
+    assert (listed["name"], [it["version"] for it in listed["versions"]], listed["before"]) == ("mail", [version], None)
+    assert fresh.ask("GET", f"/workflows/mail/{version}").json()["source"] == WAITS
+    assert code_of(fresh.ask("GET", f"/workflows/main/{version}")) == (404, "version.not_found")
+    assert code_of(fresh.ask("GET", "/workflows/post")) == (404, "workflow.not_found")
+
+    made = fresh.create(id="letter", workflow="mail", params={})
+    assert made["workflow"] == fresh.ask("GET", "/instances/letter").json()["workflow"] == "mail"
+    batch = fresh.ask("POST", "/instances/batch", json={"workflow": "mail", "instances": [{"id": "other"}]}).json()
+    assert [it["workflow"] for it in batch["created"]] == ["mail"]
+    assert fresh.create(id="echo")["workflow"] == "main"
+    for name, ids in (("mail", ["other", "letter"]), ("main", ["echo"]), ("post", [])):
+        shown = fresh.ask("GET", "/instances", params={"workflow": name}).json()["instances"]
+        assert [it["id"] for it in shown] == ids
+    page = fresh.site.client.get(
+        f"/tenants/{fresh.name}", headers={"Accept": "application/json", "Authorization": f"Bearer {fresh.key}"}
+    ).json()
+    assert page["workflows"] == [{"name": "mail", "number": 1}, {"name": "main", "number": 1}]
+
+    for body, code in (
+        ({"workflow": "post"}, (404, "workflow.not_found")),
+        ({"workflow": "main", "version": version}, (404, "version.not_found")),
+    ):
+        assert code_of(fresh.ask("POST", "/instances", json=body)) == code
+    for path, body, code in (
+        ("/workflows/no%20spaces", {"source": ECHO}, "workflow.invalid_name"),
+        ("/workflows/mail", {"source": ECHO, "limits": {"step_limit": 10**9}}, "workflow.invalid_limit"),
+        ("/workflows/mail", {"source": ECHO, "limits": {"step_limit": "9"}}, "body.invalid"),
+    ):
+        assert code_of(fresh.ask("PUT", path, json=body)) == (400, code)
+
+    fork = fresh.ask("POST", "/instances/letter/fork", json={}).json()["id"]
+    assert fresh.ask("GET", f"/instances/{fork}").json()["workflow"] == "mail"
+    assert code_of(fresh.ask("DELETE", f"/workflows/mail/{version}")) == (409, "version.needed")
+    for id in ("letter", "other", fork):
+        fresh.until(id, "waiting")
+        fresh.ask("POST", f"/instances/{id}/events/go", json=5)
+        assert fresh.finish(id)["output"] == 5
+    assert fresh.ask("DELETE", f"/workflows/mail/{version}").status_code == 204
+    assert [it["workflow"] for it in fresh.ask("GET", "/workflows").json()["workflows"]] == ["main"]
+
+
 def test_the_operator_deletes_a_tenant_when_its_runs_have_ended_or_ends_them(make_site: MakeSite) -> None:
     site = make_site(operator_token="the operator", idle_grace_ms=100)
     acme, other = Tenant(site, "acme"), Tenant(site, "other")

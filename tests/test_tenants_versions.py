@@ -9,9 +9,11 @@ import pytest
 from dispatch_support import journal, journal_until, on_engine, output, workflow
 
 from playground.engine import Engine
+from playground.engine.code.sources import shown_workflow
 from playground.engine.code.tenants import SECRETS_MOST, Tenants
 from playground.engine.instances import WorkflowInstance
 from playground.store.rows import InstanceRow
+from playground.store.tables import NewVersion
 from playground.workflows import errors
 from playground.workflows import events as ev
 
@@ -22,8 +24,12 @@ HELD = """
     """
 
 
-def held(name: str) -> str:
-    return workflow(HELD.replace("NAME", name))
+def code(body: str) -> NewVersion:
+    return NewVersion(workflow(body))
+
+
+def held(name: str, **more: Any) -> NewVersion:
+    return NewVersion(workflow(HELD.replace("NAME", name)), **more)
 
 
 def handle(engine: Engine, row: InstanceRow) -> WorkflowInstance:
@@ -75,7 +81,7 @@ async def test_versions_are_found_by_their_tenant_only(engine: Engine) -> None:
     with pytest.raises(errors.InvalidName):
         await tenants.deploy("no good", held("one"))
     with pytest.raises(errors.InvalidName, match="class name"):
-        await tenants.deploy("acme", held("one"), "not a name")
+        await tenants.deploy("acme", held("one", class_name="not a name"))
 
 
 @on_engine()
@@ -90,7 +96,7 @@ async def test_the_code_finds_what_a_tenants_code_finds(engine: Engine) -> None:
     token = await self.env.SECRETS.get("TOKEN")
     return [sorted(self.env), token, token == "sk_live_" + "1", child.id, event["workflowName"]]
     """
-    await tenants.deploy("acme", workflow(body))
+    await tenants.deploy("acme", code(body))
     env, shown, same, child, name = await output(handle(engine, await tenants.create("acme")))
     assert env == ["EFFECTS", "KV", "SECRETS", "WORKFLOWS"]
     assert (shown, same, name) == ("[REDACTED]", True, "tenant-workflow")
@@ -131,11 +137,13 @@ async def test_a_version_that_nothing_needs_can_be_deleted(engine: Engine) -> No
     tenants = Tenants(engine)
     old, _ = await tenants.deploy("acme", held("old"))
     instance = await asleep(engine, tenants)
-    with pytest.raises(errors.VersionNeeded, match="is the newest"):
-        await tenants.delete_version("acme", old.id)
-    await tenants.deploy("acme", held("new"))
-    with pytest.raises(errors.VersionNeeded, match="Unfinished runs need"):
-        await tenants.delete_version("acme", old.id)
+    for others in (False, True):
+        if others:
+            new, _ = await tenants.deploy("acme", held("new"))
+            with pytest.raises(errors.VersionNeeded, match="is the newest"):
+                await tenants.delete_version("acme", new.id)
+        with pytest.raises(errors.VersionNeeded, match="Unfinished runs need"):
+            await tenants.delete_version("acme", old.id)
     with pytest.raises(errors.VersionNotFound):
         await tenants.delete_version("globex", old.id)
     await instance.send_event("go", 1)
@@ -161,6 +169,110 @@ async def test_older_code_that_is_deployed_again_is_a_version_of_its_own_and_ear
     assert fresh and again.number == 3
     assert [(await tenants.version("acme", row.snippet)).number for row in (early, late)] == [1, 3]
     assert (early.snippet, late.snippet) == (first.id, again.id)
+
+
+# Several workflows.
+
+
+@on_engine(idle_grace_ms=0)
+async def test_each_workflow_has_versions_of_its_own_and_its_runs_are_the_tenants(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    made = {}
+    for name in ("main", "mail", "mail"):
+        made[name, len(made)], _ = await tenants.deploy("acme", held(f"{name} {len(made)}", workflow=name))
+    assert [(it.workflow, it.number) for it in made.values()] == [("main", 1), ("mail", 1), ("mail", 2)]
+    same, fresh = await tenants.deploy("acme", held("main 0", workflow="mail"))
+    assert fresh and same.number == 3 and same.id != made["main", 0].id, "an id says whose version it is"
+    assert [(it.workflow, it.number, it.source) for it in await tenants.workflows("acme")] == [
+        ("mail", 3, ""),
+        ("main", 1, ""),
+    ]
+    assert [it.number for it in await tenants.versions("acme", None, 9, "mail")] == [3, 2, 1]
+    runs = [
+        await asleep(engine, tenants, **given)
+        for given in ({}, {"workflow": "mail"}, {"version": made["mail", 1].id}, {"workflow": "main"})
+    ]
+    for run in runs:
+        await run.send_event("go", 1)
+    assert [(await output(run))[0] for run in runs] == ["main 0", "main 0", "mail 1", "main 0"]
+    rows = [await row_of(engine, run) for run in runs]
+    assert [shown_workflow(row.workflow) for row in rows] == ["main", "mail", "mail", "main"]
+    with pytest.raises(errors.InstanceAlreadyExists):
+        await tenants.create("acme", id=runs[0].id, workflow="mail")
+    for given, error, said in (
+        ({"workflow": "post"}, errors.WorkflowNotFound, 'no workflow "post"; it has mail, main.$'),
+        ({"workflow": "main", "version": same.id}, errors.VersionNotFound, 'is of the workflow "mail", not of "main"'),
+    ):
+        with pytest.raises(error, match=said):
+            await tenants.create("acme", **given)  # type: ignore[arg-type]
+    waiting = await asleep(engine, tenants)
+    with pytest.raises(errors.VersionNotFound, match='is of the workflow "mail"'):
+        await tenants.migrate(await row_of(engine, waiting), same.id)
+
+
+@on_engine()
+async def test_the_code_starts_instances_of_its_own_workflow_or_of_the_one_it_names(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    body = """
+    if event["payload"]:
+        return [event["payload"], event["workflowName"]]
+
+    @step.do("start")
+    async def start():
+        own = await self.env.WORKFLOWS.create(params="own")
+        other = await self.env.WORKFLOWS.create({"id": "other", "params": "other", "workflow": "other"})
+        try:
+            await self.env.WORKFLOWS.create(workflow="missing")
+        except Exception as error:
+            return [own.id, other.id, (await self.env.WORKFLOWS.get("other")).id, error.code]
+
+    return await start()
+    """
+    for name in ("mail", "other"):
+        await tenants.deploy("acme", NewVersion(workflow(body), workflow=name))
+    own, other, found, code_of_error = await output(handle(engine, await tenants.create("acme", workflow="mail")))
+    assert (other, found, code_of_error) == ("other", "other", "workflow.not_found")
+    children = [WorkflowInstance(engine, "acme", id) for id in (own, other)]
+    assert [await output(child) for child in children] == [["own", "mail"], ["other", "other"]]
+
+
+@on_engine(workflows_per_tenant=2)
+async def test_a_tenant_has_at_most_so_many_workflows_and_one_is_gone_with_its_last_version(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    first, _ = await tenants.deploy("acme", held("one"))
+    await tenants.deploy("acme", held("two", workflow="two"))
+    three = held("three", workflow="three")
+    with pytest.raises(errors.WorkflowsFull, match="has 2 workflows, which is the most.* workflows_per_tenant"):
+        await tenants.deploy("acme", three)
+    await tenants.deploy("globex", three)
+    await tenants.deploy("acme", held("two again", workflow="two"))
+    await tenants.delete_version("acme", first.id)
+    with pytest.raises(errors.WorkflowNotFound, match="it has two"):
+        await tenants.create("acme")
+    assert (await tenants.deploy("acme", three))[0].number == 1
+
+
+@on_engine(step_limit=5, tenant_attempt_wall_seconds=9)
+async def test_a_workflow_has_tighter_limits_than_the_server_where_it_says_so(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    three_steps = """
+    for number in range(3):
+        await step.do(str(number), lambda: 1)
+    """
+    for limits, said in (
+        ({"step_limit": 6}, r"step_limit takes 1 to 5 here, not 6.* step_limit \(PLAYGROUND"),
+        ({"attempt_wall_seconds": 10}, "attempt_wall_seconds takes 1 to 9 here.* tenant_attempt_wall_seconds"),
+        ({"step_limit": 0}, "not 0"),
+        ({"workers": 1}, "no limit 'workers' of a workflow; there are attempt_wall_seconds"),
+    ):
+        with pytest.raises(errors.InvalidLimit, match=said):
+            await tenants.deploy("acme", NewVersion(workflow(three_steps), limits=limits))
+    for limit, status in ((2, ev.ERRORED), (3, ev.COMPLETE)):
+        version, fresh = await tenants.deploy("acme", NewVersion(workflow(three_steps), limits={"step_limit": limit}))
+        assert fresh and version.limits == {"step_limit": limit}
+        instance = handle(engine, await tenants.create("acme"))
+        await journal(instance)
+        assert (await instance.status()).status == status
 
 
 # The end of a tenant.
@@ -222,7 +334,7 @@ async def test_an_instance_goes_on_with_another_version_where_its_history_fits(e
     tenants = Tenants(engine)
     old, _ = await tenants.deploy("acme", held("old"))
     instance = await asleep(engine, tenants)
-    better = workflow("""
+    better = code("""
         first = await step.do("first", lambda: "never run again")
         got = await step.wait_for_event("go", "go", timeout="1 hour")
         extra = await step.do("extra", lambda: "more")
@@ -253,7 +365,7 @@ LONG = """
 
 async def in_its_long_step(engine: Engine, tenants: Tenants) -> WorkflowInstance:
     """An instance whose step of a minute runs."""
-    await tenants.deploy("acme", workflow(LONG.replace("SECONDS", "60")))
+    await tenants.deploy("acme", code(LONG.replace("SECONDS", "60")))
     instance = handle(engine, await tenants.create("acme"))
     async for event in instance.subscribe():
         if event.type == ev.ATTEMPT_STARTED and event.step is not None and event.step.name == "long":
@@ -265,7 +377,7 @@ async def in_its_long_step(engine: Engine, tenants: Tenants) -> WorkflowInstance
 async def test_a_running_instance_drops_its_worker_and_goes_on_at_once(engine: Engine) -> None:
     tenants = Tenants(engine)
     instance = await in_its_long_step(engine, tenants)
-    quick, _ = await tenants.deploy("acme", workflow(LONG.replace("SECONDS", "0")))
+    quick, _ = await tenants.deploy("acme", code(LONG.replace("SECONDS", "0")))
     await tenants.migrate(await row_of(engine, instance), quick.id)
     assert await output(instance) == ["0", 2]
 
@@ -276,7 +388,7 @@ async def test_a_pause_that_waited_for_the_worker_takes_effect_when_it_is_droppe
     instance = await in_its_long_step(engine, tenants)
     await instance.pause()
     assert (await instance.status()).status == ev.WAITING_FOR_PAUSE
-    quick, _ = await tenants.deploy("acme", workflow(LONG.replace("SECONDS", "0")))
+    quick, _ = await tenants.deploy("acme", code(LONG.replace("SECONDS", "0")))
     await tenants.migrate(await row_of(engine, instance), quick.id)
     assert (await instance.status()).status == ev.PAUSED
     await instance.resume()
@@ -302,7 +414,7 @@ async def test_a_version_that_does_not_fit_is_refused_with_what_it_lacks(engine:
     tenants = Tenants(engine)
     old, _ = await tenants.deploy("acme", held("old"))
     instance = await asleep(engine, tenants)
-    new, _ = await tenants.deploy("acme", workflow(body))
+    new, _ = await tenants.deploy("acme", code(body))
     before = (await engine.store.find("acme", instance.id)).last_seq
     with pytest.raises(errors.CannotMigrate) as refused:
         await tenants.migrate(await row_of(engine, instance), new.id)
@@ -320,7 +432,7 @@ async def test_whoever_knows_better_may_force_it(engine: Engine) -> None:
     tenants = Tenants(engine)
     await tenants.deploy("acme", held("old"))
     instance = await asleep(engine, tenants)
-    new, _ = await tenants.deploy("acme", workflow("return 'forced'"))
+    new, _ = await tenants.deploy("acme", code("return 'forced'"))
     await tenants.migrate(await row_of(engine, instance), new.id, force=True)
     await instance.send_event("go")
     assert await output(instance) == "forced"
@@ -329,7 +441,7 @@ async def test_whoever_knows_better_may_force_it(engine: Engine) -> None:
 @on_engine()
 async def test_what_can_not_be_migrated_says_why(engine: Engine) -> None:
     tenants = Tenants(engine)
-    version, _ = await tenants.deploy("acme", workflow("return 1"))
+    version, _ = await tenants.deploy("acme", code("return 1"))
     done = handle(engine, await tenants.create("acme"))
     await output(done)
     with pytest.raises(errors.CannotMigrate, match="has ended"):
@@ -378,7 +490,7 @@ async def test_a_changed_secret_is_read_by_the_next_execution(engine: Engine) ->
     await step.wait_for_event("go", "go")
     return [await step.do("keeps again", lambda: first), await self.env.SECRETS.names()]
     """
-    await tenants.deploy("acme", workflow(body))
+    await tenants.deploy("acme", code(body))
     await tenants.set_secret("acme", "TOKEN", "12345")
     instance = await asleep(engine, tenants)
     await tenants.set_secret("acme", "TOKEN", "1234567")

@@ -13,7 +13,7 @@ from playground.engine.clock import Clock, SharedClock
 from playground.engine.code import compatibility
 from playground.engine.code.checker import Check, Checker
 from playground.engine.code.metadata import check_metadata, tenancy
-from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources
+from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources, shown_workflow
 from playground.engine.execution import breakpoints, faults
 from playground.engine.execution.breakpoints import StepPattern
 from playground.engine.execution.context import Log, Services
@@ -330,7 +330,7 @@ class Engine:
 
     async def _prepare(self, new: CreateInstance, id: str, params: Any, nonce: str, at: int) -> NewInstance:
         """Check what is left of a new instance, and put it in the form in which it is stored."""
-        names.check_name(new.workflow, "workflow")
+        names.check_name(shown_workflow(new.workflow), "workflow")
         if new.tenant:
             names.check_name(new.tenant, "tenant")
         if new.source is not None and len(new.source.encode("utf-8", "replace")) > self.settings.source_bytes:

@@ -22,6 +22,7 @@ from playground.workflows.errors import (
     InstanceExpired,
     InstanceNotFound,
     InvalidBatch,
+    WorkflowNotFound,
 )
 from playground.workflows.events import Event, StepKey
 
@@ -233,14 +234,22 @@ class Instances:
         if isinstance(id, str):
             try:
                 row = await self._engine.store.find(self.tenant, id)
-                if row.workflow == self.name:
+                if self.has(row.workflow):
                     return row
             except InstanceExpired as expired:
-                if expired.workflow == self.name:
+                if self.has(expired.workflow):
                     raise
             except InstanceNotFound:
                 pass
         raise InstanceNotFound(f'There is no instance "{str(id)[:100]}".')
+
+    def has(self, workflow: str) -> bool:
+        """Whether instances of this workflow, as rows name it, are among these."""
+        return workflow == self.name
+
+    def named(self, workflow: str) -> "Instances":
+        """Those of another workflow of the same tenant. Raises WorkflowNotFound where there is this one only."""
+        raise WorkflowNotFound(f'There is one workflow here, "{self.name}". Create without naming one.')
 
     async def template(self) -> CreateInstance:
         """A new instance without its id and params."""

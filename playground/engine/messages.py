@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from playground.engine.code.sources import DEPLOYED
+from playground.engine.code.sources import is_deployed
 from playground.settings import is_setting
 from playground.workflows.errors import WORKER_LOST, setting_sentence
 from playground.workflows.events import StepKey
@@ -109,7 +109,7 @@ def setting_of(what: str) -> str:
 
 def attempt_time_setting(workflow: str) -> str:
     """The setting that bounds an attempt: code that a tenant has deployed over the API has its own."""
-    return "tenant_attempt_wall_seconds" if workflow == DEPLOYED else "attempt_wall_seconds"
+    return "tenant_attempt_wall_seconds" if is_deployed(workflow) else "attempt_wall_seconds"
 
 
 def out_of_memory(most: int) -> str:

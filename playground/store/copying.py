@@ -69,7 +69,7 @@ TABLES = (
     _table("tenant", 1, "name created_at trigger_hash"),
     _table("tenant_key", 2, "tenant number name hash created_at revoked_at"),
     _table("tenant_secret", 2, "tenant name value encrypted"),
-    _table("tenant_version", 2, "tenant number id source class_name created_at warm"),
+    _table("tenant_version", 3, "tenant workflow number id source class_name created_at warm options"),
     _table("chore", 1, "name until"),
     _table("usage", 3, "limit_name key unit amount"),
     _table("used_id", 2, "tenant id workflow status ended_at"),

@@ -3,16 +3,42 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from playground.store.encoding import decode
 from playground.store.snippets import make_snippet
-from playground.store.tables import EffectRow
+from playground.store.tables import EffectRow, NewVersion, Version
+from playground.workflows.names import MAIN_WORKFLOW
 
 LAST_CHARACTER = "\U0010ffff"
 
 
-def version_id(source: str, class_name: str) -> str:
-    """The content hash of a version."""
-    return make_snippet(source, class_name, 0).id
+def version_id(new: NewVersion, number: int | None = None) -> str:
+    """The content hash of a version; with its number where the tenant has, or had, one of the same content."""
+    words = [new.class_name]
+    if new.workflow != MAIN_WORKFLOW:  # whose versions had their ids before there were others
+        words.append(f"{new.workflow}:")
+    if number is not None:
+        words.append(str(number))
+    return make_snippet(new.source, " ".join(words), 0).id
+
+
+def new_version(new: NewVersion, number: int, id: str, at: int) -> Version:
+    """The version that a deployment makes."""
+    return Version(number, id, new.source, new.class_name, at, new.warm, new.workflow, dict(new.limits))
+
+
+def version_options(new: NewVersion) -> str | None:
+    """What else was deployed with the code, as JSON; None: nothing."""
+    return msgspec.json.encode({"limits": dict(new.limits)}).decode() if new.limits else None
+
+
+def version_row(row: Sequence[Any]) -> Version:
+    """From a row of the columns number, id, source, class_name, created_at, warm, workflow and options."""
+    number, id, source, class_name, created_at, warm, workflow, options = row
+    kept = {} if options is None else msgspec.json.decode(options)
+    text = source.decode() if isinstance(source, bytes) else source
+    return Version(number, id, text, class_name, created_at, bool(warm), workflow, kept.get("limits", {}))
 
 
 def effect_row(row: Sequence[Any]) -> EffectRow:

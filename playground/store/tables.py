@@ -4,11 +4,15 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from playground.store.encryption import Keyring
+from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW
 
+# Outcomes of `TenantStore.deploy` that change nothing: the tenant has as many as it may.
+VERSIONS_FULL = "versions"
+WORKFLOWS_FULL = "workflows"
 # Outcomes of `TenantStore.delete_version`.
 GONE = "gone"
 NEWEST = "newest"
@@ -113,11 +117,23 @@ class EffectStore(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """An immutable version of a tenant's code.
+class NewVersion:
+    """Code to deploy as the newest version of a tenant's workflow; the fields are those of `Version`."""
 
-    `id` is the hash of source and class name, and of the number too where older code is deployed again; `number`
-    counts from 1 per tenant. `warm`: a worker may serve several instances of it.
+    source: str
+    class_name: str = CLASS_NAME
+    workflow: str = MAIN_WORKFLOW
+    warm: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """An immutable version of one of a tenant's workflows.
+
+    `id` is unique in the tenant: the hash of source and class name, of the workflow's name too unless that is the main
+    one, and of the number where older code is deployed again. `number` counts from 1 per workflow. `warm`: a worker may
+    serve several instances of it. `limits` are settings that are tighter for its instances.
     """
 
     number: int
@@ -126,6 +142,13 @@ class Version:
     class_name: str
     created_at: int
     warm: bool = False
+    workflow: str = MAIN_WORKFLOW
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    def is_same_code(self, new: NewVersion) -> bool:
+        """Whether deploying this would make a version that differs from this one in nothing."""
+        mine = (self.source, self.class_name, self.workflow, self.warm, self.limits)
+        return mine == (new.source, new.class_name, new.workflow, new.warm, new.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,18 +193,20 @@ class TenantStore(Protocol):
         """Revoke a key for good; whether it exists. A key that is revoked already keeps its time."""
 
     async def deploy(
-        self, tenant: str, source: str, class_name: str, *, at: int, most: int, warm: bool = False
-    ) -> tuple[Version, bool] | None:
-        """Make code the tenant's newest version, unless it is that already. Returns it, and whether it is new.
+        self, tenant: str, new: NewVersion, *, at: int, most: int, workflows_most: int
+    ) -> tuple[Version, bool] | str:
+        """Make code the newest version of its workflow, unless it is that already. Returns it, and whether it is new.
 
         The tenant is created if missing. Numbers grow; reading and writing are atomic. A tenant keeps at most `most`
-        versions: the oldest that no unfinished instance needs are deleted. None: none may be deleted, and nothing was
-        changed.
+        versions of all its workflows: the oldest that no unfinished instance needs are deleted, but no workflow's
+        newest. `VERSIONS_FULL`: none may be deleted; `WORKFLOWS_FULL`: it would be one more workflow than
+        `workflows_most`. Then nothing was changed.
         """
 
     async def delete_version(self, tenant: str, id: str) -> str:
-        """Delete a version, unless it is the newest or an unfinished instance needs it. Returns `GONE`, `NEWEST`,
-        `NEEDED` or `MISSING`.
+        """Delete a version, unless it is the newest of several of its workflow, or an unfinished instance needs it.
+
+        With its only version a workflow is gone. Returns `GONE`, `NEWEST`, `NEEDED` or `MISSING`.
         """
 
     async def close(self, tenant: str) -> None:
@@ -191,10 +216,18 @@ class TenantStore(Protocol):
         """Delete everything else of a tenant without instances: secrets, keys and values, used ids, and the tenant."""
 
     async def version(self, tenant: str, id: str) -> Version | None:
-        """A version of the tenant; with the id "" the newest."""
+        """The version of the tenant that has this id."""
 
-    async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
-        """Versions with a number under `before`, newest first, without their source."""
+    async def newest_version(self, tenant: str, workflow: str = MAIN_WORKFLOW) -> Version | None:
+        """The version that new instances of a workflow get."""
+
+    async def workflows(self, tenant: str) -> Sequence[Version]:
+        """The newest version of each workflow, by the workflows' names, without their source."""
+
+    async def versions(
+        self, tenant: str, workflow: str = MAIN_WORKFLOW, *, before: int | None = None, limit: int
+    ) -> Sequence[Version]:
+        """Versions of a workflow with a number under `before`, newest first, without their source."""
 
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
         """Set or remove the hash of the trigger's secret."""

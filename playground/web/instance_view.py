@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from playground.engine import queues
+from playground.engine.code.sources import shown_workflow
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
 from playground.store.tables import EffectRow
@@ -67,7 +68,7 @@ class InstanceViews:
         shown: dict[str, Any] = {
             "id": row.id,
             "url": instance_address(row) if row.tenant else instance_url(row.id),
-            "workflow": row.workflow,
+            "workflow": shown_workflow(row.workflow),
             "snippet": row.snippet,
             "code_version": row.snippet,
         }

@@ -5,7 +5,18 @@ from typing import Any
 
 import msgspec
 
-from playground.web.api import chaos, check, forks, instances, openapi, operations, snippets, tenant_instances, tenants
+from playground.web.api import (
+    chaos,
+    check,
+    forks,
+    instances,
+    openapi,
+    operations,
+    snippets,
+    tenant_instances,
+    tenant_workflows,
+    tenants,
+)
 from playground.web.calls import Call, View
 from playground.web.http import health, metrics
 from playground.web.pages import compare, files, link_previews, pages, sign_in
@@ -87,20 +98,27 @@ def _key(method: str, path: str, view: View, *refuses: str, **rest: Any) -> Call
     return Call(method, TENANT + path, view, tenant_key=True, error_codes=refuses, **rest)
 
 
-_NEW = ("tenant.not_found", "version.not_found", "instance.invalid_id", "busy")
+_NEW = ("tenant.not_found", "workflow.not_found", "version.not_found", "instance.invalid_id", "busy")
+_DEPLOY = ("source.refused", "workflow.invalid_name", "workflow.invalid_limit", "workflow.too_many", "version.too_many",
+           *_CODE)  # fmt: skip
 
 # What a tenant asks for with one of its keys, and its trigger; its keys are the operator's.
 OF_TENANTS: tuple[Call, ...] = (
     _post(TENANT + "/keys", tenants.make_key, status=201, body=tenants.KeyBody, error_codes=_NEW_KEY),
     Call("DELETE", TENANT, tenants.delete_tenant, query=("end",),
          error_codes=("tenant.not_found", "tenant.unfinished", "query.invalid", *_NEW_KEY)),
-    _key("PUT", "/workflow", tenants.deploy, "source.refused", "workflow.invalid_name", "version.too_many", *_CODE,
-         status=201, body=tenants.DeployBody),
-    _key("GET", "/workflow", tenants.versions, "query.invalid", query=("before", "limit")),
-    _key("GET", "/workflow/{version}", tenants.version, "version.not_found"),
-    _key("DELETE", "/workflow/{version}", tenants.delete_version, "version.not_found", "version.needed", status=204),
-    _key("DELETE", "/workflows/{name}/{version}", tenants.delete_named_version, "version.not_found", "version.needed",
+    _key("PUT", "/workflow", tenant_workflows.deploy_main, *_DEPLOY, status=201, body=tenant_workflows.DeployBody),
+    _key("GET", "/workflow", tenant_workflows.main_versions, "query.invalid", query=("before", "limit")),
+    _key("GET", "/workflow/{version}", tenant_workflows.any_version, "version.not_found"),
+    _key("DELETE", "/workflow/{version}", tenant_workflows.delete_any_version, "version.not_found", "version.needed",
          status=204),
+    _key("GET", "/workflows", tenant_workflows.workflows),
+    _key("PUT", "/workflows/{name}", tenant_workflows.deploy, *_DEPLOY, status=201, body=tenant_workflows.DeployBody),
+    _key("GET", "/workflows/{name}", tenant_workflows.versions, "query.invalid", "tenant.not_found",
+         "workflow.not_found", query=("before", "limit")),
+    _key("GET", "/workflows/{name}/{version}", tenant_workflows.version, "version.not_found"),
+    _key("DELETE", "/workflows/{name}/{version}", tenant_workflows.delete_version, "version.not_found",
+         "version.needed", status=204),
     _key("GET", "/secrets", tenants.secrets),
     _key("PUT", "/secrets/{name}", tenants.set_secret, "secret.invalid", "too_large", status=204,
          body=tenants.SecretBody),
@@ -110,7 +128,8 @@ OF_TENANTS: tuple[Call, ...] = (
     _post("/api/hooks/{tenant}/{secret}", tenants.pull, status=202, query=("id",),
           error_codes=("not_found", "tenant.not_found", "instance.invalid_id", "query.invalid", "body.not_json",
                        *_CODE)),
-    _key("GET", "/instances", tenant_instances.listed, "query.invalid", query=("status", "before", "limit")),
+    _key("GET", "/instances", tenant_instances.listed, "query.invalid",
+         query=("status", "workflow", "before", "limit")),
     _key("POST", "/instances", tenant_instances.create, "instance.already_exists", *_NEW, status=201,
          body=tenant_instances.TenantCreateBody),
     _key("POST", "/instances/batch", tenant_instances.create_batch, "workflow.invalid_batch", *_NEW, status=201,

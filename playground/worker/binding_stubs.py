@@ -85,13 +85,16 @@ class Workflow:
     def __repr__(self) -> str:
         return f"<workflow binding {self._name}>"
 
-    async def create(self, id: Any = None, params: Any = None) -> Instance:
-        """Start an instance; `{"id", "params"}` does too. In a step, one without an id is found again by later
-        attempts.
+    async def create(self, id: Any = None, params: Any = None, workflow: str | None = None) -> Instance:
+        """Start an instance; `{"id", "params", "workflow"}` does too. In a step, one without an id is found again by
+        later attempts.
+
+        `workflow` names another of the tenant's workflows; without it the instance is of the caller's own.
         """
         if isinstance(id, Mapping):
-            id, params = id.get("id"), id.get("params", params)
-        return Instance(await self._call_method("create", id, params), self._call_method)
+            id, params, workflow = id.get("id"), id.get("params", params), id.get("workflow", workflow)
+        named = () if workflow is None else (workflow,)
+        return Instance(await self._call_method("create", id, params, *named), self._call_method)
 
     async def create_batch(self, batch: Any) -> Batch:
         """Start 1 to 100 instances, each given as `{"id", "params"}`, both optional."""

@@ -203,6 +203,18 @@ class TenantNotFound(WorkflowError):
     code = "tenant.not_found"
 
 
+class WorkflowNotFound(WorkflowError):
+    """The tenant has deployed no workflow of this name."""
+
+    code = "workflow.not_found"
+
+
+class WorkflowsFull(WorkflowError):
+    """The tenant has as many workflows as it may have."""
+
+    code = "workflow.too_many"
+
+
 class VersionNotFound(WorkflowError):
     """The tenant has no version of this id."""
 
@@ -241,6 +253,12 @@ class CannotMigrate(WorkflowError):
     """
 
     code = "instance.cannot_migrate"
+
+
+class InvalidLimit(WorkflowError):
+    """A workflow's own limit is unknown, or looser than the server's."""
+
+    code = "workflow.invalid_limit"
 
 
 class InvalidSecret(WorkflowError):

@@ -60,6 +60,7 @@ def _quoted(value: object) -> str:
     return '"' + _CONTROL.sub("\ufffd", cut) + '"'
 
 
+MAIN_WORKFLOW = "main"  # the one of a tenant's deployed workflows that is meant where none is named
 BYTE_ORDER_MARK = "\ufeff"
 CLASS_NAME = "TenantWorkflow"  # of the class that runs, by default
 # Not the ten characters of str.splitlines: a form feed or U+2028 ends no line of code.

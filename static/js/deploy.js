@@ -9,6 +9,7 @@ import { brief } from "./run/value.js";
 import { FINAL } from "./statuses.js";
 import { forget, keep, kept, keyOf } from "./tenants/kept.js";
 
+const MAIN = "main"; // the workflow that is meant where none is named
 const LOOK_MS = 500;
 const LOOKS = 60; // then it is left to itself
 
@@ -17,9 +18,10 @@ export function makeDeploy({ source, params }) {
   const form = document.getElementById("deploy-form");
   const start = document.getElementById("deploy-start");
   const said = document.getElementById("deploy-said");
-  const { tenant, "deploy-key": key, keep: keeping } = form.elements;
+  const { tenant, workflow, "deploy-key": key, keep: keeping } = form.elements;
 
   const name = () => tenant.value.trim();
+  const called = () => workflow.value.trim() || MAIN;
   const of = (path) => `/api${tenantPath(name())}${path}`;
   const token = () => key.value.trim();
   const link = (href, words) => el("a", { href }, words);
@@ -46,10 +48,10 @@ export function makeDeploy({ source, params }) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     trying(async () => {
-      const made = await request(of("/workflow"), { method: "PUT", body: { source: source() }, token: token() });
+      const made = await request(of(`/workflows/${encodeURIComponent(called())}`), { method: "PUT", body: { source: source() }, token: token() });
       if (keeping.checked) keep(name(), token());
       else forget(name());
-      const version = `Version ${made.number} (${made.version.slice(0, 8)})`;
+      const version = `Version ${made.number} (${made.version.slice(0, 8)})${made.workflow === MAIN ? "" : ` of ${made.workflow}`}`;
       announce(said, "calm", made.created ? `${version} is deployed: new runs of ` : `${version} is this code already; see `, link(tenantPath(name()), name()), made.created ? " get it." : ".");
     });
   });
@@ -57,7 +59,7 @@ export function makeDeploy({ source, params }) {
   start.addEventListener("click", () =>
     trying(async () => {
       const json = params();
-      const made = await post(of("/instances"), json === null ? {} : { params: new JsonText(json) }, { token: token() });
+      const made = await post(of("/instances"), { workflow: called(), ...(json === null ? {} : { params: new JsonText(json) }) }, { token: token() });
       const run = link(pagePath({ tenant: name(), id: made.id }), made.id);
       for (let look = 0; look < LOOKS; look += 1) {
         const found = await request(of(`/instances/${made.id}`), { token: token() });

@@ -42,7 +42,7 @@ export const CALLS = table({
   "KV.list": { params: [['prefix=""', "The prefix of the keys; by default all keys."], ["limit=100", "The most keys to return, 1 to 1,000."], ['after=""', "Starts after this key."]], doc: "The keys with a prefix, in order." },
   "SECRETS.get": { params: [["name", "Its name, as the tenant set it. Without such a secret the error lists the names."]], doc: "A secret of the tenant. The journal shows [REDACTED] instead of it." },
   "SECRETS.names": { params: [], doc: "The names of the tenant's secrets." },
-  "WORKFLOWS.create": { params: [["id=None", "Its id; by default a new one, in a step one derived from the step."], ["params=None", "Its `event.payload`."]], doc: "Creates an instance of the tenant's workflow and returns its handle." },
+  "WORKFLOWS.create": { params: [["id=None", "Its id; by default a new one, in a step one derived from the step."], ["params=None", "Its `event.payload`."], ["workflow=None", "Another of the tenant's workflows, by its name; by default the one that runs."]], doc: "Creates an instance of the tenant's workflow and returns its handle." },
   "WORKFLOWS.create_batch": { params: [["batch", "Up to 100 of `{id, params}`."]], doc: "Creates several instances. `refused` of the result lists those that were not created." },
   "WORKFLOWS.get": { params: [["id", "The id it was created with; an error where there is no such instance."]], doc: "A handle of an instance: `id`, `status`, `pause`, `resume`, `terminate`, `restart`, `send_event`." },
   "handle.status": { params: [], doc: "Its state: `status`, `output`, `error`, `rollback`." },

@@ -28,12 +28,15 @@ class Workflows(Binding):
         """See `Binding`."""
         return {"workflow": True}
 
-    async def create(self, id: str | None = None, params: Any = None, *, call: CallContext) -> str:
-        """Start an instance; returns its id."""
+    async def create(
+        self, id: str | None = None, params: Any = None, workflow: str | None = None, *, call: CallContext
+    ) -> str:
+        """Start an instance, of the caller's workflow or of the tenant's that is named; returns its id."""
         call.host.check_name("An instance's id", id)
+        instances = self._instances if workflow is None else self._instances.named(workflow)
         if id is None and call.step is not None:
-            return (await self._instances.create_once(_child(call), params)).id
-        return (await self._instances.create(id, params)).id
+            return (await instances.create_once(_child(call), params)).id
+        return (await instances.create(id, params)).id
 
     async def create_batch(self, batch: Sequence[Mapping[str, Any]], *, call: CallContext) -> dict[str, Any]:
         """Start 1 to 100 instances; returns ids in the order of the batch, and the entries left out."""

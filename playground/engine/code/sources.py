@@ -16,12 +16,16 @@ from playground.store.rows import InstanceRow
 from playground.store.snippets import make_snippet
 from playground.workflows import values
 from playground.workflows.errors import InvalidName, NonRetryableError, NotSerialisable
-from playground.workflows.names import CLASS_NAME, without_byte_order_mark
+from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW, without_byte_order_mark
 
 DEFAULT_BINDINGS: Mapping[str, Binding] = {"EFFECTS": Effects(), "KV": KV()}
 
 
-DEPLOYED = "tenant-workflow"  # the workflow's name of code that a tenant has deployed over the API
+# The workflow's name in the rows of instances whose code a tenant has deployed over the API. That of the tenant's main
+# workflow is this alone, since rows had it when a tenant had one workflow; others have their name behind it. So a
+# server that knows of one only leaves the others' instances to those that know more, and no dispatcher has such a name.
+DEPLOYED = "tenant-workflow"
+_NAME_MARK = "/"
 NAME_LENGTH = 100  # characters of a binding's name
 LIMITS = ("attempt_wall_seconds", "value_bytes", "step_limit", "instance_bytes", "log_bytes", "calls_per_execution")
 
@@ -81,6 +85,26 @@ def _check_value(name: str, value: Any) -> None:
         ) from None
 
 
+def deployed_workflow(name: str) -> str:
+    """The workflow's name in the rows of instances of a tenant's workflow."""
+    return DEPLOYED if name == MAIN_WORKFLOW else f"{DEPLOYED}{_NAME_MARK}{name}"
+
+
+def is_deployed(stored: str) -> bool:
+    """Whether a row's workflow is one that a tenant has deployed."""
+    return stored == DEPLOYED or stored.startswith(DEPLOYED + _NAME_MARK)
+
+
+def shown_workflow(stored: str) -> str:
+    """A row's workflow as people and programs know it."""
+    return MAIN_WORKFLOW if stored == DEPLOYED else stored.removeprefix(DEPLOYED + _NAME_MARK)
+
+
+def workflow_of_event(stored: str) -> str:
+    """A row's workflow as its code finds it in `event`; of a main workflow the name that it has always found there."""
+    return stored.removeprefix(DEPLOYED + _NAME_MARK)
+
+
 class CodeSource(Protocol):
     """Loads the code of some instances."""
 
@@ -122,7 +146,7 @@ class Sources:
             NotRegistered: its dispatcher is not here yet.
             Exception: whatever the source of the code raises.
         """
-        source = self._registered.get(row.workflow)
+        source = self._registered.get(DEPLOYED if is_deployed(row.workflow) else row.workflow)
         if source is not None:
             return await source.load(row)
         if row.metadata is not None:

@@ -1,6 +1,8 @@
-"""Tenants that deploy their code over the API: its versions, their instances, and the bindings that it finds.
+"""Tenants that deploy their code over the API: their named workflows with the versions of each, their instances, and
+the bindings that the code finds.
 
-An instance stays on the version that was the newest when it was created, until somebody migrates it.
+An instance stays on the version that was its workflow's newest when it was created, until somebody migrates it to
+another one of the same workflow. Ids of instances are unique in the tenant, whichever workflow they are of.
 """
 
 import re
@@ -14,13 +16,29 @@ from playground.engine import operations
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.code.compatibility import Compatibility
-from playground.engine.code.sources import DEFAULT_BINDINGS, DEPLOYED, Code
+from playground.engine.code.sources import (
+    DEFAULT_BINDINGS,
+    DEPLOYED,
+    LIMITS,
+    Code,
+    deployed_workflow,
+    is_deployed,
+    shown_workflow,
+)
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.instances import checked_batch
 from playground.engine.redaction import Redactor, secret_in_name
 from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Refusal, Snapshot
 from playground.store.rows import InstanceRow
-from playground.store.tables import MISSING, NEEDED, NEWEST, Version
+from playground.store.tables import (
+    MISSING,
+    NEEDED,
+    NEWEST,
+    VERSIONS_FULL,
+    WORKFLOWS_FULL,
+    NewVersion,
+    Version,
+)
 from playground.workflows import events as ev
 from playground.workflows import names
 from playground.workflows.errors import (
@@ -30,6 +48,7 @@ from playground.workflows.errors import (
     InstanceNotFound,
     InvalidEventType,
     InvalidId,
+    InvalidLimit,
     InvalidName,
     InvalidSecret,
     NonRetryableError,
@@ -39,13 +58,15 @@ from playground.workflows.errors import (
     VersionNeeded,
     VersionNotFound,
     VersionsFull,
+    WorkflowNotFound,
+    WorkflowsFull,
     batch_entry_error,
 )
 from playground.workflows.events import NewEvent
-from playground.workflows.names import CLASS_NAME
+from playground.workflows.names import MAIN_WORKFLOW
 
-WORKFLOW = DEPLOYED
 LISTED = 100  # instances looked at in one go when a tenant is deleted
+NAMED = 10  # workflows named in one message
 SECRETS_MOST = 100
 SECRET_BYTES = 16 * 1024
 
@@ -67,7 +88,7 @@ class Tenants:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._store = engine.store.tenants
-        engine.register(WORKFLOW, self)
+        engine.register(DEPLOYED, self)
 
     async def load(self, row: InstanceRow) -> Code:
         """See `CodeSource`."""
@@ -86,87 +107,151 @@ class Tenants:
                 f"Tenant {row.tenant} has no version {row.snippet} any more: it was deleted. Start a run of another "
                 "version instead."
             )
-        return Version(0, snippet.id, snippet.source, row.class_name, snippet.created_at)
+        workflow = shown_workflow(row.workflow)
+        return Version(0, snippet.id, snippet.source, row.class_name, snippet.created_at, workflow=workflow)
 
     async def _code(self, tenant: str, version: Version) -> Code:
         env = {
             **DEFAULT_BINDINGS,
             "SECRETS": Secrets(await self._store.secrets(tenant)),
-            "WORKFLOWS": self.workflow(tenant),
+            "WORKFLOWS": self.workflow(tenant, version.workflow),
         }
-        settings = self._engine.settings
-        limits = {"attempt_wall_seconds": settings.tenant_attempt_wall_seconds}
+        own = {name: min(value, self._most(name)) for name, value in version.limits.items()}
+        limits = {"attempt_wall_seconds": self._most("attempt_wall_seconds"), **own}
         return Code(version.source, version.class_name, env, limits, version.id, version.warm)
+
+    def _most(self, limit: str) -> int:
+        """The server's own number for a limit of tenants' code."""
+        found: int = getattr(self._engine.settings, _setting_of_limit(limit))
+        return found
 
     # Code.
 
-    async def deploy(
-        self, tenant: str, source: str, class_name: str = CLASS_NAME, *, warm: bool = False
-    ) -> tuple[Version, bool]:
-        """Make code, which has been checked, the newest version. Gives it, and whether it is new.
-
-        `warm`: see `Code`.
+    def check_deployment(self, tenant: str, new: NewVersion) -> None:
+        """Check what there is to check before the code.
 
         Raises:
-            InvalidName: the tenant's or the class's name can't be used.
-            VersionsFull: the tenant has as many as it may, and its unfinished instances need each of them.
+            InvalidName: the name of the tenant, the workflow or the class can't be used.
+            InvalidLimit: a limit is none, or looser than the server's.
         """
         names.check_name(tenant, "tenant")
-        check_class_name(class_name)
-        most = self._engine.settings.versions_per_tenant
+        names.check_name(new.workflow, "workflow")
+        check_class_name(new.class_name)
+        for name, value in new.limits.items():
+            if name not in LIMITS:
+                raise InvalidLimit(f"There is no limit {name[:80]!r} of a workflow; there are {', '.join(LIMITS)}.")
+            if not 1 <= value <= self._most(name):
+                raise InvalidLimit(
+                    f"The limit {name} takes 1 to {self._most(name):,} here, not {value:,}: a workflow may have "
+                    "tighter limits than the server, no looser ones.",
+                    setting=_setting_of_limit(name),
+                )
+
+    async def deploy(self, tenant: str, new: NewVersion) -> tuple[Version, bool]:
+        """Make code, which has been checked, the newest version of its workflow. Gives it, and whether it is new.
+
+        Raises:
+            InvalidName, InvalidLimit: see `check_deployment`.
+            VersionsFull: the tenant has as many as it may, and its unfinished instances need each of them.
+            WorkflowsFull: the tenant has as many workflows as it may, and none of this name.
+        """
+        self.check_deployment(tenant, new)
+        most, workflows_most = self._engine.settings.versions_per_tenant, self._engine.settings.workflows_per_tenant
         now = self._engine.clock.now()
-        deployed = await self._store.deploy(tenant, source, class_name, at=now, most=most, warm=warm)
-        if deployed is None:
+        deployed = await self._store.deploy(tenant, new, at=now, most=most, workflows_most=workflows_most)
+        if deployed == WORKFLOWS_FULL:
+            raise WorkflowsFull(
+                f"Tenant {tenant} has {workflows_most:,} workflows, which is the most. Deploy under a name that there "
+                "is, or delete the versions of a workflow that nothing needs any more.",
+                setting="workflows_per_tenant",
+            )
+        if deployed == VERSIONS_FULL:
             raise VersionsFull(
                 f"Tenant {tenant} has {most:,} versions, which is the most, and unfinished runs need them all. End "
                 "some, or move them to the newest version; then the oldest versions that nothing needs go by "
                 "themselves.",
                 setting="versions_per_tenant",
             )
+        assert isinstance(deployed, tuple), "the outcomes that change nothing are dealt with"
         return deployed
 
     async def delete_version(self, tenant: str, id: str) -> None:
         """Remove a version for good. A finished instance of it can be looked at as before, and not be run again.
 
+        With its only version, a workflow is gone.
+
         Raises:
             VersionNotFound: the tenant has none of this id.
-            VersionNeeded: it is the newest, or an unfinished instance needs it.
+            VersionNeeded: it is the newest of several, or an unfinished instance needs it.
         """
         became = await self._store.delete_version(tenant, id)
         if became == MISSING:
             raise _no_version(id)
         if became == NEWEST:
-            raise VersionNeeded(f'Version "{id}" is the newest, which new runs get. Deploy another first.')
+            raise VersionNeeded(
+                f'Version "{id}" is the newest, which new runs get. Deploy another first, or delete the older ones.'
+            )
         if became == NEEDED:
             raise VersionNeeded(f'Unfinished runs need version "{id}". End them, or move them to another version.')
 
-    async def version(self, tenant: str, id: str = "") -> Version:
-        """A version of a tenant, without an id its newest. Raises TenantNotFound, VersionNotFound."""
-        found = await self._store.version(tenant, id)
-        if found is None and id:
-            raise _no_version(id)
+    async def version(self, tenant: str, id: str = "", workflow: str | None = None) -> Version:
+        """A version of a tenant; without an id the newest of a workflow.
+
+        Args:
+            workflow: whose version it is; None: of whichever, and without an id of the main one.
+
+        Raises:
+            VersionNotFound: there is none of this id, or it is another workflow's.
+            WorkflowNotFound: the tenant has no workflow of this name.
+            TenantNotFound: the tenant has none at all.
+        """
+        if id:
+            found = await self._store.version(tenant, id)
+            if found is None:
+                raise _no_version(id)
+            if workflow is not None and found.workflow != workflow:
+                raise VersionNotFound(
+                    f'Version "{id[:60]}" is of the workflow "{found.workflow}", not of "{workflow[:80]}".'
+                )
+            return found
+        name = MAIN_WORKFLOW if workflow is None else workflow
+        found = await self._store.newest_version(tenant, name)
         if found is None:
-            raise TenantNotFound("Nothing has been deployed for this tenant yet; PUT its workflow first.")
+            there = [it.workflow for it in await self._store.workflows(tenant)]
+            if not there:
+                raise TenantNotFound("Nothing has been deployed for this tenant yet; PUT its workflow first.")
+            raise WorkflowNotFound(
+                f'This tenant has no workflow "{name[:80]}"; it has {", ".join(there[:NAMED])}'
+                f"{f' and {len(there) - NAMED} more' if len(there) > NAMED else ''}."
+            )
         return found
 
-    async def versions(self, tenant: str, before: int | None, limit: int) -> Sequence[Version]:
-        """Versions, newest first, those with a number under `before`."""
-        return await self._store.versions(tenant, before=before, limit=limit)
+    async def workflows(self, tenant: str) -> Sequence[Version]:
+        """The newest version of each workflow, by the workflows' names, without their source."""
+        return await self._store.workflows(tenant)
+
+    async def versions(
+        self, tenant: str, before: int | None, limit: int, workflow: str = MAIN_WORKFLOW
+    ) -> Sequence[Version]:
+        """Versions of a workflow, newest first, those with a number under `before`."""
+        return await self._store.versions(tenant, workflow, before=before, limit=limit)
 
     # Instances.
 
-    def workflow(self, tenant: str) -> Workflow:
-        """The tenant's instances, as its own code may handle them."""
-        return _Deployed(self._engine, tenant, self)
+    def workflow(self, tenant: str, name: str = MAIN_WORKFLOW) -> Workflow:
+        """The tenant's instances, as its own code may handle them; new ones are of the workflow of this name."""
+        return _Deployed(self._engine, tenant, self, name)
 
-    async def template(self, tenant: str, version: str = "", trigger: str = "api") -> CreateInstance:
-        """What a new instance of a tenant is. Raises TenantNotFound, VersionNotFound."""
-        found = await self.version(tenant, version)
+    async def template(
+        self, tenant: str, version: str = "", trigger: str = "api", workflow: str | None = None
+    ) -> CreateInstance:
+        """What a new instance of a tenant is. Raises as `version`."""
+        found = await self.version(tenant, version, workflow)
         metadata = {"tenant": tenant}
         return CreateInstance(
             None,
             tenant=tenant,
-            workflow=WORKFLOW,
+            workflow=deployed_workflow(found.workflow),
             class_name=found.class_name,
             metadata=metadata,
             version=found.id,
@@ -174,7 +259,13 @@ class Tenants:
         )
 
     async def create(
-        self, tenant: str, params: Any = None, id: str | None = None, version: str = "", trigger: str = "api"
+        self,
+        tenant: str,
+        params: Any = None,
+        id: str | None = None,
+        version: str = "",
+        trigger: str = "api",
+        workflow: str | None = None,
     ) -> InstanceRow:
         """Create an instance.
 
@@ -182,13 +273,14 @@ class Tenants:
         """
         if id is not None and await self._hides(tenant, id):
             raise InvalidId(secret_in_name("An instance's id"))
-        return await self._engine.create(replace(await self.template(tenant, version, trigger), params=params, id=id))
+        template = await self.template(tenant, version, trigger, workflow)
+        return await self._engine.create(replace(template, params=params, id=id))
 
     async def create_batch(
-        self, tenant: str, batch: Sequence[Mapping[str, Any]], version: str = ""
+        self, tenant: str, batch: Sequence[Mapping[str, Any]], version: str = "", workflow: str | None = None
     ) -> tuple[list[InstanceRow], list[Refusal]]:
         """Create 1 to 100 instances. Raises InvalidBatch, and as `create`."""
-        template = await self.template(tenant, version)
+        template = await self.template(tenant, version, workflow=workflow)
         entries = checked_batch(batch)
         ids = {index: str(entry["id"]) for index, entry in enumerate(entries) if entry.get("id") is not None}
         if await self._hides(tenant, *ids.values()):
@@ -221,7 +313,7 @@ class Tenants:
         return await self._engine.send_event(row, type, payload)
 
     async def migrate(self, row: InstanceRow, version: str, *, force: bool = False) -> Committed:
-        """Let an instance go on with another version.
+        """Let an instance go on with another version of its workflow.
 
         Open attempts are lost, as by a kill; `force` leaves out the dry run.
 
@@ -230,9 +322,9 @@ class Tenants:
             InstanceNotFound, VersionNotFound, Busy
         """
         tenant, id = row.tenant, row.id
-        target = await self.version(tenant, version)
-        if row.workflow != WORKFLOW:
+        if not is_deployed(row.workflow):
             raise CannotMigrate(f'Instance "{id}" was not made from a deployed version.')
+        target = await self.version(tenant, version, shown_workflow(row.workflow))
         history = await self._engine.store.load(row.key)
         if not force:
             _check_compatible(id, target, await self._engine.dry_run(await self._code(tenant, target), history))
@@ -328,15 +420,30 @@ class Tenants:
 
 
 class _Deployed(Workflow):
-    """A tenant's workflow, whose new instances get the version that is the newest by then."""
+    """A tenant's workflow, whose new instances get the version that is the newest by then. It finds the instances of
+    all workflows of the tenant.
+    """
 
-    def __init__(self, engine: Engine, tenant: str, tenants: Tenants) -> None:
-        super().__init__(engine, tenant, WORKFLOW, {"tenant": tenant})
+    def __init__(self, engine: Engine, tenant: str, tenants: Tenants, name: str) -> None:
+        super().__init__(engine, tenant, deployed_workflow(name), {"tenant": tenant})
         self._tenants = tenants
+
+    def named(self, workflow: str) -> Workflow:
+        """See `Instances`."""
+        return self._tenants.workflow(self.tenant, names.check_name(workflow, "workflow"))
+
+    def has(self, workflow: str) -> bool:
+        """See `Instances`."""
+        return is_deployed(workflow)
 
     async def template(self) -> CreateInstance:
         """See `Workflow`."""
-        return await self._tenants.template(self.tenant, trigger="binding")
+        return await self._tenants.template(self.tenant, trigger="binding", workflow=shown_workflow(self.name))
+
+
+def _setting_of_limit(limit: str) -> str:
+    """The setting that a limit of a workflow may not exceed; code that a tenant deploys has its own for one of them."""
+    return "tenant_attempt_wall_seconds" if limit == "attempt_wall_seconds" else limit
 
 
 def _no_version(id: str) -> VersionNotFound:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from playground.engine import messages, operations
-from playground.engine.code.sources import Code, NotRegistered
+from playground.engine.code.sources import Code, NotRegistered, workflow_of_event
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Acknowledgements
 from playground.engine.execution.breakpoints import Breakpoints
@@ -63,7 +63,12 @@ def first_frame(
         "clock": clock,
         "source": code.source,
         "class_name": code.class_name,
-        "event": {"payload": row.params, "timestamp": row.created_at, "instance": row.id, "workflow": row.workflow},
+        "event": {
+            "payload": row.params,
+            "timestamp": row.created_at,
+            "instance": row.id,
+            "workflow": workflow_of_event(row.workflow),
+        },
         "execution": row.execution,
         # One step at a time: thousands of them as objects would leave the server's memory in pieces.
         "steps": msgspec.Raw(

@@ -222,7 +222,7 @@ SELECT 1 FROM instance WHERE key = $1 FOR KEY SHARE
 -- name: share_versions
 -- So that none of them is deleted before the instances that need it are there.
 SELECT 1 FROM tenant_version v JOIN unnest($1::text[], $2::text[]) AS w (tenant, id) USING (tenant, id)
-ORDER BY v.tenant, v.number FOR KEY SHARE OF v
+ORDER BY v.tenant, v.workflow, v.number FOR KEY SHARE OF v
 
 -- name: lock_origin
 SELECT 1 FROM origin WHERE instance = $1 FOR UPDATE

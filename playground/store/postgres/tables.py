@@ -18,19 +18,30 @@ from playground.store.postgres.connections import Connections, Transaction
 from playground.store.postgres.locked import not_found
 from playground.store.postgres.writer import Call, Writer
 from playground.store.secret_values import encrypt_secret, secret_place
-from playground.store.table_values import effect_row, prefix_end, version_id
+from playground.store.table_values import (
+    effect_row,
+    new_version,
+    prefix_end,
+    version_id,
+    version_options,
+    version_row,
+)
 from playground.store.tables import (
     GONE,
     MISSING,
     NEEDED,
     NEWEST,
+    VERSIONS_FULL,
+    WORKFLOWS_FULL,
     EffectRow,
     NewEffect,
+    NewVersion,
     Scope,
     TenantKey,
     TenantRow,
     Version,
 )
+from playground.workflows.names import MAIN_WORKFLOW
 
 T = TypeVar("T")
 
@@ -143,10 +154,10 @@ class PostgresTenants:
         return bool(await self._tables.run("revoke_tenant_key", tenant, number, at))
 
     async def deploy(
-        self, tenant: str, source: str, class_name: str, *, at: int, most: int, warm: bool = False
-    ) -> tuple[Version, bool] | None:
+        self, tenant: str, new: NewVersion, *, at: int, most: int, workflows_most: int
+    ) -> tuple[Version, bool] | str:
         await self._tables.created()
-        return await self._tables.write(lambda tx: _deploy(tx, tenant, source, class_name, at, most, warm))
+        return await self._tables.write(lambda tx: _deploy(tx, tenant, new, at, most, workflows_most))
 
     async def delete_version(self, tenant: str, id: str) -> str:
         await self._tables.created()
@@ -159,13 +170,22 @@ class PostgresTenants:
         await self._run_all(DELETE_TENANT, tenant)
 
     async def version(self, tenant: str, id: str) -> Version | None:
-        query, values = ("version_of_id", (tenant, id)) if id else ("newest_version", (tenant,))
-        found = await self._tables.first_row(query, *values)
-        return None if found is None else _version(found)
+        found = await self._tables.first_row("version_of_id", tenant, id)
+        return None if found is None else version_row(found)
 
-    async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
-        rows = await self._tables.rows("versions_before", tenant, LAST_NUMBER if before is None else before, limit)
-        return [_version(row) for row in rows]
+    async def newest_version(self, tenant: str, workflow: str = MAIN_WORKFLOW) -> Version | None:
+        found = await self._tables.first_row("newest_version", tenant, workflow)
+        return None if found is None else version_row(found)
+
+    async def workflows(self, tenant: str) -> Sequence[Version]:
+        return [version_row(row) for row in await self._tables.rows("newest_versions", tenant)]
+
+    async def versions(
+        self, tenant: str, workflow: str = MAIN_WORKFLOW, *, before: int | None = None, limit: int
+    ) -> Sequence[Version]:
+        until = LAST_NUMBER if before is None else before
+        rows = await self._tables.rows("versions_before", tenant, workflow, until, limit)
+        return [version_row(row) for row in rows]
 
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
         await self._tables.run("set_trigger", tenant, hash)
@@ -261,23 +281,27 @@ async def _record_effect(tx: Transaction, effect: NewEffect, at: int, most: int)
 
 
 async def _deploy(
-    tx: Transaction, tenant: str, source: str, class_name: str, at: int, most: int, warm: bool
-) -> tuple[Version, bool] | None:
+    tx: Transaction, tenant: str, new: NewVersion, at: int, most: int, workflows_most: int
+) -> tuple[Version, bool] | str:
     await _lock_tenant(tx, tenant, at)
-    found = await tx.row(SQL["newest_version"], tenant)
-    newest = None if found is None else _version(found)
-    if newest is not None and (newest.source, newest.class_name, newest.warm) == (source, class_name, warm):
+    found = await tx.row(SQL["newest_version"], tenant, new.workflow)
+    newest = None if found is None else version_row(found)
+    if newest is not None and newest.is_same_code(new):
         tx.changed = False
         return newest, False
+    if newest is None and await tx.value(SQL["count_workflows"], tenant) >= workflows_most:
+        tx.changed = False
+        return WORKFLOWS_FULL
     if not await _delete_old_versions(tx, tenant, most):
         tx.changed = False
-        return None
+        return VERSIONS_FULL
     number = 1 if newest is None else newest.number + 1
-    id = version_id(source, class_name)
+    id = version_id(new)
     if await tx.row(SQL["version_of_id"], tenant, id) is not None:  # its runs keep the old version
-        id = version_id(source, f"{class_name} {number}")
-    await tx.rows(SQL["insert_version"], tenant, number, id, source.encode(), class_name, at, warm)
-    return Version(number, id, source, class_name, at, warm), True
+        id = version_id(new, number)
+    place, options = (tenant, new.workflow, number, id), version_options(new)
+    await tx.rows(SQL["insert_version"], *place, new.source.encode(), new.class_name, at, new.warm, options)
+    return new_version(new, number, id, at), True
 
 
 async def _delete_old_versions(tx: Transaction, tenant: str, most: int) -> bool:
@@ -286,10 +310,11 @@ async def _delete_old_versions(tx: Transaction, tenant: str, most: int) -> bool:
     if over <= 0:
         return True
     await tx.rows(SQL["lock_versions"], tenant)
-    free = [number for (number,) in await tx.rows(SQL["versions_not_needed"], tenant, over)]
+    free = [tuple(row) for row in await tx.rows(SQL["versions_not_needed"], tenant, over)]
     if len(free) < over:
         return False
-    await tx.rows(SQL["delete_versions"], tenant, free)
+    workflows, numbers = zip(*free, strict=True)
+    await tx.rows(SQL["delete_versions"], tenant, list(workflows), list(numbers))
     return True
 
 
@@ -298,14 +323,12 @@ async def _delete_version(tx: Transaction, tenant: str, id: str) -> str:
     found = await tx.row(SQL["version_of_id"], tenant, id)
     if found is None:
         return MISSING
-    if (await tx.row(SQL["newest_version"], tenant))[1] == id:
+    version = version_row(found)
+    newest = version_row(await tx.row(SQL["newest_version"], tenant, version.workflow))
+    has_others = await tx.row(SQL["has_other_versions"], tenant, version.workflow, version.number) is not None
+    if newest.id == id and has_others:
         return NEWEST
     if await tx.row(SQL["needs_version"], tenant, id) is not None:
         return NEEDED
     await tx.rows(SQL["delete_version_of_id"], tenant, id)
     return GONE
-
-
-def _version(row: Sequence[Any]) -> Version:
-    number, id, source, class_name, created_at, warm = row
-    return Version(number, id, source.decode(), class_name, created_at, warm)

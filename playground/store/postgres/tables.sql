@@ -63,42 +63,57 @@ VALUES ($1, (SELECT coalesce(max(number), 0) + 1 FROM tenant_key WHERE tenant = 
 UPDATE tenant_key SET revoked_at = coalesce(revoked_at, $3) WHERE tenant = $1 AND number = $2 RETURNING 1
 
 -- name: newest_version
-SELECT number, id, source, class_name, created_at, warm FROM tenant_version WHERE tenant = $1 ORDER BY number DESC LIMIT 1
+SELECT number, id, source, class_name, created_at, warm, workflow, options FROM tenant_version
+WHERE tenant = $1 AND workflow = $2 ORDER BY number DESC LIMIT 1
 
 -- name: version_of_id
-SELECT number, id, source, class_name, created_at, warm FROM tenant_version WHERE tenant = $1 AND id = $2 ORDER BY number DESC LIMIT 1
+SELECT number, id, source, class_name, created_at, warm, workflow, options FROM tenant_version
+WHERE tenant = $1 AND id = $2 ORDER BY number DESC LIMIT 1
 
 -- name: versions_before
-SELECT number, id, ''::bytea, class_name, created_at, warm FROM tenant_version WHERE tenant = $1 AND number < $2
-ORDER BY number DESC LIMIT $3
+SELECT number, id, ''::bytea, class_name, created_at, warm, workflow, options FROM tenant_version
+WHERE tenant = $1 AND workflow = $2 AND number < $3 ORDER BY number DESC LIMIT $4
+
+-- name: newest_versions
+SELECT number, id, ''::bytea, class_name, created_at, warm, workflow, options FROM tenant_version v
+WHERE tenant = $1 AND number = (SELECT max(number) FROM tenant_version w WHERE w.tenant = v.tenant AND w.workflow = v.workflow)
+ORDER BY workflow
 
 -- name: insert_version
-INSERT INTO tenant_version (tenant, number, id, source, class_name, created_at, warm) VALUES ($1, $2, $3, $4, $5, $6, $7)
+INSERT INTO tenant_version (tenant, workflow, number, id, source, class_name, created_at, warm, options)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: count_versions
 SELECT count(*) FROM tenant_version WHERE tenant = $1
 
+-- name: count_workflows
+SELECT count(DISTINCT workflow) FROM tenant_version WHERE tenant = $1
+
+-- name: has_other_versions
+SELECT 1 FROM tenant_version WHERE tenant = $1 AND workflow = $2 AND number < $3 LIMIT 1
+
 -- name: lock_versions
 -- Waits for the creates that share one of them, and keeps others from sharing them.
-SELECT number FROM tenant_version WHERE tenant = $1 ORDER BY number FOR UPDATE
+SELECT number FROM tenant_version WHERE tenant = $1 ORDER BY workflow, number FOR UPDATE
 
 -- name: needs_version
 SELECT 1 FROM instance WHERE ended_at IS NULL AND tenant > '' AND tenant = $1 AND snippet = $2 LIMIT 1
 
 -- name: versions_not_needed
--- The oldest first, except the newest.
-SELECT number FROM tenant_version v
-WHERE tenant = $1 AND number < (SELECT max(number) FROM tenant_version WHERE tenant = $1)
+-- The oldest first, except each workflow's newest.
+SELECT workflow, number FROM tenant_version v
+WHERE tenant = $1 AND number < (SELECT max(number) FROM tenant_version w WHERE w.tenant = $1 AND w.workflow = v.workflow)
     AND (
         NOT EXISTS (
             SELECT 1 FROM instance i WHERE i.ended_at IS NULL AND i.tenant > '' AND i.tenant = $1 AND i.snippet = v.id
         )
         OR EXISTS (SELECT 1 FROM tenant_version w WHERE w.tenant = $1 AND w.id = v.id AND w.number > v.number)
     )
-ORDER BY number LIMIT $2
+ORDER BY created_at, workflow, number LIMIT $2
 
 -- name: delete_versions
-DELETE FROM tenant_version WHERE tenant = $1 AND number = ANY($2::integer[])
+DELETE FROM tenant_version v USING unnest($2::text[], $3::integer[]) AS gone (workflow, number)
+WHERE v.tenant = $1 AND v.workflow = gone.workflow AND v.number = gone.number
 
 -- name: delete_version_of_id
 DELETE FROM tenant_version WHERE tenant = $1 AND id = $2

@@ -34,6 +34,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("9.sql"),
     _script_migration("10.sql"),
     _script_migration("11.sql"),
+    _script_migration("12.sql"),
 )
 
 

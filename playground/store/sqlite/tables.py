@@ -18,20 +18,31 @@ from playground.store.secret_values import encrypt_secret, secret_place
 from playground.store.sqlite.connections import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
-from playground.store.table_values import effect_row, prefix_end, version_id
+from playground.store.table_values import (
+    effect_row,
+    new_version,
+    prefix_end,
+    version_id,
+    version_options,
+    version_row,
+)
 from playground.store.tables import (
     GONE,
     MISSING,
     NEEDED,
     NEWEST,
+    VERSIONS_FULL,
+    WORKFLOWS_FULL,
     EffectRow,
     NewEffect,
+    NewVersion,
     Scope,
     TenantKey,
     TenantRow,
     Version,
 )
 from playground.workflows.errors import InstanceNotFound
+from playground.workflows.names import MAIN_WORKFLOW
 
 T = TypeVar("T")
 
@@ -143,9 +154,9 @@ class SqliteTenants:
         return await self._tables.write(lambda db: revoke_key(db, tenant, number, at))
 
     async def deploy(
-        self, tenant: str, source: str, class_name: str, *, at: int, most: int, warm: bool = False
-    ) -> tuple[Version, bool] | None:
-        return await self._tables.write_with_rows(partial(_deploy, tenant, source, class_name, at, most, warm))
+        self, tenant: str, new: NewVersion, *, at: int, most: int, workflows_most: int
+    ) -> tuple[Version, bool] | str:
+        return await self._tables.write_with_rows(partial(_deploy, tenant, new, at, most, workflows_most))
 
     async def delete_version(self, tenant: str, id: str) -> str:
         return await self._tables.write_with_rows(partial(_delete_version, tenant, id))
@@ -159,13 +170,22 @@ class SqliteTenants:
         await self._tables.write(partial(_run_all, DELETE_TENANT, tenant))
 
     async def version(self, tenant: str, id: str) -> Version | None:
-        query, values = ("version_of_id", (tenant, id)) if id else ("newest_version", (tenant,))
-        found = await self._tables.first_row(query, values)
-        return None if found is None else _version(found)
+        found = await self._tables.first_row("version_of_id", (tenant, id))
+        return None if found is None else version_row(found)
 
-    async def versions(self, tenant: str, *, before: int | None = None, limit: int) -> Sequence[Version]:
-        rows = await self._tables.rows("versions_before", (tenant, LAST_NUMBER if before is None else before, limit))
-        return [_version(row) for row in rows]
+    async def newest_version(self, tenant: str, workflow: str = MAIN_WORKFLOW) -> Version | None:
+        found = await self._tables.first_row("newest_version", (tenant, workflow))
+        return None if found is None else version_row(found)
+
+    async def workflows(self, tenant: str) -> Sequence[Version]:
+        return [version_row(row) for row in await self._tables.rows("newest_versions", (tenant,))]
+
+    async def versions(
+        self, tenant: str, workflow: str = MAIN_WORKFLOW, *, before: int | None = None, limit: int
+    ) -> Sequence[Version]:
+        until = LAST_NUMBER if before is None else before
+        rows = await self._tables.rows("versions_before", (tenant, workflow, until, limit))
+        return [version_row(row) for row in rows]
 
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
         await self._tables.write(lambda db: db.execute(SQL["set_trigger"], (hash, tenant)))
@@ -256,25 +276,24 @@ def _record_effect(effect: NewEffect, at: int, most: int, db: sqlite3.Connection
 
 
 def _deploy(
-    tenant: str, source: str, class_name: str, at: int, most: int, warm: bool, db: sqlite3.Connection
-) -> tuple[Version, bool] | None:
-    newest = db.execute(SQL["newest_version"], (tenant,)).fetchone()
-    if newest is not None and (*newest[2:4], newest[5]) == (source, class_name, warm):
-        return _version(newest), False
+    tenant: str, new: NewVersion, at: int, most: int, workflows_most: int, db: sqlite3.Connection
+) -> tuple[Version, bool] | str:
+    found = db.execute(SQL["newest_version"], (tenant, new.workflow)).fetchone()
+    newest = None if found is None else version_row(found)
+    if newest is not None and newest.is_same_code(new):
+        return newest, False
+    if newest is None and db.execute(SQL["count_workflows"], (tenant,)).fetchone()[0] >= workflows_most:
+        return WORKFLOWS_FULL
     if not _delete_old_versions(tenant, most, db):
-        return None
-    number = 1 if newest is None else newest[0] + 1
-    id = version_id(source, class_name)
+        return VERSIONS_FULL
+    number = 1 if newest is None else newest.number + 1
+    id = version_id(new)
     if db.execute(SQL["version_of_id"], (tenant, id)).fetchone() is not None:  # its runs keep the old version
-        id = version_id(source, f"{class_name} {number}")
+        id = version_id(new, number)
     db.execute(SQL["insert_tenant"], (tenant, at))
-    db.execute(SQL["insert_version"], (tenant, number, id, source, class_name, at, warm))
-    return Version(number, id, source, class_name, at, warm), True
-
-
-def _version(row: Sequence[Any]) -> Version:
-    number, id, source, class_name, created_at, warm = row
-    return Version(number, id, source, class_name, created_at, bool(warm))
+    row = (tenant, new.workflow, number, id, new.source, new.class_name, at, new.warm, version_options(new))
+    db.execute(SQL["insert_version"], row)
+    return new_version(new, number, id, at), True
 
 
 def _delete_old_versions(tenant: str, most: int, db: sqlite3.Connection) -> bool:
@@ -285,7 +304,7 @@ def _delete_old_versions(tenant: str, most: int, db: sqlite3.Connection) -> bool
     free = db.execute(SQL["versions_not_needed"], (tenant, over)).fetchall()
     if len(free) < over:
         return False
-    db.executemany(SQL["delete_version_of_number"], [(tenant, number) for (number,) in free])
+    db.executemany(SQL["delete_version_of_number"], [(tenant, *version) for version in free])
     return True
 
 
@@ -293,7 +312,10 @@ def _delete_version(tenant: str, id: str, db: sqlite3.Connection) -> str:
     found = db.execute(SQL["version_of_id"], (tenant, id)).fetchone()
     if found is None:
         return MISSING
-    if db.execute(SQL["newest_version"], (tenant,)).fetchone()[1] == id:
+    version = version_row(found)
+    newest = version_row(db.execute(SQL["newest_version"], (tenant, version.workflow)).fetchone())
+    place = (tenant, version.workflow, version.number)
+    if newest.id == id and db.execute(SQL["has_other_versions"], place).fetchone() is not None:
         return NEWEST
     if db.execute(SQL["needs_version"], (tenant, id)).fetchone() is not None:
         return NEEDED

@@ -56,27 +56,42 @@ VALUES (?1, (SELECT coalesce(max(number), 0) + 1 FROM tenant_key WHERE tenant = 
 UPDATE tenant_key SET revoked_at = coalesce(revoked_at, ?) WHERE tenant = ? AND number = ?
 
 -- name: newest_version
-SELECT number, id, source, class_name, created_at, warm FROM tenant_version WHERE tenant = ? ORDER BY number DESC LIMIT 1
+SELECT number, id, source, class_name, created_at, warm, workflow, options FROM tenant_version
+WHERE tenant = ? AND workflow = ? ORDER BY number DESC LIMIT 1
 
 -- name: version_of_id
-SELECT number, id, source, class_name, created_at, warm FROM tenant_version WHERE tenant = ? AND id = ? ORDER BY number DESC LIMIT 1
+SELECT number, id, source, class_name, created_at, warm, workflow, options FROM tenant_version
+WHERE tenant = ? AND id = ? ORDER BY number DESC LIMIT 1
 
 -- name: versions_before
-SELECT number, id, '', class_name, created_at, warm FROM tenant_version WHERE tenant = ? AND number < ? ORDER BY number DESC LIMIT ?
+SELECT number, id, '', class_name, created_at, warm, workflow, options FROM tenant_version
+WHERE tenant = ? AND workflow = ? AND number < ? ORDER BY number DESC LIMIT ?
+
+-- name: newest_versions
+SELECT number, id, '', class_name, created_at, warm, workflow, options FROM tenant_version v
+WHERE tenant = ? AND number = (SELECT max(number) FROM tenant_version w WHERE w.tenant = v.tenant AND w.workflow = v.workflow)
+ORDER BY workflow
 
 -- name: insert_version
-INSERT INTO tenant_version (tenant, number, id, source, class_name, created_at, warm) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO tenant_version (tenant, workflow, number, id, source, class_name, created_at, warm, options)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: count_versions
 SELECT count(*) FROM tenant_version WHERE tenant = ?
+
+-- name: count_workflows
+SELECT count(DISTINCT workflow) FROM tenant_version WHERE tenant = ?
+
+-- name: has_other_versions
+SELECT 1 FROM tenant_version WHERE tenant = ? AND workflow = ? AND number < ? LIMIT 1
 
 -- name: needs_version
 SELECT 1 FROM instance INDEXED BY instance_needs WHERE ended_at IS NULL AND tenant > '' AND tenant = ? AND snippet = ? LIMIT 1
 
 -- name: versions_not_needed
--- The oldest first, except the newest. A version whose id was repeated under a later number (before schema version 7) is found there.
-SELECT number FROM tenant_version v
-WHERE tenant = ?1 AND number < (SELECT max(number) FROM tenant_version WHERE tenant = ?1)
+-- The oldest first, except each workflow's newest. A version whose id was repeated under a later number (before schema version 7) is found there.
+SELECT workflow, number FROM tenant_version v
+WHERE tenant = ?1 AND number < (SELECT max(number) FROM tenant_version w WHERE w.tenant = ?1 AND w.workflow = v.workflow)
     AND (
         NOT EXISTS (
             SELECT 1 FROM instance i INDEXED BY instance_needs
@@ -84,10 +99,10 @@ WHERE tenant = ?1 AND number < (SELECT max(number) FROM tenant_version WHERE ten
         )
         OR EXISTS (SELECT 1 FROM tenant_version w WHERE w.tenant = ?1 AND w.id = v.id AND w.number > v.number)
     )
-ORDER BY number LIMIT ?2
+ORDER BY created_at, workflow, number LIMIT ?2
 
 -- name: delete_version_of_number
-DELETE FROM tenant_version WHERE tenant = ? AND number = ?
+DELETE FROM tenant_version WHERE tenant = ? AND workflow = ? AND number = ?
 
 -- name: delete_version_of_id
 DELETE FROM tenant_version WHERE tenant = ? AND id = ?

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from playground.engine import CreateInstance, forks, queues
 from playground.engine.code import code_change
-from playground.engine.code.tenants import WORKFLOW
+from playground.engine.code.sources import is_deployed
 from playground.store.rows import InstanceRow
 from playground.web.api import tenant_instances
 from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
@@ -90,7 +90,7 @@ async def fork(context: Context, request: Request) -> Response:
 
 async def _fork_for_tenant(context: Context, row: InstanceRow, body: ForkBody) -> Response:
     if body.source is not None:
-        if row.workflow != WORKFLOW:
+        if not is_deployed(row.workflow):
             raise CannotFork(_NO_SOURCE)
         context.limits.checks.charge(queues.of_tenant(row.tenant))
         await check_source(context, body.source, queues.of_tenant(row.tenant), row.class_name)
@@ -105,7 +105,7 @@ async def change_code(context: Context, request: Request) -> Response:
     """Let a living instance go on with other code, where its history fits; its worker is given up."""
     row = await find_controlled_instance(context, request)
     body = await bodies.read_object(request, CodeBody, source_body_bytes(context))
-    if row.tenant and row.workflow != WORKFLOW:
+    if row.tenant and not is_deployed(row.workflow):
         raise CannotMigrate(_NO_CODE)
     address = context.addresses.client_of(request)
     context.limits.checks.charge(queues.of_tenant(row.tenant) if row.tenant else address)

@@ -24,6 +24,7 @@ _QUERY_TYPES: Mapping[str, Any] = {
     "source": "string",
     "params": "string",
     "status": "string",
+    "workflow": "string",
     "a": "string",
     "b": "string",
     "theme": "string",

@@ -8,6 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.engine.code.sources import deployed_workflow, shown_workflow
 from playground.store.rows import InstanceRow
 from playground.web.api.operations import accepted_response
 from playground.web.context import Context
@@ -29,6 +30,7 @@ class TenantCreateBody(msgspec.Struct, forbid_unknown_fields=True):
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
     version: str = ""
+    workflow: str | None = None
 
 
 class BatchEntry(msgspec.Struct, forbid_unknown_fields=True):
@@ -39,6 +41,7 @@ class BatchEntry(msgspec.Struct, forbid_unknown_fields=True):
 class BatchBody(msgspec.Struct, forbid_unknown_fields=True):
     instances: list[BatchEntry]
     version: str = ""
+    workflow: str | None = None
 
 
 class MigrateBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -47,12 +50,15 @@ class MigrateBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def create(context: Context, request: Request) -> Response:
-    """Start an instance of the newest version, or of the one that is named."""
+    """Start an instance of the workflow that is named, or of `main`: of its newest version, or of the one that is
+    named.
+    """
     tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(
         request, TenantCreateBody, context.settings.value_bytes + bodies.OVERHEAD_BYTES, may_be_empty=True
     )
-    row = await context.tenants.create(tenant, _params_or_none(body.params), body.id, body.version)
+    params = _params_or_none(body.params)
+    row = await context.tenants.create(tenant, params, body.id, body.version, workflow=body.workflow)
     return created_response(row)
 
 
@@ -66,20 +72,22 @@ async def create_batch(context: Context, request: Request) -> Response:
     tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(request, BatchBody, BATCH_BYTES)
     entries = [{"params": _params_or_none(it.params), "id": it.id} for it in body.instances]
-    made, refused = await context.tenants.create_batch(tenant, entries, body.version)
+    made, refused = await context.tenants.create_batch(tenant, entries, body.version, body.workflow)
     left_out = [{"index": it.index, "id": it.id, "code": it.code} for it in refused]
     return json_response({"created": [_created_json(row) for row in made], "refused": left_out}, 201, NO_STORE)
 
 
 async def listed(context: Context, request: Request) -> Response:
-    """Instances, newest first; `status` chooses, `before` goes on after an id."""
+    """Instances, newest first; `status` and `workflow` choose, `before` goes on after an id."""
     tenant = await authorized_tenant(context, request)
     status = request.query_params.get("status")
     if status is not None and status not in ev.STATUSES:
         raise BadQuery(f"`status` takes one of {', '.join(ev.STATUSES)}.")
     limit = integer_of_query(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MAX)
     before = await _row_key(context, tenant, request.query_params.get("before"))
-    rows = await context.store.list(tenant, status=status, before=before, limit=limit)
+    name = request.query_params.get("workflow")
+    workflow = None if name is None else deployed_workflow(name)
+    rows = await context.store.list(tenant, status=status, workflow=workflow, before=before, limit=limit)
     counts = await context.store.count(tenant=tenant)
     shown = {
         "instances": [_listed_json(row) for row in rows],
@@ -125,7 +133,14 @@ def _params_or_none(params: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw | No
 
 
 def _created_json(row: InstanceRow) -> dict[str, Any]:
-    return {"id": row.id, "status": row.status, "version": row.snippet, "url": instance_address(row)}
+    workflow = shown_workflow(row.workflow)
+    return {
+        "id": row.id,
+        "status": row.status,
+        "workflow": workflow,
+        "version": row.snippet,
+        "url": instance_address(row),
+    }
 
 
 def _listed_json(row: InstanceRow) -> dict[str, Any]:

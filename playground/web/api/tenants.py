@@ -1,4 +1,4 @@
-"""A tenant's code over the API: deploy it, look at its versions, and keep the secrets that it reads.
+"""A tenant over the API: its keys, its end, and the secrets that its code reads. What it deploys: tenant_workflows.py.
 
 A tenant's trigger: an address with a secret of its own, which starts an instance with whatever JSON is posted to
 it.
@@ -7,36 +7,21 @@ it.
 import base64
 import hashlib
 import hmac
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine import queues
-from playground.engine.code.tenants import SECRET_BYTES, check_class_name
-from playground.store.tables import Version
-from playground.web.api.check import JSON_ESCAPE_FACTOR, check_source, source_body_bytes
+from playground.engine.code.tenants import SECRET_BYTES
+from playground.web.api.check import JSON_ESCAPE_FACTOR
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
 from playground.web.http.authorization import TENANT, authorized_tenant, check_operator
-from playground.web.http.bodies import integer_of_query
 from playground.web.http.errors import BadBody, BadQuery, NotFound
 from playground.web.http.responses import NO_STORE, json_response
 from playground.web.http.tokens import KEY_NAME_LENGTH, KEY_PREFIX
 from playground.workflows import names
-from playground.workflows.errors import InvalidName, VersionNotFound
-from playground.workflows.names import CLASS_NAME
-
-MAIN = "main"  # the workflow that /workflow deploys
-VERSIONS_DEFAULT = 50
-VERSIONS_MAX = 200  # in one answer
-
-
-class DeployBody(bodies.SourceBody, forbid_unknown_fields=True):
-    source: str
-    class_name: str = CLASS_NAME
-    warm: bool = False
+from playground.workflows.errors import InvalidName
 
 
 class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -61,62 +46,6 @@ async def make_key(context: Context, request: Request) -> Response:
     context.log("tenant.key_made", tenant=tenant, number=number, client=context.addresses.client_of(request))
     shown = {"tenant": tenant, "created": known is None, "number": number, "name": called, "key": key}
     return json_response(shown, 201, NO_STORE)
-
-
-async def deploy(context: Context, request: Request) -> Response:
-    """Make code the newest version, which new instances get. What is the newest already stays it."""
-    tenant = await authorized_tenant(context, request)
-    body = await bodies.read_object(request, DeployBody, source_body_bytes(context))
-    check_class_name(body.class_name)
-    context.limits.checks.charge(queues.of_tenant(tenant))
-    checked = await check_source(context, body.source, queues.of_tenant(tenant), body.class_name)
-    version, fresh = await context.tenants.deploy(tenant, body.source, body.class_name, warm=body.warm)
-    if fresh:
-        context.log(
-            "tenant.deployed",
-            tenant=tenant,
-            version=version.id,
-            number=version.number,
-            client=context.addresses.client_of(request),
-        )
-    shown = _version_json(version) | {"created": fresh, "diagnostics": checked.diagnostics, "outline": checked.outline}
-    return json_response(shown, 201 if fresh else 200, NO_STORE)
-
-
-async def versions(context: Context, request: Request) -> Response:
-    """The versions there are, newest first; `before` goes on at a number."""
-    tenant = await authorized_tenant(context, request)
-    limit = integer_of_query(request, "limit", VERSIONS_DEFAULT, least=1, most=VERSIONS_MAX)
-    before = integer_of_query(request, "before", 0) or None
-    found = await context.tenants.versions(tenant, before, limit)
-    more = found[-1].number if len(found) == limit and found[-1].number > 1 else None
-    return json_response({"versions": [_version_json(it) for it in found], "before": more}, headers=NO_STORE)
-
-
-async def version(context: Context, request: Request) -> Response:
-    """A version with its source."""
-    tenant = await authorized_tenant(context, request)
-    found = await context.tenants.version(tenant, request.path_params["version"])
-    return json_response(_version_json(found) | {"source": found.source}, headers=NO_STORE)
-
-
-async def delete_version(context: Context, request: Request) -> Response:
-    """Remove a version for good, unless it is the newest or an unfinished instance needs it."""
-    tenant, id = await authorized_tenant(context, request), request.path_params["version"]
-    await context.tenants.delete_version(tenant, id)
-    context.log("tenant.version_deleted", tenant=tenant, version=id, client=context.addresses.client_of(request))
-    return Response(status_code=204)
-
-
-async def delete_named_version(context: Context, request: Request) -> Response:
-    """The same by the name of the workflow, which is `main`."""
-    workflow = request.path_params["name"]
-    if workflow != MAIN:
-        await authorized_tenant(context, request)
-        raise VersionNotFound(
-            f'This tenant has no workflow "{workflow[:60]}"; what is deployed at /workflow is called "{MAIN}".'
-        )
-    return await delete_version(context, request)
 
 
 async def delete_tenant(context: Context, request: Request) -> Response:
@@ -165,16 +94,6 @@ async def remove_secret(context: Context, request: Request) -> Response:
         client=context.addresses.client_of(request),
     )
     return Response(status_code=204)
-
-
-def _version_json(version: Version) -> dict[str, Any]:
-    return {
-        "version": version.id,
-        "number": version.number,
-        "class_name": version.class_name,
-        "warm": version.warm,
-        "created_at": version.created_at,
-    }
 
 
 WEBHOOK = "webhook"  # how such an instance says that it was started

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.code.tenants import WORKFLOW
+from playground.engine.code.sources import is_deployed
 from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http.authorization import (
@@ -70,25 +70,28 @@ def operators_way(context: Context) -> str:
 
 async def _tenant_row(context: Context, name: str, created_at: int) -> dict[str, Any]:
     counts = await context.store.count(tenant=name)
-    newest = await context.store.tenants.version(name, "")
+    workflows = await context.store.tenants.workflows(name)
+    newest = max(workflows, key=lambda it: it.created_at, default=None)
     return {
         "name": name,
         "created_at": created_at,
+        "workflows": len(workflows),
         "version": None if newest is None else {"number": newest.number, "deployed_at": newest.created_at},
         "instances": {status: counts.get(status, 0) for status in ev.STATUSES},
     }
 
 
 async def tenant(context: Context, request: Request) -> Response:
-    """A tenant: how many versions it has, its instances by status, the names of its secrets."""
+    """A tenant: its workflows, how many versions the main one has, its instances by status, its secrets' names."""
     if wants_html(request):
         told = {"tenant": names.check_name(request.path_params[TENANT], TENANT), "statuses": ev.STATUSES}
         return pages.html_response(context, request, "tenant.html", told)
     name = await authorized_tenant(context, request)
-    newest = await context.store.tenants.version(name, "")
+    newest = await context.store.tenants.newest_version(name)
     counts = await context.store.count(tenant=name)
     shown = {
         "tenant": name,
+        "workflows": [{"name": it.workflow, "number": it.number} for it in await context.tenants.workflows(name)],
         "versions": 0 if newest is None else newest.number,
         "version": None if newest is None else newest.id,
         "instances": {status: counts.get(status, 0) for status in ev.STATUSES},
@@ -119,6 +122,6 @@ async def tenant_run(context: Context, request: Request) -> Response:
 async def _source(context: Context, row: InstanceRow) -> str:
     """The code of an instance; nothing where a program on the server has it, or its version is gone."""
     try:
-        return (await context.tenants.load(row)).source if row.workflow == WORKFLOW else ""
+        return (await context.tenants.load(row)).source if is_deployed(row.workflow) else ""
     except NonRetryableError:
         return ""

@@ -34,10 +34,10 @@ function card(name) {
 
 async function tell(name, facts) {
   try {
-    const { versions, instances } = await request(tenantPath(name), { token: keyOf(name) });
+    const { workflows, instances } = await request(tenantPath(name), { token: keyOf(name) });
     const counted = TOLD.filter((status) => instances[status]);
     facts.replaceChildren(
-      el("span", {}, versions ? `version ${versions} is live` : "nothing is deployed yet"),
+      el("span", {}, workflows.length > 1 ? `${workflows.length} workflows` : workflows.length ? `version ${workflows[0].number} is live` : "nothing is deployed yet"),
       ...counted.map((status) => {
         const { icon: shape, tone, word } = STATUS[status];
         return el("span.with-icon", {}, icon(shape, { tone }), `${instances[status].toLocaleString("en")} ${word.toLowerCase()}`);

@@ -5,8 +5,8 @@ import { post } from "../http.js";
 import { pagePath, tenantPath } from "../run/paths.js";
 import { typed } from "../run/typed.js";
 
-/** @param {{tenant: string, key: () => string, started: () => void}} how */
-export function makeBegin({ tenant, key, started }) {
+/** @param {{tenant: string, key: () => string, workflow: () => string, started: () => void}} how */
+export function makeBegin({ tenant, key, workflow, started }) {
   const form = document.getElementById("begin");
   const said = document.getElementById("begin-said");
   const { params, version, many, id } = form.elements;
@@ -28,7 +28,7 @@ export function makeBegin({ tenant, key, started }) {
     if (!many.checkValidity()) return wrong(many, "1 to 100 runs can be started at once.");
     if (count > 1 && id.value.trim()) return wrong(id, "Several runs can't have one id: leave it empty, or start one.");
     const entry = { params: json, ...(id.value.trim() ? { id: id.value.trim() } : {}) };
-    const which = version.value ? { version: version.value } : {};
+    const which = { workflow: workflow(), ...(version.value ? { version: version.value } : {}) };
     const api = `/api${tenantPath(tenant)}/instances`;
     once(button, async () => {
       try {

@@ -7,12 +7,12 @@ import { instancePath, tenantPath } from "../run/paths.js";
 
 const SUBJECT = "version";
 
-/** @param {{tenant: string, key: string, run: {id: string, status: string, snippet: string}}} how */
+/** @param {{tenant: string, key: string, run: {id: string, status: string, snippet: string, workflow: string}}} how */
 export async function offerNewer({ tenant, key, run }) {
   if (FINAL.has(run.status)) return;
   const ask = (path) => request(`/api${tenantPath(tenant)}/workflow${path}`, { token: key });
   try {
-    const [live] = (await ask("?limit=1")).versions;
+    const [live] = (await ask(`s/${encodeURIComponent(run.workflow)}?limit=1`)).versions;
     if (!live || live.version === run.snippet) return;
     const own = await ask(`/${run.snippet}`).catch(() => null); // a run may have code of its own
     const text = `${own ? `This run is on version ${own.number}` : "This run has code of its own"}; version ${live.number} is live.`;

@@ -47,7 +47,7 @@ function of(tenant, key, found) {
       }
       const sure = await confirm({ title: "Deploy the edited code?", words: `A run of ${tenant} runs a version of its code. The edited code becomes the newest one, which new runs get; runs that there are stay on theirs.`, yes: "Deploy and run" });
       if (!sure) return null;
-      const made = await request(`${api}/workflow`, { method: "PUT", body: { source }, token: key });
+      const made = await request(`${api}/workflows/${encodeURIComponent(found.instance.workflow)}`, { method: "PUT", body: { source }, token: key });
       Object.assign(version, { source, id: made.version });
       return start();
     },

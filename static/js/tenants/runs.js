@@ -14,7 +14,7 @@ const NONE = "No run yet. Start one, with the form or over HTTP.";
 const NOTHING = "No run yet. First deploy what is to run: write it in the editor, press Share, then Deploy as tenant.";
 
 export class Runs {
-  /** @param {{tenant: string, key: () => string, versionOf: (hash: string) => string, deployed: () => boolean, trouble: (error: Error | null) => void, counted: (counts: object) => void}} how */
+  /** @param {{tenant: string, key: () => string, versionOf: (hash: string) => string, workflowOf: (name: string) => string, deployed: () => boolean, trouble: (error: Error | null) => void, counted: (counts: object) => void}} how */
   constructor(how) {
     Object.assign(this, how);
     this.list = document.getElementById("runs-rows");
@@ -95,7 +95,7 @@ export class Runs {
       chip.hidden = Boolean(chip.dataset.status) && !many && chip.dataset.status !== this.status;
     }
     this.list.setAttribute("aria-busy", "false");
-    const drawn = JSON.stringify(this.shown.map((run) => [run, this.versionOf(run.version)]));
+    const drawn = JSON.stringify(this.shown.map((run) => [run, this.versionOf(run.version), this.workflowOf(run.workflow)]));
     this.more.hidden = !this.before;
     this.none.hidden = this.shown.length > 0;
     this.none.textContent = all ? `No run is ${this.chips.find((chip) => chip.dataset.status === this.status).firstChild.textContent.trim()} now.` : this.deployed() ? NONE : NOTHING;
@@ -108,6 +108,7 @@ export class Runs {
 
   row(run) {
     const error = run.status === "errored" && run.error ? errorBrief(run.error) : "";
+    const workflow = this.workflowOf(run.workflow);
     return el(
       "li",
       { dataset: { id: run.id } },
@@ -116,6 +117,7 @@ export class Runs {
       el("span.of-version", {}, el("span.sr", {}, "version "), this.versionOf(run.version)),
       el("time.num", { datetime: new Date(run.created_at).toISOString(), title: new Date(run.created_at).toLocaleString("en-GB") }, begun(run.created_at)),
       el("span.num.took", {}, lastly(run)),
+      workflow ? el("span.of-workflow", { title: workflow }, el("span.sr", {}, "workflow "), workflow) : null,
       error ? el("span.said", { title: error }, error) : null,
     );
   }

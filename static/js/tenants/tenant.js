@@ -9,6 +9,7 @@ import { Runs } from "./runs.js";
 import { makeSecrets } from "./secrets.js";
 import { makeTrigger } from "./trigger.js";
 import { Versions } from "./versions.js";
+import { Workflows } from "./workflows.js";
 
 const node = (id) => document.getElementById(id);
 const shown = node("tenant");
@@ -18,11 +19,13 @@ const { key: held, found } = await passGate({ box: node("key"), tenant, load: (t
 const key = () => held;
 shown.hidden = false;
 
-const versions = new Versions({ tenant, key, changed: () => runs.look(), trouble });
+const workflows = new Workflows({ tenant, key, chosen: () => versions.look(), changed: () => versions.know(workflows.all), trouble });
+const versions = new Versions({ tenant, key, workflow: () => workflows.name, named: () => (workflows.many ? ` of ${workflows.name}` : ""), changed: () => runs.look(), trouble });
 const runs = new Runs({
   tenant,
   key,
   versionOf: (hash) => versions.of(hash),
+  workflowOf: (name) => (workflows.many ? name : ""),
   deployed: () => versions.any,
   counted(counts) {
     const going = counts.running + counts.queued + counts.waiting + counts.paused + counts.waitingForPause;
@@ -30,11 +33,11 @@ const runs = new Runs({
   },
   trouble,
 });
-makeBegin({ tenant, key, started: () => runs.look() });
+makeBegin({ tenant, key, workflow: () => workflows.name, started: () => runs.look() });
 makeSecrets({ tenant, key, names: found.secrets });
 makeTrigger({ tenant, key });
-versions.look();
-document.addEventListener("visibilitychange", () => !document.hidden && versions.look()); // one may have been deployed elsewhere
+workflows.look();
+document.addEventListener("visibilitychange", () => !document.hidden && workflows.look()); // one may have been deployed elsewhere
 
 node("key-forget").addEventListener("click", async () => {
   const sure = await confirm({ title: `Forget the key of ${tenant}?`, words: "It goes on being valid; this browser has it no more, and its pages ask for it.", yes: "Forget it" });

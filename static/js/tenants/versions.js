@@ -1,4 +1,4 @@
-// A tenant's versions, newest first; the newest is the live one, which new runs get. The code of each is asked for when it is looked at.
+// The versions of a tenant's workflow, newest first; the newest is the live one, which new runs get. The code of each is asked for when it is looked at.
 
 import { el, setDisabled } from "../dom.js";
 import { request } from "../http.js";
@@ -9,7 +9,7 @@ const PAGE = 10;
 const NONE = "Nothing is deployed yet: a run needs a version.";
 
 export class Versions {
-  /** @param {{tenant: string, key: () => string, changed: () => void, trouble: (error: Error) => void}} how `changed` is called when there are others */
+  /** @param {{tenant: string, workflow: () => string, named: () => string, key: () => string, changed: () => void, trouble: (error: Error) => void}} how `named` is what says whose versions these are; `changed` is called when there are others */
   constructor(how) {
     Object.assign(this, how);
     this.list = document.getElementById("versions");
@@ -21,12 +21,12 @@ export class Versions {
     this.shown = [];
     this.any = true; // as far as is known
     this.numbers = new Map(); // by hash; the newest, where the same code was deployed again
-    this.rows = new Map(); // by number, each made once, so that one that is open stays so
+    this.rows = new Map(); // by hash, each made once, so that one that is open stays so
     this.more.addEventListener("click", () => this.next());
   }
 
   get path() {
-    return `/api${tenantPath(this.tenant)}/workflow`;
+    return `/api${tenantPath(this.tenant)}/workflows/${encodeURIComponent(this.workflow())}`;
   }
 
   /** The number of a version, or the beginning of its hash where it is not known: code of its own, or an older version. */
@@ -46,15 +46,23 @@ export class Versions {
     this.list.children[at]?.querySelector("summary").focus();
   }
 
+  /** What is known of newest versions, so that the number of a run of another workflow is known too. */
+  know(newest) {
+    for (const { version, number } of newest) this.numbers.set(version, Math.max(number, this.numbers.get(version) ?? 0));
+  }
+
   async read(shown, before) {
+    const { path } = this;
     try {
-      const answer = await request(`${this.path}?limit=${PAGE}${before}`, { token: this.key() });
+      const answer = await request(`${path}?limit=${PAGE}${before}`, { token: this.key() });
+      if (path !== this.path) return; // another workflow has been chosen meanwhile
       this.shown = [...shown, ...answer.versions];
       this.before = answer.before;
-      for (const { version, number } of answer.versions) this.numbers.set(version, Math.max(number, this.numbers.get(version) ?? 0));
+      this.know(answer.versions);
     } catch (error) {
-      this.trouble(error);
-      return;
+      if (error.code !== "tenant.not_found") return this.trouble(error);
+      this.shown = []; // nothing is deployed yet
+      this.before = null;
     }
     this.draw();
     this.changed();
@@ -62,7 +70,7 @@ export class Versions {
 
   draw() {
     const [live] = this.shown;
-    this.live.textContent = live ? `version ${live.number} is live` : "nothing is deployed yet";
+    this.live.textContent = live ? `version ${live.number}${this.named()} is live` : "nothing is deployed yet";
     if (Boolean(live) !== this.any) setDisabled(this.start, (this.any = Boolean(live)) ? "" : NONE);
     this.count.textContent = live ? live.number.toLocaleString("en") : "";
     this.more.hidden = !this.before;
@@ -73,8 +81,8 @@ export class Versions {
   }
 
   row(one, live) {
-    if (!this.rows.has(one.number)) this.rows.set(one.number, el("li", {}, this.details(one)));
-    const row = this.rows.get(one.number);
+    if (!this.rows.has(one.version)) this.rows.set(one.version, el("li", {}, this.details(one)));
+    const row = this.rows.get(one.version);
     row.querySelector(".live").hidden = !live;
     return row;
   }
@@ -90,7 +98,7 @@ export class Versions {
     details.addEventListener("toggle", async () => {
       if (!details.open || details.dataset.read) return;
       try {
-        code.textContent = (await request(`${this.path}/${one.version}`, { token: this.key() })).source;
+        code.textContent = (await request(`/api${tenantPath(this.tenant)}/workflow/${one.version}`, { token: this.key() })).source;
         details.dataset.read = "yes";
       } catch (error) {
         code.textContent = error.message;
