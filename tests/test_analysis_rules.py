@@ -192,7 +192,7 @@ ENTRIES = [
     ("no class", "import json\n", "no-workflow", (1, 1, 1, 12), ""),
     ("two of other names",
      "from workers import WorkflowEntrypoint\nclass A(WorkflowEntrypoint): ...\nclass B(WorkflowEntrypoint): ...",
-     "no-workflow", (1, 1, 1, 39), None),
+     "several-workflows", (2, 7, 2, 8), None),
     ("no run", "from workers import WorkflowEntrypoint\nclass TenantWorkflow(WorkflowEntrypoint): ...", "no-run",
      (2, 7, 2, 21), None),
     ("no run, but something",
@@ -261,6 +261,23 @@ def test_the_only_workflow_of_a_file_is_the_entry_whatever_it_is_called():
     assert inspect(source)[0] == []
     (found,) = inspect(source, "Other")[0]
     assert (found.code, apply(source, found.fix).split("\n")[1]) == ("no-workflow", "class Other(WorkflowEntrypoint):")
+
+
+def test_of_several_workflows_the_finding_names_the_first_ones():
+    def classes(*names):
+        return "".join(
+            f"class {name}(WorkflowEntrypoint):\n    async def run(self, event, step): ...\n" for name in names
+        )
+
+    for names, said in (
+        (("Order", "Refund"), "`Order` and `Refund` extend"),
+        ("ABC", "`A`, `B` and `C` extend"),
+        ("ABCDEFG", "`A`, `B`, `C`, `D`, `E` and 2 more extend"),
+    ):
+        (found,) = inspect("from workers import WorkflowEntrypoint\n" + classes(*names))[0]
+        assert found.message.startswith(said) and "Name one of them `TenantWorkflow`" in found.message
+    both = "from workers import WorkflowEntrypoint\n" + classes("Order", "TenantWorkflow")
+    assert inspect(both)[0] == [] and inspect(both, "Order")[0] == []
 
 
 def test_a_parameter_may_be_named_like_a_step_or_like_its_function():

@@ -97,6 +97,34 @@ async def test_children_of_one_step_are_told_apart_and_a_batch_too(engine: Engin
 
 
 @on_engine()
+async def test_code_makes_a_batch_of_instances_that_are_alike_and_deletes_it(engine: Engine) -> None:
+    body = """
+    if "leaf" in event["payload"]:
+        return await step.wait_for_event("go", "go", timeout="1 hour")
+
+    @step.do("starts", config={"retries": {"limit": 1, "delay": 0}})
+    async def starts(ctx):
+        made = await self.env.WORKFLOWS.createBatch({"count": 2, "params": {"leaf": 1}})
+        named = await self.env.WORKFLOWS.createBatch({"instances": [{"id": "n", "params": {"leaf": 1}}, {"id": "n"}]})
+        if ctx["attempt"] == 1:
+            raise ValueError("again")
+        return [[one.id for one in made.created], [[left.index, left.code] for left in named.errors]]
+
+    @step.do("deletes")
+    async def deletes(starts):
+        gone = await self.env.WORKFLOWS.deleteBatch([*starts[0], "nobody"])
+        await (await self.env.WORKFLOWS.get("n")).delete()
+        return [[one.id for one in gone.deleted], [[left["id"], left.code] for left in gone.errors]]
+
+    return [await starts(), await deletes()]
+    """
+    (ids, errors), (deleted, missing) = await output(await flows(engine, body).create())
+    assert len(set(ids)) == 2 and deleted == ids, "the second attempt found the children of the first"
+    assert (errors, missing) == ([[0, 10405], [1, 10415]], [["nobody", 10400]])
+    assert len(await engine.store.list("acme")) == 1
+
+
+@on_engine()
 async def test_instances_of_a_batch_come_in_its_order(engine: Engine) -> None:
     body = """
     if "leaf" in event["payload"]:

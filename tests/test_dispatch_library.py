@@ -143,11 +143,79 @@ async def test_a_batch_leaves_out_taken_ids_and_says_which(engine: Engine) -> No
         (0, "a", "instance.already_exists"),
         (3, "b", "instance.already_exists"),
     ]
+    assert [it.as_json() for it in made.errors] == [
+        {"index": 0, "id": "a", "code": 10405, "message": 'There is, or was, an instance "a"; it was left as it is.'},
+        {"index": 3, "id": "b", "code": 10415, "message": 'An earlier entry of this batch has the id "b" already.'},
+    ]
     assert await output(made[0]) == 2
-    bads: list[Any] = [[], [{}] * 101, [{"name": "x"}], ["x"], "x"]
+    alike = await flows.create_batch({"count": 3, "params": 7, "retention": {"successRetention": "1 day"}})
+    assert [await output(it) for it in alike.created] == [7, 7, 7] and alike.errors == ()
+    given = await flows.create_batch({"instances": [{"id": "c", "params": 1}, {"id": "a"}]})
+    assert ([it.id for it in given], [it.code for it in given.errors]) == (["c"], [10405])
+    bads: list[Any] = [
+        [], [{}] * 101, [{"name": "x"}], ["x"], "x", {}, {"count": 0}, {"count": 101}, {"count": True},
+        {"count": 1, "instances": []}, {"count": 1, "id": "x"}, {"instances": 5}, {"instances": [], "params": 1},
+    ]  # fmt: skip
     for bad in bads:
         with pytest.raises(errors.InvalidBatch):
             await flows.create_batch(bad)
+
+
+@on_engine()
+async def test_a_batch_is_deleted_and_each_id_is_answered(engine: Engine) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(HELD)).wrap_binding({"tenant": "acme"})
+    others = Dispatcher(engine, lambda metadata: Code(ECHO), name="others").wrap_binding({"tenant": "acme"})
+    for id in ("a", "b", "c"):
+        await flows.create(id)
+    await output(await others.create("of-others"))
+    gone = await flows.delete_batch(["a", "nobody", "b", "a", "of-others"])
+    assert gone["deleted"] == [{"id": "a"}, {"id": "b"}, {"id": "a"}]
+    assert [(it["id"], it["code"]) for it in gone["errors"]] == [("nobody", 10400), ("of-others", 10400)]
+    assert gone["errors"][0]["message"]
+    assert {row.id for row in await engine.store.list("acme")} == {"c", "of-others"}
+    await flows.create("a")
+    bads: list[Any] = [[], ["x"] * 101, "abc", [1], None]
+    for bad in bads:
+        with pytest.raises(errors.InvalidBatch):
+            await flows.delete_batch(bad)
+
+
+@on_engine()
+async def test_subscribe_may_leave_out_types_of_events_and_ends_as_without(engine: Engine) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(HELD)).wrap_binding({"tenant": "acme"})
+    held = await flows.create()
+    await journal_until(held, ev.WAIT_STARTED)
+    await held.send_event("go")
+    whole = [event async for event in held.subscribe()]
+    wanted = (ev.WAIT_STARTED, ev.WAIT_COMPLETED)
+    assert [event async for event in held.subscribe(filter=wanted)] == [it for it in whole if it.type in wanted]
+    assert [event.type async for event in held.subscribe(whole[-1].seq - 1, [ev.LOG])] == []
+    for bad in ([], ["nothing_like_it"], "log"):
+        with pytest.raises(ValueError, match="type"):
+            async for _ in held.subscribe(filter=bad):
+                pass
+
+
+@on_engine(retention_days=7)
+async def test_an_instance_may_be_kept_for_less_than_others_by_how_it_ends(engine: Engine) -> None:
+    flows = Dispatcher(engine, lambda metadata: Code(ECHO)).wrap_binding({"tenant": "acme"})
+    made = await flows.create(retention={"success_retention": "1 hour", "errorRetention": 60_000})
+    await output(made)
+    row = await flows.row(made.id)
+    assert row.limits == {"success_retention_ms": 3_600_000, "error_retention_ms": 60_000}
+    assert row.ended_at is not None and row.wait_until == row.ended_at + 3_600_000
+    bads: list[tuple[Any, str]] = [
+        ({"success_retention": "8 days"}, r"at most 7 days.* retention_days \(PLAYGROUND_RETENTION_DAYS\)"),
+        ({"success_retention": 999}, "at least 1 second"),
+        ({"success_retention": "soon"}, "Invalid duration"),
+        ({"retention": "1 day"}, "has success_retention and error_retention"),
+        ("1 day", "is an object"),
+    ]
+    for bad, said in bads:
+        with pytest.raises(errors.InvalidRetention, match=said):
+            await flows.create(retention=bad)
+        with pytest.raises(errors.InvalidRetention, match=f"^Entry 1 of the batch: .*{said}"):
+            await flows.create_batch([{}, {"retention": bad}] if bad else [])
 
 
 @on_engine()

@@ -34,6 +34,11 @@ async def test_32_an_uncaught_type_error_becomes_the_instances_error_with_the_te
         ("def broken(:\n", "SyntaxError", "invalid syntax"),
         ("import missing_module_of_nobody\n", "ModuleNotFoundError", "missing_module_of_nobody"),
         ("class Other:\n    pass\n", "MissingWorkflowClass", "no class TenantWorkflow"),
+        (
+            "from workers import WorkflowEntrypoint as W\nclass A(W): ...\nclass B(W): ...\n",
+            "MissingWorkflowClass",
+            "Which of A, B is to run is not known: name one of them TenantWorkflow",
+        ),
         ("raise SystemExit(3)\n", "SystemExit", "3"),
         ("x = 1 / 0\n", "ZeroDivisionError", "division by zero"),
     ],

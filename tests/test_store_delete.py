@@ -63,6 +63,35 @@ async def test_a_restarted_instance_is_not_expired(store):
 
 
 @with_store
+async def test_an_instance_with_a_retention_of_its_own_is_removed_when_that_is_over(store):
+    limits = {"success_retention_ms": 10, "error_retention_ms": 30}
+    good, bad, again = await create(store, "good", "bad", "again", tenant="acme", limits=limits)
+    [other] = await create(store, "other", limits={"success_retention_ms": 5})
+    for row in (bad, again, other):
+        await store.append(row.key, [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    started = NewEvent(ev.EXECUTION_STARTED, {"execution": 1, "worker": None, "replayed": 0, "code_version": "v"})
+    await store.append(good.key, [started, NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})], execution=None, at=AT)
+    await store.append(again.key, [NewEvent(ev.WORKFLOW_RESTARTED)], execution=None, at=AT)
+    assert [(await store.find("acme", id)).wait_until for id in ("good", "bad", "again")] == [AT + 10, AT + 30, None]
+    assert await store.expire(AT + 10, retained=True) == 0
+    assert await store.expire(AT + 11, retained=True) == 1
+    assert await store.expire(AT + 31, retained=True) == 1
+    assert {row.id for row in await store.list(None)} == {"again", "other"}, "without one, the server's own holds"
+    with pytest.raises(InstanceExpired):
+        await store.find("acme", "good")
+
+
+@with_store
+async def test_a_step_is_read_by_its_key_without_its_result(store):
+    row = await running(store)
+    await store.append(row.key, quick(do("a")), execution=1, at=AT)
+    row = await store.find("", row.id)
+    found = await store.step(row, do("a"))
+    assert (found.key, found.status, found.result) == (do("a"), "completed", None) and found.result_seq > 0
+    assert await store.step(row, do("a", 2)) is None and await store.step(row, do("b")) is None
+
+
+@with_store
 async def test_the_chosen_id_of_a_tenants_instance_stays_used_once_its_time_is_over(store):
     rows = [
         *await create(store, "chosen", tenant="acme", workflow="orders"),

@@ -94,6 +94,22 @@ def test_asked_again_with_nothing_new_after_the_end_it_answers_204(site: Site) -
     assert [name for name, _ in site.follow(made, after=last_seq - 1)] == ["hello", "journal", "end"]
 
 
+def test_a_filter_leaves_out_other_types_of_events(site: Site) -> None:
+    made = site.create(MANY_STEPS, params={"steps": 3})
+    last_seq = site.finish(made)["last_seq"]
+    wanted = ("step_started", "step_completed")
+    listed = [event for event in site.journal(made) if event["type"] in wanted]
+    with site.client.stream("GET", path(made), params={"filter": ", ".join(wanted)}) as answer:
+        received = list(messages(answer))
+    events = [event for message in received if message["event"] == "journal" for event in json.loads(message["data"])]
+    assert events == listed and len(events) == 6
+    assert (received[-1]["event"], received[-1]["id"]) == ("end", str(last_seq)), "so that asking again gives 204"
+    after = {"filter": "log", "after": str(last_seq)}
+    assert site.client.get(path(made), params=after).status_code == 204
+    for bad in ("", "nothing_like_it", "log,,"):
+        assert code_of(site.client.get(path(made), params={"filter": bad})) == (400, "query.invalid")
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_reader_that_is_cut_off_again_and_again_gets_every_event_once(site: Site, seed: int) -> None:
     chance = random.Random(seed)

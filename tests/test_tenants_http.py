@@ -169,7 +169,8 @@ def test_a_batch_leaves_out_taken_ids_and_says_which(fresh: Tenant) -> None:
     answer = fresh.ask("POST", "/instances/batch", json={"instances": [{"id": "a"}, {"id": "b", "params": 5}, {}]})
     made = answer.json()
     assert answer.status_code == 201 and next(it["id"] for it in made["created"]) == "b" and len(made["created"]) == 2
-    assert made["refused"] == [{"index": 0, "id": "a", "code": "instance.already_exists"}]
+    assert [(it["index"], it["id"], it["code"]) for it in made["errors"]] == [(0, "a", 10405)]
+    assert "left as it is" in made["errors"][0]["message"]
     assert fresh.finish("b")["output"] == 5
     for instances in ([], [{}] * 101):
         assert code_of(fresh.ask("POST", "/instances/batch", json={"instances": instances})) == (
@@ -342,6 +343,35 @@ def test_a_version_is_deleted_under_the_name_of_its_workflow_and_under_the_short
     needed = fresh.ask("GET", "/instances/waits").json()["snippet"]
     assert code_of(fresh.ask("DELETE", f"/workflow/{needed}")) == (409, "version.needed")
     assert [it["number"] for it in fresh.ask("GET", "/workflow").json()["versions"]] == [6, 5, 4, 3]
+
+
+def test_instances_that_are_alike_are_started_by_their_number_kept_for_a_while_and_deleted(fresh: Tenant) -> None:
+    kept = {"success_retention": "1 day"}
+    version = fresh.deploy(ECHO, retention={**kept, "error_retention": 3_600_000})
+    assert version["retention"] == {"success_retention": 86_400_000, "error_retention": 3_600_000}
+    body = {"count": 3, "params": {"n": 1}, "retention": {"success_retention": "2 hours"}}
+    made = fresh.ask("POST", "/instances/batch", json=body).json()
+    assert len(made["created"]) == 3 and made["errors"] == []
+    ids = [it["id"] for it in made["created"]]
+    for id, hours in ((ids[0], 2), (fresh.create()["id"], 24)):
+        done = fresh.finish(id)
+        assert done["kept_until"] == done["ended_at"] + hours * 3_600_000
+    for bad, code in (
+        ({}, "body.invalid"),
+        ({"count": 1, "instances": []}, "body.invalid"),
+        ({"instances": [{}], "params": 1}, "body.invalid"),
+        ({"count": 101}, "workflow.invalid_batch"),
+        ({"count": 1, "retention": {"error_retention": "9 days"}}, "workflow.invalid_retention"),
+    ):
+        assert code_of(fresh.ask("POST", "/instances/batch", json=bad)) == (400, code)
+    assert code_of(fresh.ask("POST", "/instances", json={"retention": {"success_retention": "x"}})) == (
+        400, "workflow.invalid_retention",
+    )  # fmt: skip
+    gone = fresh.ask("POST", "/instances/delete", json={"ids": [*ids, "nobody"]})
+    assert gone.status_code == 200 and gone.json()["deleted"] == [{"id": id} for id in ids]
+    assert [(it["id"], it["code"]) for it in gone.json()["errors"]] == [("nobody", 10400)]
+    assert code_of(fresh.ask("GET", f"/instances/{ids[0]}")) == (404, "instance.not_found")
+    assert code_of(fresh.ask("POST", "/instances/delete", json={"ids": []})) == (400, "workflow.invalid_batch")
 
 
 def test_several_workflows_are_deployed_listed_started_and_deleted_by_their_names(fresh: Tenant) -> None:

@@ -83,6 +83,11 @@ RULES = {
         "There is no class `{name}`, so there is nothing to run. Write `class {name}(WorkflowEntrypoint)` with an "
         "`async def run`.",
     ),
+    "several-workflows": Rule(
+        ERROR,
+        "{names} extend `WorkflowEntrypoint`, so which of them is to run is not known. Name one of them `{name}`, or "
+        "deploy with the `class_name` of one.",
+    ),
     "no-base": Rule(
         WARNING, "`{name}` does not extend `WorkflowEntrypoint`, which gives it `self.env` and `self.ctx`."
     ),

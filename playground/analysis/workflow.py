@@ -85,8 +85,12 @@ class Workflow:
     @cached_property
     def candidate(self) -> ast.ClassDef | None:
         """The one class of another name that extends `WorkflowEntrypoint`."""
-        found = [node for node in self.classes if self.extends(node)]
-        return found[0] if len(found) == 1 else None
+        return self.candidates[0] if len(self.candidates) == 1 else None
+
+    @cached_property
+    def candidates(self) -> list[ast.ClassDef]:
+        """The classes that extend `WorkflowEntrypoint`, in the order of the source."""
+        return [node for node in self.classes if self.extends(node)]
 
     def extends(self, node: ast.ClassDef) -> bool:
         """Whether a class directly extends `WorkflowEntrypoint`."""

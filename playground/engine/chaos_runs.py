@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.engine import queues
-from playground.engine.engine import BATCH_MOST, CreateInstance, Engine
+from playground.engine.batches import BATCH_MOST
+from playground.engine.engine import CreateInstance, Engine
 from playground.engine.execution import faults
 from playground.sandbox import frames
 from playground.store.encoding import Encoded, as_objects

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from playground.engine import operations
+from playground.engine.batches import BATCH_MOST
 from playground.engine.clock import Clock, SharedClock
 from playground.engine.code import compatibility
 from playground.engine.code.checker import Check, Checker
@@ -53,7 +54,6 @@ from playground.workflows.errors import (
 from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
-BATCH_MOST = 100  # instances of one create_batch
 DRY_RUNS = 2  # dry runs at once
 FORKS = 2  # prepared at once: each holds all results of an instance
 

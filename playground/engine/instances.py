@@ -3,14 +3,17 @@
 The names follow Cloudflare's `Workflow` and `WorkflowInstance` bindings, in Python's spelling.
 """
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
 
+from playground.engine.batches import BatchError, batch_entries, batch_errors, checked_ids, deleted_batch
 from playground.engine.engine import CreateInstance, Engine
+from playground.engine.retention import retention_limits
 from playground.store.encoding import as_objects
 from playground.store.protocol import Refusal
 from playground.store.rows import InstanceRow
@@ -21,8 +24,9 @@ from playground.workflows.errors import (
     InstanceAlreadyExists,
     InstanceExpired,
     InstanceNotFound,
-    InvalidBatch,
+    InvalidRetention,
     WorkflowNotFound,
+    batch_entry_error,
 )
 from playground.workflows.events import Event, StepKey
 
@@ -111,10 +115,17 @@ class WorkflowInstance:
     async def _row(self) -> InstanceRow:
         return await self._engine.store.find(self._tenant, self.id)
 
-    async def subscribe(self, cursor: int = 0) -> AsyncIterator[Event]:
+    async def subscribe(self, cursor: int = 0, filter: Sequence[str] | None = None) -> AsyncIterator[Event]:
         """The journal's events with a seq over `cursor`: those there are, then live ones; ends after the one that ends
         the instance.
+
+        Args:
+            filter: only events of these types; it ends as without.
+
+        Raises:
+            ValueError: there is no event of such a type.
         """
+        wanted = None if filter is None else checked_types(filter)
         store = self._engine.store
         row = await self._row()
         async with store.subscribe(row.key) as grown:
@@ -122,13 +133,47 @@ class WorkflowInstance:
                 events = await store.events(row.key, after=cursor, limit=PAGE_OF_EVENTS)
                 for event in events:
                     cursor = event.seq
-                    yield event
+                    if wanted is None or event.type in wanted:
+                        yield event
                 if len(events) == PAGE_OF_EVENTS:
                     continue
                 row = await self._row()
                 if row.status in ev.FINAL_STATUSES and row.last_seq <= cursor:
                     return
                 await grown(cursor)
+
+
+async def delete_batch(
+    engine: Engine, tenant: str, ids: Sequence[str], has: Callable[[InstanceRow], bool]
+) -> dict[str, list[dict[str, Any]]]:
+    """Remove 1 to 100 instances of a tenant, whatever they do, and report each id, repeated ones too.
+
+    `has` tells which of the tenant's instances may be reached; others are as if they were not there. Raises
+    InvalidBatch.
+    """
+    missing: dict[str, str] = {}
+
+    async def delete(id: str) -> None:
+        try:
+            row = await engine.store.find(tenant, id)
+            if not has(row):
+                raise InstanceNotFound(f'There is no instance "{id[:100]}".')
+            await engine.delete(row)
+        except InstanceNotFound as gone:
+            missing[id] = gone.message
+
+    await asyncio.gather(*map(delete, dict.fromkeys(checked_ids(ids))))
+    return deleted_batch(ids, missing)
+
+
+def checked_types(filter: Sequence[str]) -> frozenset[str]:
+    """The types of events that a filter names. Raises ValueError for one that there is not."""
+    if isinstance(filter, str) or not filter:
+        raise ValueError("a filter is a list of one or more types of events")
+    unknown = sorted(str(type)[:80] for type in filter if type not in ev.TYPES)
+    if unknown:
+        raise ValueError(f"there is no event of the type {unknown[0]!r}; docs/events.md lists all")
+    return frozenset(filter)
 
 
 def status_of(row: InstanceRow) -> InstanceStatus:
@@ -148,13 +193,20 @@ def status_of(row: InstanceRow) -> InstanceStatus:
 
 
 class Batch(list[WorkflowInstance]):
-    """The instances that a `create_batch` made; `refused` are the entries that it left out, each with index, id and
-    code.
+    """The instances that a `create_batch` made, which are `created` too. `errors` are the entries that it left out,
+    each with index, id, code and message; `refused` are the same with codes in words.
     """
 
-    def __init__(self, created: Sequence[WorkflowInstance], refused: Sequence[Refusal]) -> None:
+    def __init__(
+        self, created: Sequence[WorkflowInstance], refused: Sequence[Refusal], errors: Sequence[BatchError] = ()
+    ) -> None:
         super().__init__(created)
-        self.refused = tuple(refused)
+        self.refused, self.errors = tuple(refused), tuple(errors)
+
+    @property
+    def created(self) -> list[WorkflowInstance]:
+        """The instances, under Cloudflare's name."""
+        return list(self)
 
 
 class Instances:
@@ -164,28 +216,44 @@ class Instances:
         self._engine, self._metadata = engine, metadata
         self.tenant, self.name = tenant, name
 
-    async def create(self, id: str | None = None, params: Any = None) -> WorkflowInstance:
+    async def create(
+        self, id: str | None = None, params: Any = None, retention: Mapping[str, Any] | None = None
+    ) -> WorkflowInstance:
         """Start an instance; without an id it gets a random one.
+
+        Args:
+            retention: how long it is kept once it has ended (engine/retention.py).
 
         Raises:
             InstanceAlreadyExists: this tenant has, or had, one of this id; it is left as it is. An id stays used when
             its instance is removed for its age,
                 and is free again when it is removed by `delete`.
-            InvalidId, NotSerialisable, TooLarge: an input can't be used.
+            InvalidId, InvalidRetention, NotSerialisable, TooLarge: an input can't be used.
             Busy: the tenant has too many queued.
         """
-        row = await self._engine.create(replace(await self.template(), id=id, params=params))
+        new = new_instance(await self.template(), self._engine.settings.retention_days, id, params, retention)
+        row = await self._engine.create(new)
         return WorkflowInstance(self._engine, self.tenant, row.id)
 
-    async def create_batch(self, batch: Sequence[Mapping[str, Any]]) -> Batch:
-        """Start 1 to 100 instances, each as `{"id", "params"}`, both optional.
+    async def create_batch(self, batch: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Batch:
+        """Start 1 to 100 instances: a list of `{"id", "params", "retention"}`, all optional, or `{"instances": [...]}`,
+        or `{"count", "params", "retention"}`.
 
         Raises InvalidBatch, and as `create`, with the index of the entry; then none is started.
         """
-        entries = checked_batch(batch)
-        template = await self.template()
-        created, refused = await self._engine.create_batch([replace(template, **entry) for entry in entries])
-        return Batch([WorkflowInstance(self._engine, self.tenant, row.id) for row in created], refused)
+        entries = batch_entries(batch)
+        days = self._engine.settings.retention_days
+        created, refused = await self._engine.create_batch(new_batch(await self.template(), days, entries))
+        errors = batch_errors([entry.get("id") for entry in entries], refused)
+        return Batch([WorkflowInstance(self._engine, self.tenant, row.id) for row in created], refused, errors)
+
+    async def delete_batch(self, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """Remove 1 to 100 instances and their journals, whatever they do.
+
+        Returns `{"deleted": [{"id"}], "errors": [{"id", "code", "message"}]}`, an entry for each id. Raises
+        InvalidBatch.
+        """
+        return await delete_batch(self._engine, self.tenant, ids, lambda row: self.has(row.workflow))
 
     async def get(self, id: str) -> WorkflowInstance:
         """The instance of this id.
@@ -194,14 +262,16 @@ class Instances:
         """
         return WorkflowInstance(self._engine, self.tenant, (await self.row(id)).id)
 
-    async def create_once(self, id: str, params: Any = None) -> WorkflowInstance:
+    async def create_once(
+        self, id: str, params: Any = None, retention: Mapping[str, Any] | None = None
+    ) -> WorkflowInstance:
         """Like `create`, but when there is one of this id already, that one.
 
         So it is when it ended so long ago that it is not kept any more: then `status` of what this gives raises
         InstanceExpired, which says how it ended.
         """
         try:
-            return await self.create(id, params)
+            return await self.create(id, params, retention)
         except InstanceAlreadyExists:
             try:
                 return await self.get(id)
@@ -256,15 +326,31 @@ class Instances:
         return CreateInstance(None, tenant=self.tenant, workflow=self.name, metadata=self._metadata, trigger="binding")
 
 
-def checked_batch(batch: Any) -> list[dict[str, Any]]:
-    """The entries of a batch as keyword arguments. Raises InvalidBatch when one has another form."""
-    entries = list(batch) if isinstance(batch, Sequence) and not isinstance(batch, (str, bytes)) else [batch]
+def new_instance(
+    template: CreateInstance,
+    retention_days: int,
+    id: str | None = None,
+    params: Any = None,
+    retention: Mapping[str, Any] | None = None,
+) -> CreateInstance:
+    """A template with what one instance has of its own. Raises InvalidRetention."""
+    if retention is None:
+        return replace(template, id=id, params=params)
+    limits = {**(template.limits or {}), **retention_limits(retention, retention_days)}
+    return replace(template, id=id, params=params, limits=limits or None)
+
+
+def new_batch(
+    template: CreateInstance, retention_days: int, entries: Sequence[Mapping[str, Any]]
+) -> list[CreateInstance]:
+    """The instances of a batch. Raises InvalidRetention with the index of the entry."""
+    made = []
     for index, entry in enumerate(entries):
-        if not isinstance(entry, Mapping) or not entry.keys() <= {"id", "params"}:
-            raise InvalidBatch(
-                f"Entry {index} of the batch can't be used: each is a dict with id and params, both optional."
-            )
-    return [dict(entry) for entry in entries]
+        try:
+            made.append(new_instance(template, retention_days, **entry))
+        except InvalidRetention as refused:
+            raise batch_entry_error(index, refused) from None
+    return made
 
 
 def step_key(step: Mapping[str, Any] | None) -> StepKey | None:

@@ -388,6 +388,7 @@ class Scheduler:
             while mine and (
                 (settings.retention_days and await store.expire(before))
                 or await store.expire(before_chaos, chaos=True)
+                or await store.expire(now, retained=True)
                 or (settings.used_id_days and await store.forget_used_ids(ids_before))
             ):
                 if self._stopping:

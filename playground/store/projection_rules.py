@@ -26,6 +26,9 @@ replace = msgspec.structs.replace
 # Statuses of the rules that rows merge into one: replay and scheduling need not distinguish them.
 STORED_STATUSES = {event_rules.SLEEPING: STEP_OPEN, event_rules.WAITING: STEP_OPEN, event_rules.TIMED_OUT: STEP_ERRORED}
 # The columns of a step's row for its rollback handler, by the rules' names.
+# The limits of an instance that say how long it is kept in milliseconds, once it is complete or has ended otherwise.
+RETENTION_OF_SUCCESS = "success_retention_ms"
+RETENTION_OF_ERROR = "error_retention_ms"
 HANDLER_COLUMNS = {"status": "rollback", "attempt": "rollback_attempt", "until": "rollback_until"}
 # Fields of an instance that rows keep inside `injected`.
 INJECTED = ("breaks", "armed", "breakpoints", "stopped_before", "passed", "skips_sleeps")
@@ -350,8 +353,14 @@ def _workflow_restarted(fold: Fold, event: NewEvent) -> None:
 
 
 def _workflow_final(fold: Fold, event: NewEvent) -> None:
-    fold.changed.update(due_at=None, owner=None)
+    kept_ms = own_retention_ms(fold.row.limits, fold.status)
+    fold.changed.update(due_at=None, owner=None, wait_until=None if kept_ms is None else fold.at + kept_ms)
     fold.clear_inbox()
+
+
+def own_retention_ms(limits: Mapping[str, Any] | None, status: str) -> int | None:
+    """How long an instance with these limits that has ended with this status is kept; None: as all others."""
+    return (limits or {}).get(RETENTION_OF_SUCCESS if status == ev.COMPLETE else RETENTION_OF_ERROR)
 
 
 def _execution_started(fold: Fold, event: NewEvent) -> None:

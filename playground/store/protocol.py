@@ -382,6 +382,9 @@ class Store(Protocol):
             CannotDecrypt: a result is encrypted with a key that this server lacks.
         """
 
+    async def step(self, row: InstanceRow, step: StepKey) -> StepRow | None:
+        """A step of an instance's generation, without its result; None when it has not started."""
+
     async def find(self, tenant: str, id: str) -> InstanceRow:
         """The instance of this tenant and id.
 
@@ -446,8 +449,9 @@ class Store(Protocol):
         code, its tenant's keys and values. Raises InstanceNotFound.
         """
 
-    async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
-        """Delete instances that ended before a time, with `chaos` only those of chaos runs; returns how many.
+    async def expire(self, before: int, limit: int = 100, *, chaos: bool = False, retained: bool = False) -> int:
+        """Delete instances that ended before a time, with `chaos` only those of chaos runs; returns how many. With
+        `retained`, delete those whose own retention was over before that time.
 
         Oldest end first, and fewer than `limit` when they are large, so that no other commit waits long; 0: none is
         left. The id of a tenant's instance stays used if the tenant chose it.

@@ -59,7 +59,8 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
 
     `due_at` is when it next needs a worker (None: only an operation can wake it). `owner` is the node that runs it now.
     `output` and `error` are set when it is final. `rollback` is None, then `running`, then `complete` or `errored`.
-    `wait_until` is the deadline of a waiting instance. `fresh` is true until the first execution of the generation has
+    `wait_until` is the deadline of a waiting instance, and of one that has ended and has a retention of its own, when
+    it is to be removed. `fresh` is true until the first execution of the generation has
     ended. `in_execution` is true from `execution_started` to `execution_ended`; an owned row without it has not got its
     worker yet. `injected` holds what was set on purpose (None: nothing): `breaks` (workflows/breaks.py),
     `breakpoints`, `stopped_before` and `passed` (workflows/breakpoints.py), `armed`, `skips_sleeps`, `chaos`

@@ -125,6 +125,7 @@ class NewVersion:
     workflow: str = MAIN_WORKFLOW
     warm: bool = False
     limits: Mapping[str, int] = field(default_factory=dict)
+    retention: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ class Version:
 
     `id` is unique in the tenant: the hash of source and class name, of the workflow's name too unless that is the main
     one, and of the number where older code is deployed again. `number` counts from 1 per workflow. `warm`: a worker may
-    serve several instances of it. `limits` are settings that are tighter for its instances.
+    serve several instances of it. `limits` are settings that are tighter for its instances, `retention` is how long in
+    milliseconds they are kept, by how they end.
     """
 
     number: int
@@ -144,11 +146,12 @@ class Version:
     warm: bool = False
     workflow: str = MAIN_WORKFLOW
     limits: Mapping[str, int] = field(default_factory=dict)
+    retention: Mapping[str, int] = field(default_factory=dict)
 
     def is_same_code(self, new: NewVersion) -> bool:
         """Whether deploying this would make a version that differs from this one in nothing."""
-        mine = (self.source, self.class_name, self.workflow, self.warm, self.limits)
-        return mine == (new.source, new.class_name, new.workflow, new.warm, new.limits)
+        mine = (self.source, self.class_name, self.workflow, self.warm, self.limits, self.retention)
+        return mine == (new.source, new.class_name, new.workflow, new.warm, new.limits, new.retention)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import msgspec
 
 from playground.engine import queues
 from playground.engine.code.sources import shown_workflow
+from playground.store.projection_rules import own_retention_ms
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
 from playground.store.tables import EffectRow
@@ -75,9 +76,14 @@ class InstanceViews:
         shown |= state.as_json(fold.steps_json())
         ended = state if state.status in ev.FINAL_STATUSES else row
         ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
-        kept_ms = self._chaos_hours * HOUR_MS if queues.is_chaos(row.queue) else self._retention_days * DAY_MS
-        shown["kept_until"] = ended_at + kept_ms if ended_at is not None and kept_ms else None
+        shown["kept_until"] = None if ended_at is None else self._kept_until(row, ended_at, ended.status)
         return shown
+
+    def _kept_until(self, row: InstanceRow, ended_at: int, status: str) -> int | None:
+        kept_ms = self._chaos_hours * HOUR_MS if queues.is_chaos(row.queue) else self._retention_days * DAY_MS
+        own_ms = own_retention_ms(row.limits, status)
+        lasts = min(filter(None, (kept_ms, own_ms)), default=None)
+        return None if lasts is None else ended_at + lasts
 
     async def view_with_steps(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
         """The same with its steps as objects; large values in them stay JSON text, which `as_objects` reads."""

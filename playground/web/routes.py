@@ -13,6 +13,7 @@ from playground.web.api import (
     openapi,
     operations,
     snippets,
+    step_output,
     tenant_instances,
     tenant_workflows,
     tenants,
@@ -56,7 +57,7 @@ OF_INSTANCES: tuple[Call, ...] = (
     _get(INSTANCE, instances.get, query=("at",), error_codes=("instance.not_found", "query.invalid")),
     _get(f"{INSTANCE}/events", instances.events, query=("after", "limit"),
          error_codes=("instance.not_found", "query.invalid")),
-    _get(f"{INSTANCE}/stream", instances.stream, query=("after",),
+    _get(f"{INSTANCE}/stream", instances.stream, query=("after", "filter"),
          error_codes=("instance.not_found", "query.invalid", "too_many")),
     _operation("events/{type}", operations.send_event, None, "workflow.invalid_event_type", "instance.in_finite_state",
         "too_large"),
@@ -79,6 +80,8 @@ OF_INSTANCES: tuple[Call, ...] = (
     Call("POST", f"{INSTANCE}/fork", forks.fork, 201, forks.ForkBody, error_codes=("instance.not_found",
          "instance.cannot_fork", "not_serialisable", "source.refused", "token.missing", "token.wrong", "busy", *_CODE)),
     Call("DELETE", INSTANCE, operations.delete, 204, control_token=True, error_codes=("instance.not_found",)),
+    _get(f"{INSTANCE}/steps/{{kind}}/{{name:path}}/{{count}}", step_output.get,
+         error_codes=("instance.not_found", "step.not_found", "step.no_output")),
     _get(f"{INSTANCE}/effects", instances.effects, error_codes=("instance.not_found",)),
 )  # fmt: skip
 
@@ -98,9 +101,10 @@ def _key(method: str, path: str, view: View, *refuses: str, **rest: Any) -> Call
     return Call(method, TENANT + path, view, tenant_key=True, error_codes=refuses, **rest)
 
 
-_NEW = ("tenant.not_found", "workflow.not_found", "version.not_found", "instance.invalid_id", "busy")
-_DEPLOY = ("source.refused", "workflow.invalid_name", "workflow.invalid_limit", "workflow.too_many", "version.too_many",
-           *_CODE)  # fmt: skip
+_NEW = ("tenant.not_found", "workflow.not_found", "version.not_found", "instance.invalid_id",
+        "workflow.invalid_retention", "busy")  # fmt: skip
+_DEPLOY = ("source.refused", "workflow.invalid_name", "workflow.invalid_limit", "workflow.invalid_retention",
+           "workflow.too_many", "version.too_many", *_CODE)  # fmt: skip
 
 # What a tenant asks for with one of its keys, and its trigger; its keys are the operator's.
 OF_TENANTS: tuple[Call, ...] = (
@@ -134,6 +138,8 @@ OF_TENANTS: tuple[Call, ...] = (
          body=tenant_instances.TenantCreateBody),
     _key("POST", "/instances/batch", tenant_instances.create_batch, "workflow.invalid_batch", *_NEW, status=201,
          body=tenant_instances.BatchBody),
+    _key("POST", "/instances/delete", tenant_instances.delete_batch, "workflow.invalid_batch",
+         body=tenant_instances.DeleteBatchBody),
     _key("POST", "/instances/{id}/migrate", tenant_instances.migrate, "instance.not_found", "version.not_found",
          "instance.cannot_migrate", "busy", status=202, body=tenant_instances.MigrateBody),
     *map(_of_tenant, OF_INSTANCES),

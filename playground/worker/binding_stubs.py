@@ -63,6 +63,10 @@ class Instance:
         """Run it again, from the start or from a step: `{"name", "count": 1, "kind": "do"}`."""
         await self._call_method("restart", self.id, from_step)
 
+    async def delete(self) -> None:
+        """Remove it and its journal, whatever it does. Code that removes its own instance ends here."""
+        await self._call_method("delete", self.id)
+
     async def send_event(self, type: Any, payload: Any = None) -> None:
         """Send it an event; `{"type", "payload"}` does too."""
         if isinstance(type, Mapping):
@@ -71,9 +75,20 @@ class Instance:
 
 
 class Batch(list[Any]):
-    """The instances that `create_batch` started; `refused` are the entries left out, each with index, id and code."""
+    """The instances that `create_batch` started, which are `created` too. `errors` are the entries left out, each with
+    index, id, code and message; `refused` are the same with codes in words.
+    """
 
     refused: tuple[Record, ...] = ()
+    errors: tuple[Record, ...] = ()
+
+    @property
+    def created(self) -> list[Any]:
+        """The instances."""
+        return list(self)
+
+
+_CLOUDFLARES_SPELLING: Mapping[str, str] = {"createBatch": "create_batch", "deleteBatch": "delete_batch"}
 
 
 class Workflow:
@@ -85,23 +100,41 @@ class Workflow:
     def __repr__(self) -> str:
         return f"<workflow binding {self._name}>"
 
-    async def create(self, id: Any = None, params: Any = None, workflow: str | None = None) -> Instance:
-        """Start an instance; `{"id", "params", "workflow"}` does too. In a step, one without an id is found again by
-        later attempts.
+    async def create(
+        self, id: Any = None, params: Any = None, workflow: str | None = None, retention: Any = None
+    ) -> Instance:
+        """Start an instance; `{"id", "params", "workflow", "retention"}` does too. In a step, one without an id is
+        found again by later attempts.
 
-        `workflow` names another of the tenant's workflows; without it the instance is of the caller's own.
+        `workflow` names another of the tenant's workflows; without it the instance is of the caller's own. `retention`
+        is how long it is kept once it has ended: `{"success_retention", "error_retention"}`, both optional.
         """
         if isinstance(id, Mapping):
-            id, params, workflow = id.get("id"), id.get("params", params), id.get("workflow", workflow)
-        named = () if workflow is None else (workflow,)
-        return Instance(await self._call_method("create", id, params, *named), self._call_method)
+            workflow, retention = id.get("workflow", workflow), id.get("retention", retention)
+            id, params = id.get("id"), id.get("params", params)
+        more = {"workflow": workflow, "retention": retention}
+        told = {name: value for name, value in more.items() if value is not None}
+        return Instance(await self._call_method("create", id, params, **told), self._call_method)
 
     async def create_batch(self, batch: Any) -> Batch:
-        """Start 1 to 100 instances, each given as `{"id", "params"}`, both optional."""
-        response = await self._call_method("create_batch", list(batch))
+        """Start 1 to 100 instances: a list of `{"id", "params", "retention"}`, all optional, `{"instances": [...]}`, or
+        `{"count", "params", "retention"}`.
+        """
+        response = await self._call_method("create_batch", batch if isinstance(batch, Mapping) else list(batch))
         made = Batch(Instance(id, self._call_method) for id in response["ids"])
         made.refused = tuple(Record(entry) for entry in response["refused"])
+        made.errors = tuple(Record(entry) for entry in response["errors"])
         return made
+
+    async def delete_batch(self, ids: Any) -> Record:
+        """Remove 1 to 100 instances and their journals: `deleted` and `errors` have an entry for each id."""
+        response = await self._call_method("delete_batch", list(ids))
+        return Record({name: [Record(entry) for entry in entries] for name, entries in response.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _CLOUDFLARES_SPELLING:
+            return getattr(self, _CLOUDFLARES_SPELLING[name])
+        raise AttributeError(f"env.{self._name} has no method {name!r}")
 
     async def get(self, id: str) -> Instance:
         """The instance of this id."""

@@ -72,6 +72,7 @@ class Process:
 
 
 REPORTED_STEPS = 100  # steps named in one report
+CLASSES_NAMED = 5  # in one message
 
 
 class MissingWorkflowClass(WorkflowFatalError):
@@ -205,10 +206,19 @@ class Execution:
         module = self.steps.module = self._module
         name = self._start["class_name"]
         found = getattr(module, name, None)
+        several: list[str] = []
         if found is None and name == CLASS_NAME:
-            found = _only_workflow(module)
+            workflows = _workflows(module)
+            found = workflows[0] if len(workflows) == 1 else None
+            several = [workflow.__name__ for workflow in workflows]
         if not isinstance(found, type) or not callable(getattr(found, "run", None)):
-            raise MissingWorkflowClass(f"The source has no class {name} with a method run(self, event, step).")
+            which = (
+                f" Which of {', '.join(several[:CLASSES_NAMED])} is to run is not known: name one of them {name}, or "
+                "deploy with the class_name of one."
+                if len(several) > 1
+                else ""
+            )
+            raise MissingWorkflowClass(f"The source has no class {name} with a method run(self, event, step).{which}")
         return found(self._context(), self._bindings.environment(self._start["env"]))
 
     def _event(self) -> Record:
@@ -323,14 +333,14 @@ class Execution:
         self._streams["stderr"].send_line(error.text, error.step, line=error.line)
 
 
-def _only_workflow(module: Any) -> type | None:
-    """The only class of a module that extends `WorkflowEntrypoint`, whatever its name; None if there are several.
+def _workflows(module: Any) -> list[type]:
+    """The classes of a module that extend `WorkflowEntrypoint`, whatever their names.
 
-    The lint finds it by the same rule (analysis/workflow.py).
+    The lint finds them by the same rule (analysis/workflow.py).
     """
-    found = {
+    found = [
         value
         for value in list(vars(module).values())
         if isinstance(value, type) and WorkflowEntrypoint in value.__bases__
-    }
-    return found.pop() if len(found) == 1 else None
+    ]
+    return list(dict.fromkeys(found))

@@ -261,6 +261,12 @@ class InvalidLimit(WorkflowError):
     code = "workflow.invalid_limit"
 
 
+class InvalidRetention(WorkflowError):
+    """A retention has another form, or is too short or longer than the server's."""
+
+    code = "workflow.invalid_retention"
+
+
 class InvalidSecret(WorkflowError):
     """A secret's name or value can't be used."""
 

@@ -87,6 +87,9 @@ ROLLBACK_STEP_ERRORED = "rollback_step_errored"  # its handler failed for good: 
 ROLLBACK_COMPLETED = "rollback_completed"  # every handler has run
 ROLLBACK_ERRORED = "rollback_errored"  # a handler failed for good, and the remaining ones do not run: error
 
+# Every type: what is named above, but the kinds of steps.
+TYPES = frozenset(text for name, text in list(globals().items()) if name.isupper() and isinstance(text, str)) - {*KINDS}
+
 # Why an execution ended.
 HIBERNATED = "hibernated"  # was stopped, since only durable waits are left
 COMPLETED = "completed"  # ended with `run`, which returned or raised

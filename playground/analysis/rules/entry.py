@@ -1,5 +1,5 @@
-"""The entry class: the one of the requested name, or else the only workflow class, with `async def run(self, event,
-step)`.
+"""The entry class: the one of the requested name, or else, where none was requested, the only workflow class, with
+`async def run(self, event, step)`.
 """
 
 import ast
@@ -11,6 +11,7 @@ from playground.analysis.workflow import Workflow
 from playground.workflows.names import CLASS_NAME
 
 RUN = "async def run(self, event, step)"
+NAMED = 5  # classes named in one finding
 _TAKES = 3  # self, event, step
 IMPORT = "from workers import WorkflowEntrypoint\n\n\n"
 BODY = """\
@@ -47,11 +48,21 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
 
 def _no_workflow(workflow: Workflow, other: ast.ClassDef | None) -> Diagnostic:
     name = workflow.entry_class
+    if name == CLASS_NAME and len(workflow.candidates) > 1:
+        first_class = workflow.candidates[0]
+        names = [f"`{node.name}`" for node in workflow.candidates]
+        several = f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more" if len(names) > NAMED else _listed(names)
+        place = workflow.source.find_word(first_class.name, first_class)
+        return report("several-workflows", place, names=several, name=name)
     if other is None:
         first = workflow.source.lines[0]
         return report("no-workflow", Span(1, 1, 1, max(len(first), 1) + 1), _write_workflow(workflow), name=name)
     place = workflow.source.find_word(other.name, other)
     return report("no-workflow", place, Fix(f"Rename {other.name} to {name}", place, name), name=name)
+
+
+def _listed(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _bound_in_another_way(workflow: Workflow, name: str) -> bool:

@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from playground.engine.batches import batch_entries
 from playground.engine.bindings.binding import Binding, CallContext
 from playground.engine.instances import Instances, WorkflowInstance
-from playground.workflows.errors import InvalidBatch
 
 
 class Workflows(Binding):
@@ -29,22 +29,28 @@ class Workflows(Binding):
         return {"workflow": True}
 
     async def create(
-        self, id: str | None = None, params: Any = None, workflow: str | None = None, *, call: CallContext
+        self,
+        id: str | None = None,
+        params: Any = None,
+        workflow: str | None = None,
+        retention: Mapping[str, Any] | None = None,
+        *,
+        call: CallContext,
     ) -> str:
         """Start an instance, of the caller's workflow or of the tenant's that is named; returns its id."""
         call.host.check_name("An instance's id", id)
         instances = self._instances if workflow is None else self._instances.named(workflow)
         if id is None and call.step is not None:
-            return (await instances.create_once(_child(call), params)).id
-        return (await instances.create(id, params)).id
+            return (await instances.create_once(_child(call), params, retention)).id
+        return (await instances.create(id, params, retention)).id
 
-    async def create_batch(self, batch: Sequence[Mapping[str, Any]], *, call: CallContext) -> dict[str, Any]:
+    async def create_batch(
+        self, batch: Sequence[Mapping[str, Any]] | Mapping[str, Any], *, call: CallContext
+    ) -> dict[str, Any]:
         """Start 1 to 100 instances; returns ids in the order of the batch, and the entries left out."""
-        if not isinstance(batch, list) or not all(isinstance(entry, dict) for entry in batch):
-            raise InvalidBatch("create_batch takes a list of dicts with id and params, both optional.")
         derived = set()
         entries = []
-        for entry in batch:
+        for entry in batch_entries(batch):
             call.host.check_name("An instance's id", entry.get("id"))
             if call.step is not None and entry.get("id") is None:
                 entry = {**entry, "id": _child(call)}
@@ -56,7 +62,19 @@ class Workflows(Binding):
         left_out = {it.index for it in refused}
         created = iter(made)
         ids = [there.get(index) or next(created).id for index in range(len(entries)) if index not in left_out]
-        return {"ids": ids, "refused": [{"index": it.index, "id": it.id, "code": it.code} for it in refused]}
+        return {
+            "ids": ids,
+            "refused": [{"index": it.index, "id": it.id, "code": it.code} for it in refused],
+            "errors": [it.as_json() for it in made.errors if it.index in left_out],
+        }
+
+    async def delete_batch(self, ids: Sequence[str]) -> dict[str, Any]:
+        """Remove 1 to 100 instances; an instance that removes itself ends with it."""
+        return await self._instances.delete_batch(ids)
+
+    async def delete(self, id: str) -> None:
+        """Remove an instance; one that removes itself ends with it."""
+        await (await self._of(id)).delete()
 
     async def get(self, id: str) -> str:
         """The id of an instance, if there is one."""

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from msgspec.structs import replace
-
 from playground.engine import operations
+from playground.engine.batches import BatchError, batch_entries, batch_errors
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.code.compatibility import Compatibility
@@ -26,9 +25,10 @@ from playground.engine.code.sources import (
     shown_workflow,
 )
 from playground.engine.engine import CreateInstance, Engine
-from playground.engine.instances import checked_batch
+from playground.engine.instances import delete_batch, new_batch, new_instance
 from playground.engine.redaction import Redactor, secret_in_name
-from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Refusal, Snapshot
+from playground.engine.retention import limits_of_deployed
+from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import InstanceRow
 from playground.store.tables import (
     MISSING,
@@ -256,6 +256,7 @@ class Tenants:
             metadata=metadata,
             version=found.id,
             trigger=trigger,
+            limits=limits_of_deployed(found.retention) or None,
         )
 
     async def create(
@@ -266,6 +267,7 @@ class Tenants:
         version: str = "",
         trigger: str = "api",
         workflow: str | None = None,
+        retention: Mapping[str, Any] | None = None,
     ) -> InstanceRow:
         """Create an instance.
 
@@ -274,20 +276,36 @@ class Tenants:
         if id is not None and await self._hides(tenant, id):
             raise InvalidId(secret_in_name("An instance's id"))
         template = await self.template(tenant, version, trigger, workflow)
-        return await self._engine.create(replace(template, params=params, id=id))
+        return await self._engine.create(new_instance(template, self._days, id, params, retention))
 
     async def create_batch(
-        self, tenant: str, batch: Sequence[Mapping[str, Any]], version: str = "", workflow: str | None = None
-    ) -> tuple[list[InstanceRow], list[Refusal]]:
-        """Create 1 to 100 instances. Raises InvalidBatch, and as `create`."""
+        self,
+        tenant: str,
+        batch: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+        version: str = "",
+        workflow: str | None = None,
+    ) -> tuple[list[InstanceRow], list[BatchError]]:
+        """Create 1 to 100 instances, in one of the forms of engine/batches.py. Raises InvalidBatch, and as `create`."""
         template = await self.template(tenant, version, workflow=workflow)
-        entries = checked_batch(batch)
+        entries = batch_entries(batch)
         ids = {index: str(entry["id"]) for index, entry in enumerate(entries) if entry.get("id") is not None}
         if await self._hides(tenant, *ids.values()):
             for index, id in ids.items():
                 if await self._hides(tenant, id):
                     raise batch_entry_error(index, InvalidId(secret_in_name("An instance's id")))
-        return await self._engine.create_batch([replace(template, **entry) for entry in entries])
+        created, refused = await self._engine.create_batch(new_batch(template, self._days, entries))
+        return created, batch_errors([ids.get(index) for index in range(len(entries))], refused)
+
+    async def delete_batch(self, tenant: str, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """Remove 1 to 100 instances of a tenant, whatever they do; says of each id what became of it.
+
+        Raises InvalidBatch.
+        """
+        return await delete_batch(self._engine, tenant, ids, lambda _: True)
+
+    @property
+    def _days(self) -> int:
+        return self._engine.settings.retention_days
 
     async def create_once(self, tenant: str, params: Any, id: str, trigger: str) -> tuple[str, str]:
         """Create an instance unless there is, or was, one of this id already.

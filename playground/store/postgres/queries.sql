@@ -102,6 +102,12 @@ UNION ALL SELECT found.* FROM unnest($3::text[], $4::text[], $5::integer[]) AS w
     WHERE s.instance = $1 AND s.generation = $2 AND s.kind = w.kind AND s.name = w.name AND s.count = w.count LIMIT 1
 ) found
 
+-- name: step_without_result
+SELECT {step_columns}, NULL, NULL FROM step_open s
+WHERE s.instance = $1 AND s.generation = $2 AND s.kind = $3 AND s.name = $4 AND s.count = $5
+UNION ALL SELECT {step_columns}, NULL, NULL FROM step s
+WHERE s.instance = $1 AND s.generation = $2 AND s.kind = $3 AND s.name = $4 AND s.count = $5
+
 -- name: drop_open_steps
 -- A restart deletes the steps from a seq on ...
 DELETE FROM step_open WHERE instance = $1 AND started_seq >= $2
@@ -275,6 +281,11 @@ FOR UPDATE SKIP LOCKED
 -- name: ended_before_chaos
 SELECT key, stored_bytes + log_bytes FROM instance
 WHERE ended_at IS NOT NULL AND queue >= 'chaos:' AND queue < 'chaos;' AND ended_at < $1 ORDER BY ended_at LIMIT $2
+FOR UPDATE SKIP LOCKED
+
+-- name: retained_until
+SELECT key, stored_bytes + log_bytes FROM instance
+WHERE ended_at IS NOT NULL AND wait_until IS NOT NULL AND wait_until < $1 ORDER BY wait_until LIMIT $2
 FOR UPDATE SKIP LOCKED
 
 -- name: ended_of_tenant

@@ -43,12 +43,12 @@ from playground.store.protocol import (
     NodeStore,
     Refusal,
 )
-from playground.store.rows import Child, InstanceRow, NewInstance, Snippet
+from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.secret_values import decrypt_result
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
 from playground.workflows.errors import Fenced, InstanceExpired, InstanceNotFound
-from playground.workflows.events import STATUSES, Event, NewEvent
+from playground.workflows.events import STATUSES, Event, NewEvent, StepKey
 
 NEWEST = 2**63 - 1
 SLOW_SECONDS = 1.0  # commits that take this long are logged
@@ -260,6 +260,11 @@ class PostgresStore:
         assert not found or found[-1].seq - found[0].seq == len(found) - 1, "seq has no gap"
         return found
 
+    async def step(self, row: InstanceRow, step: StepKey) -> StepRow | None:
+        values = (row.key, row.generation, step.kind, columns.step_path(step), step.count)
+        found = await self._read("step_without_result", *values)
+        return columns.step_row(found[0]) if found else None
+
     async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
         sizes, size = await self._read("event_sizes_after", key, after, limit), 0
         for number, (_, bytes_) in enumerate(sizes, 1):
@@ -323,8 +328,8 @@ class PostgresStore:
 
         await self._change(key, work, hints)
 
-    async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
-        query = "ended_before_chaos" if chaos else "ended_before"
+    async def expire(self, before: int, limit: int = 100, *, chaos: bool = False, retained: bool = False) -> int:
+        query = "retained_until" if retained else "ended_before_chaos" if chaos else "ended_before"
         return await self._delete_found(query, (before, limit), keep_ids=True)
 
     async def delete_ended(self, tenant: str, limit: int = 100) -> int:

@@ -35,6 +35,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("10.sql"),
     _script_migration("11.sql"),
     _script_migration("12.sql"),
+    _script_migration("13.sql"),
 )
 
 

@@ -251,6 +251,10 @@ SELECT key, stored_bytes + log_bytes FROM instance WHERE ended_at < ? ORDER BY e
 SELECT key, stored_bytes + log_bytes FROM instance INDEXED BY instance_ended_chaos
 WHERE ended_at IS NOT NULL AND queue >= 'chaos:' AND queue < 'chaos;' AND ended_at < ? ORDER BY ended_at LIMIT ?
 
+-- name: retained_until
+SELECT key, stored_bytes + log_bytes FROM instance INDEXED BY instance_retained
+WHERE ended_at IS NOT NULL AND wait_until IS NOT NULL AND wait_until < ? ORDER BY wait_until LIMIT ?
+
 -- name: woken
 -- Due instances that ran before, longest due first, except those of excluded queues and workflows (JSON arrays).
 SELECT key, queue, tenant, workflow FROM instance INDEXED BY instance_woken

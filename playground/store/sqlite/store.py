@@ -27,7 +27,7 @@ from playground.store.protocol import (
     NodeStore,
     Refusal,
 )
-from playground.store.rows import Child, InstanceRow, NewInstance, Snippet
+from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.secret_values import decrypt_result
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims
@@ -41,7 +41,7 @@ from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
 from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
-from playground.workflows.events import STATUSES, Event, NewEvent
+from playground.workflows.events import STATUSES, Event, NewEvent, StepKey
 
 SYNCHRONOUS = ("full", "normal")
 WRITER_CACHE_KIB = 16 * 1024
@@ -240,6 +240,11 @@ class SqliteStore:
         workflow, status, ended_at = used
         return InstanceExpired(id, workflow, status, ended_at)
 
+    async def step(self, row: InstanceRow, step: StepKey) -> StepRow | None:
+        values = (row.key, row.generation, step.kind, columns.step_path(step), step.count)
+        found = await self._readers.run_few(lambda db: db.execute(self._sql["step_without_result"], values).fetchone())
+        return None if found is None else columns.step_row(found)
+
     async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
         run = self._readers.run_few if limit <= FEW_PARSED else self._readers.run
         found = await run(
@@ -318,8 +323,8 @@ class SqliteStore:
     async def delete(self, key: int) -> None:
         await self._writer.submit(partial(self._transaction.delete, key))
 
-    async def expire(self, before: int, limit: int = 100, *, chaos: bool = False) -> int:
-        return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos))
+    async def expire(self, before: int, limit: int = 100, *, chaos: bool = False, retained: bool = False) -> int:
+        return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos, retained))
 
     async def take_chore(self, name: str, *, at: int, until: int) -> bool:
         return await self._writer.submit(partial(self._transaction.take_chore, name, at, until))

@@ -238,9 +238,10 @@ class SqliteTransaction:
         self._cache.forget(key)
         self._deleted.append(key)
 
-    def expire(self, before: int, limit: int, chaos: bool) -> int:
+    def expire(self, before: int, limit: int, chaos: bool, retained: bool) -> int:
         """`Store.expire`."""
-        return self._delete_found("ended_before_chaos" if chaos else "ended_before", (before, limit), keep_ids=True)
+        query = "retained_until" if retained else "ended_before_chaos" if chaos else "ended_before"
+        return self._delete_found(query, (before, limit), keep_ids=True)
 
     def take_chore(self, name: str, at: int, until: int) -> bool:
         """`Store.take_chore`."""

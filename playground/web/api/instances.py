@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from playground.engine import CreateInstance, queues
 from playground.engine.forks import FORK
+from playground.engine.instances import checked_types
 from playground.store.rows import InstanceRow
 from playground.web.api import snippets
 from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
@@ -169,9 +170,9 @@ async def effects(context: Context, request: Request) -> Response:
 
 
 async def stream(context: Context, request: Request) -> Response:
-    """The journal of an instance, live."""
+    """The journal of an instance, live; `filter` takes types of events with commas between, and leaves out others."""
     row = await find_instance(context, request)
-    after = _last_event_id(request)
+    after, wanted = _last_event_id(request), _wanted_types(request)
     final = row.status in ev.FINAL_STATUSES
     if final and after == row.last_seq:
         return Response(status_code=204, headers=NO_STORE)
@@ -179,7 +180,17 @@ async def stream(context: Context, request: Request) -> Response:
     view = await context.views.view_json(row) if after > row.last_seq else None
     address, limit = context.addresses.client_of(request), context.limits.streams
     limit.acquire(address)
-    return context.streams.stream_response(row, after, view, partial(limit.release, address))
+    return context.streams.stream_response(row, after, view, partial(limit.release, address), wanted)
+
+
+def _wanted_types(request: Request) -> frozenset[str] | None:
+    text = request.query_params.get("filter")
+    if text is None:
+        return None
+    try:
+        return checked_types([type.strip() for type in text.split(",")])
+    except ValueError as unknown:
+        raise BadQuery(f"`filter`: {unknown}.") from None
 
 
 def _last_event_id(request: Request) -> int:

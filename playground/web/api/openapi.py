@@ -25,6 +25,7 @@ _QUERY_TYPES: Mapping[str, Any] = {
     "params": "string",
     "status": "string",
     "workflow": "string",
+    "filter": "string",
     "a": "string",
     "b": "string",
     "theme": "string",

@@ -10,6 +10,9 @@ duplicate.
                                                                      asked again with nothing new: 204
     retry: 500    event: restart  {}                                 the server stops; come again
 
+With a filter, only events of its types are sent, and the id of `end` is the last seq, so that who asks again gets the
+204 too.
+
 A reader pulls from the store by seq and is woken by it: no queue per client, so a slow one costs nothing but its
 socket, and one that does not read is dropped. Stored JSON is sent as it is stored.
 """
@@ -59,9 +62,14 @@ class Streams:
         self._stopping.set()
 
     def stream_response(
-        self, row: InstanceRow, after: int, view: dict[str, Any] | None, leave: Callable[[], None]
+        self,
+        row: InstanceRow,
+        after: int,
+        view: dict[str, Any] | None,
+        leave: Callable[[], None],
+        wanted: frozenset[str] | None = None,
     ) -> Response:
-        """The stream of an instance after a seq.
+        """The stream of an instance after a seq; with `wanted`, of its events of these types.
 
         `view` is set when the reader is ahead; `leave` is called when it is over.
         """
@@ -71,13 +79,15 @@ class Streams:
             self._log("stream.dropped", instance=row.key, after_seconds=self._send_seconds)
 
         return _StreamResponse(
-            self._messages(row, after, view), self._stopping, self._ping, self._send_seconds, leave, dropped
+            self._messages(row, after, view, wanted), self._stopping, self._ping, self._send_seconds, leave, dropped
         )
 
     def _ping(self) -> ServerSentEvent:
         return ServerSentEvent(json.dumps({"server_time": self._now()}), event="ping", sep="\n")
 
-    async def _messages(self, row: InstanceRow, after: int, view: dict[str, Any] | None) -> AsyncIterator[bytes]:
+    async def _messages(
+        self, row: InstanceRow, after: int, view: dict[str, Any] | None, wanted: frozenset[str] | None
+    ) -> AsyncIterator[bytes]:
         ready = _message(
             "hello", {"server_time": self._now(), "last_seq": row.last_seq, "status": row.status}, retry=RETRY_MS
         )
@@ -93,10 +103,11 @@ class Streams:
                     rows = await self._store.events_json(row.key, after=after, limit=BATCH_EVENTS)
                     if rows:
                         after, over = rows[-1][0], rows[-1][1] in ev.FINAL_TYPES
-                        ready += _journal_message(rows)
+                        ready += _journal_message(rows, wanted)
                     status = await self._status(row) if over or not rows else row.status
                     if status == DELETED or (over and status in ev.FINAL_STATUSES and len(rows) < BATCH_EVENTS):
-                        yield ready + _message("end", {"status": status, "last_seq": after})
+                        end_id = None if wanted is None else after
+                        yield ready + _message("end", {"status": status, "last_seq": after}, id=end_id)
                         return
                     if ready:
                         yield ready
@@ -194,10 +205,16 @@ class _StreamResponse(EventSourceResponse):
             self._on_close()
 
 
-def _journal_message(rows: list[tuple[int, str, bytes]]) -> bytes:
-    return b"id: %d\nevent: journal\ndata: [%s]\n\n" % (
-        rows[-1][0],
-        _on_one_line(b",".join(text for _, _, text in rows)),
+def _journal_message(rows: list[tuple[int, str, bytes]], wanted: frozenset[str] | None) -> bytes:
+    rows = rows if wanted is None else [row for row in rows if row[1] in wanted]
+    return (
+        b""
+        if not rows
+        else b"id: %d\nevent: journal\ndata: [%s]\n\n"
+        % (
+            rows[-1][0],
+            _on_one_line(b",".join(text for _, _, text in rows)),
+        )
     )
 
 

@@ -15,7 +15,7 @@ from playground.web.context import Context
 from playground.web.http import bodies
 from playground.web.http.authorization import authorized_tenant
 from playground.web.http.bodies import integer_of_query
-from playground.web.http.errors import BadQuery
+from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import NO_STORE, json_response
 from playground.web.instance_view import instance_address
 from playground.workflows import events as ev
@@ -24,6 +24,19 @@ from playground.workflows.errors import InstanceNotFound
 LISTED_DEFAULT = 50
 LISTED_MAX = 200
 BATCH_BYTES = 16 * 1024 * 1024  # of a batch with all its params
+DELETE_BATCH_BYTES = 64 * 1024  # of a batch of ids
+
+
+class Retention(msgspec.Struct, forbid_unknown_fields=True):
+    """How long an instance is kept: milliseconds, or a text such as "7 days"."""
+
+    success_retention: int | str | None = None
+    error_retention: int | str | None = None
+
+
+def as_mapping(retention: Retention | None) -> dict[str, Any] | None:
+    """A retention as the engine takes it."""
+    return None if retention is None else msgspec.structs.asdict(retention)
 
 
 class TenantCreateBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,17 +44,28 @@ class TenantCreateBody(msgspec.Struct, forbid_unknown_fields=True):
     id: str | None = None
     version: str = ""
     workflow: str | None = None
+    retention: Retention | None = None
 
 
 class BatchEntry(msgspec.Struct, forbid_unknown_fields=True):
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
+    retention: Retention | None = None
 
 
 class BatchBody(msgspec.Struct, forbid_unknown_fields=True):
-    instances: list[BatchEntry]
+    """Either `instances`, or `count` with the params and the retention of each."""
+
+    instances: list[BatchEntry] | msgspec.UnsetType = msgspec.UNSET
+    count: int | msgspec.UnsetType = msgspec.UNSET
+    params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    retention: Retention | None = None
     version: str = ""
     workflow: str | None = None
+
+
+class DeleteBatchBody(msgspec.Struct, forbid_unknown_fields=True):
+    ids: list[str]
 
 
 class MigrateBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,7 +82,8 @@ async def create(context: Context, request: Request) -> Response:
         request, TenantCreateBody, context.settings.value_bytes + bodies.OVERHEAD_BYTES, may_be_empty=True
     )
     params = _params_or_none(body.params)
-    row = await context.tenants.create(tenant, params, body.id, body.version, workflow=body.workflow)
+    kept = as_mapping(body.retention)
+    row = await context.tenants.create(tenant, params, body.id, body.version, workflow=body.workflow, retention=kept)
     return created_response(row)
 
 
@@ -71,10 +96,34 @@ async def create_batch(context: Context, request: Request) -> Response:
     """Start 1 to 100 instances; ids that are taken or repeated are left out and reported."""
     tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(request, BatchBody, BATCH_BYTES)
-    entries = [{"params": _params_or_none(it.params), "id": it.id} for it in body.instances]
-    made, refused = await context.tenants.create_batch(tenant, entries, body.version, body.workflow)
-    left_out = [{"index": it.index, "id": it.id, "code": it.code} for it in refused]
-    return json_response({"created": [_created_json(row) for row in made], "refused": left_out}, 201, NO_STORE)
+    made, errors = await context.tenants.create_batch(tenant, _batch(body), body.version, body.workflow)
+    shown = {"created": [_created_json(row) for row in made], "errors": [it.as_json() for it in errors]}
+    return json_response(shown, 201, NO_STORE)
+
+
+def _batch(body: BatchBody) -> dict[str, Any]:
+    """The batch in the form of engine/batches.py. Raises BadBody where it has both forms or none."""
+    if (body.instances is msgspec.UNSET) == (body.count is msgspec.UNSET):
+        raise BadBody("A batch takes either `instances`, a list, or `count`, a number of instances that are alike.")
+    if isinstance(body.count, int):
+        alike = {"params": _params_or_none(body.params), "retention": as_mapping(body.retention)}
+        return {"count": body.count, **alike}
+    if body.params is not msgspec.UNSET or body.retention is not None:
+        raise BadBody("`params` and `retention` of a batch go with `count`; each of `instances` has its own.")
+    assert isinstance(body.instances, list), "one of the two was given"
+    return {
+        "instances": [
+            {"params": _params_or_none(it.params), "id": it.id, "retention": as_mapping(it.retention)}
+            for it in body.instances
+        ]
+    }
+
+
+async def delete_batch(context: Context, request: Request) -> Response:
+    """Remove 1 to 100 instances, whatever they do; ids that there are not are reported."""
+    tenant = await authorized_tenant(context, request)
+    body = await bodies.read_object(request, DeleteBatchBody, DELETE_BATCH_BYTES)
+    return json_response(await context.tenants.delete_batch(tenant, body.ids), headers=NO_STORE)
 
 
 async def listed(context: Context, request: Request) -> Response:

@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine import queues
+from playground.engine.retention import deployed_retention
 from playground.store.tables import NewVersion, Version
 from playground.web.api.check import check_source, source_body_bytes
+from playground.web.api.tenant_instances import Retention, as_mapping
 from playground.web.context import Context
 from playground.web.http import bodies
 from playground.web.http.authorization import authorized_tenant
@@ -30,13 +32,15 @@ class DeployBody(bodies.SourceBody, forbid_unknown_fields=True):
     class_name: str = CLASS_NAME
     warm: bool = False
     limits: dict[str, int] = msgspec.field(default_factory=dict)
+    retention: Retention | None = None
 
 
 async def deploy(context: Context, request: Request) -> Response:
     """Make code the newest version of a workflow, which its new instances get. What is the newest already stays it."""
     tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(request, DeployBody, source_body_bytes(context))
-    new = NewVersion(body.source, body.class_name, _name(request), body.warm, body.limits)
+    kept = deployed_retention(as_mapping(body.retention), context.settings.retention_days)
+    new = NewVersion(body.source, body.class_name, _name(request), body.warm, body.limits, kept)
     context.tenants.check_deployment(tenant, new)
     context.limits.checks.charge(queues.of_tenant(tenant))
     checked = await check_source(context, new.source, queues.of_tenant(tenant), new.class_name)
@@ -122,6 +126,7 @@ def version_json(version: Version) -> dict[str, Any]:
         "class_name": version.class_name,
         "warm": version.warm,
         "limits": version.limits,
+        "retention": version.retention,
         "created_at": version.created_at,
     }
 

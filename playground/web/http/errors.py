@@ -22,6 +22,7 @@ STATUS_OF: Mapping[str, int] = {
     "workflow.invalid_name": 400,
     "workflow.invalid_batch": 400,
     "workflow.invalid_limit": 400,
+    "workflow.invalid_retention": 400,
     "not_serialisable": 400,
     "secret.invalid": 400,
     "dispatcher.invalid_metadata": 400,
@@ -40,6 +41,7 @@ STATUS_OF: Mapping[str, int] = {
     "cross_origin": 403,
     "not_found": 404,
     "instance.not_found": 404,
+    "step.not_found": 404,
     "snippet.not_found": 404,
     "example.not_found": 404,
     "tenant.not_found": 404,
@@ -57,6 +59,7 @@ STATUS_OF: Mapping[str, int] = {
     "instance.cannot_run_chaos": 409,
     "instance.no_worker": 409,
     "instance.nothing_to_wake": 409,
+    "step.no_output": 409,
     "instance.fenced": 409,
     "instance.cannot_migrate": 409,
     "version.too_many": 409,
@@ -164,6 +167,18 @@ class NotFound(WorkflowError):
 
 class SnippetNotFound(WorkflowError):
     code = "snippet.not_found"
+
+
+class StepNotFound(WorkflowError):
+    """The instance has no such step."""
+
+    code = "step.not_found"
+
+
+class NoStepOutput(WorkflowError):
+    """The step is not over, failed, or is a sleep."""
+
+    code = "step.no_output"
 
 
 class ExampleNotFound(WorkflowError):
