@@ -2,14 +2,15 @@
 beside a page with an empty list of that size.
 
     ./run python bench/page.py                      everything (about two minutes)
-    ./run python bench/page.py load scroll          only some: first load value wide scroll scrub type
+    ./run python bench/page.py load scroll          only some: first slow load value wide scroll scrub type
 
 `cpu` is the processor time that the page's main thread takes for a frame (scripts, style, layout, paint records), read
 from the browser's own trace: 16.7 ms of it fit into a frame at 60 a second. It is what can be compared, as it does not
 count the time that others have the processor. `between` are the distances of the frames that were shown, and `dropped`
 how many of them were more than one and a half frames apart; they depend on the machine, where a browser without a
 graphics card draws each frame by hand. The bare page is measured in turns with ours. `first` is what a first visit
-loads: requests, and bytes on the wire with their headers. `wide` is the run of 25,000 steps: when a press on one of its
+loads: requests, and bytes on the wire with their headers. `slow` is a first visit over a line of 400 kbit/s whose
+answers begin 400 ms late. `wide` is the run of 25,000 steps: when a press on one of its
 rows is answered, and what the tab holds then, after a collection. `type` is the time from a key to the frame that shows
 it, while 2,000 events a second arrive. `value` opens a result of 900 KB, and searches it.
 """
@@ -38,6 +39,13 @@ FAST_PX = 2_400  # a frame: the scrollbar dragged
 SCRUB = 37  # events a frame
 RATE, SECONDS, KEY_EVERY_MS = 2_000, 7, 60
 FRAME_MS = 1000 / 60
+LINE, LATENCY_MS = 400_000 / 8, 400  # bytes a second, and until an answer begins
+PAINTED = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+NOTE_EDITOR = """new MutationObserver((_, seen) => {
+    if (!document.querySelector(".cm-content[contenteditable=true]")) return;
+    window.editorAt = performance.now();
+    seen.disconnect();
+}).observe(document, { subtree: true, childList: true, attributes: true });"""
 VIEWS = {"timeline": "[data-part=timeline]", "journal": "#view-journal", "logs": "#view-logs", "replay": "#view-lens"}
 TABS = {"journal": "Journal", "logs": "Logs", "replay": "Replay"}
 SHOWN = "last => document.querySelector('[data-part=scrub-range]')?.max === String(last)"
@@ -196,6 +204,28 @@ def first(browser: Browser, base: str, _: object) -> None:
                 f"    a run, then: {len(bytes_) - before[0]} requests, {(sum(bytes_) - before[1]) / 1000:.1f} KB",
                 flush=True,
             )
+        page.context.close()
+
+
+def slow(browser: Browser, base: str, _: object) -> None:
+    """A first visit over a slow line: text, a press on Run at the first paint, and the editor taking keys."""
+    for press in (False, True):
+        page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+        network = page.context.new_cdp_session(page)
+        network.send("Network.enable")
+        line = {"offline": False, "latency": LATENCY_MS, "downloadThroughput": LINE, "uploadThroughput": LINE}
+        network.send("Network.emulateNetworkConditions", line)
+        page.add_init_script(NOTE_EDITOR)
+        page.goto(base, wait_until="commit")
+        text = page.wait_for_function(PAINTED).json_value()
+        said = f"text at {text:.0f} ms"
+        if press:
+            page.locator("[data-run]:visible").first.click()
+            pressed = page.evaluate("performance.now()")
+            page.wait_for_url("**/instances/*")
+            said += f", Run pressed at {pressed:.0f} ms, the run shown at {page.evaluate('performance.now()'):.0f} ms"
+        editor = page.wait_for_function("() => window.editorAt").json_value()
+        print(f"{LINE * 8 / 1000:.0f} kbit/s, {LATENCY_MS} ms: {said}, editor at {editor:.0f} ms", flush=True)
         page.context.close()
 
 
@@ -358,7 +388,16 @@ def type_(browser: Browser, base: str, process: subprocess.Popen[str]) -> None:
     page.context.close()
 
 
-PARTS = {"first": first, "load": load, "value": value, "wide": wide, "scroll": scroll, "scrub": scrub, "type": type_}
+PARTS = {
+    "first": first,
+    "slow": slow,
+    "load": load,
+    "value": value,
+    "wide": wide,
+    "scroll": scroll,
+    "scrub": scrub,
+    "type": type_,
+}
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ import "./theme.js";
   const PRESSED = "[data-run], button[data-open], [data-does], [data-half-set]"; // buttons that do nothing without the script
   const RETRY = "The page’s script did not arrive. Reload the page to run this; what you typed can be saved below.";
   const pressed = [];
+  // The editor is asked for when the styles are here, which this script waits for: they would share a slow line with it.
+  for (const href of document.currentScript.dataset.then.split(" ")) document.head.append(Object.assign(document.createElement("link"), { rel: "modulepreload", href }));
   const node = (id) => document.getElementById(id);
   const visibleRun = () => [...document.querySelectorAll("[data-run]")].find((button) => button.checkVisibility?.() ?? true);
 
