@@ -11,6 +11,7 @@ from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
 from playground.engine.bindings.secrets import Secrets
+from playground.engine.bindings.streams import Streams
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.clock import SystemClock
 from playground.engine.code.dispatcher import Dispatcher
@@ -30,6 +31,7 @@ from playground.workflows.errors import (
     NonRetryableError,
     WorkflowError,
 )
+from playground.workflows.streams import StreamReset, StreamValue
 
 __all__ = [
     "KV",
@@ -48,6 +50,9 @@ __all__ = [
     "NonRetryableError",
     "Page",
     "Secrets",
+    "StreamReset",
+    "StreamValue",
+    "Streams",
     "TenantLimits",
     "Workflow",
     "WorkflowError",

@@ -138,6 +138,13 @@ class Settings:
         100 * 1024 * 1024, "most an instance's stored values may take", unit="bytes", public=True, least=1
     )
     log_bytes: int = _row(1_000_000, "log bytes kept of an instance", unit="bytes", public=True)
+    stream_bytes: int = _row(
+        4_000_000,
+        "bytes kept of the values that one execution of an instance appends to streams",
+        unit="bytes",
+        public=True,
+    )
+    stream_names: int = _row(100, "streams that one execution may append to", public=True, least=1)
     step_limit: int = _row(25_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
     journal_events: int = _row(250_000, "most events in the journal of one instance", public=True, least=1_000)
     ahead_entries: int = _row(

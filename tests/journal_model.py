@@ -74,6 +74,7 @@ class Model(Injected):
         anywhere += [
             self._log, self._arm, self._lose, self._lose, self._end_in_error, self._diverge, self._resume,
             self._release, self._give_up, self._end_suspension, self._end_suspension, *[self._wait] * 4,
+            self._append, self._append,
         ]  # fmt: skip
         if self._status == ev.WAITING:
             anywhere += [self._hibernate] * 10
@@ -202,6 +203,7 @@ class Model(Injected):
     def _attempt(self, pick: Random, step: Step) -> None:
         data: dict[str, Any] = {"attempt": step.attempt + 1, **({"virtual": True} if pick.random() < 0.1 else {})}
         step.attempt, step.status, step.injected = step.attempt + 1, RUNNING, None
+        step.appended = {}
         name, counts = step.key.name, (None, step.key.count)
         on_it = [each for each in self._breaks if each["name"] == name and each["count"] in counts]
         broken = on_it[0] if on_it else None

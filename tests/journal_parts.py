@@ -17,6 +17,8 @@ TIMEOUT = {"name": "WorkflowTimeoutError", "message": "Execution timed out", "tr
 HANDLER = {"retries": {"limit": 2, "delay": 100, "backoff": "constant"}, "timeout": 1_000}
 OUTPUTS = (None, 1, "text", [], {"a": [1, None]}, {"$set": []})
 NAMES = ("a", "b", "c")
+STREAMS = ("tokens", "progress")
+VALUES = ("word ", 7, {"percent": 40, "text": "half"}, None)
 EVENT_TYPES = ("go", "stop")
 HELD = (ev.PAUSED, ev.WAITING_FOR_PAUSE)
 
@@ -52,6 +54,7 @@ class Step:
     handler: str | None = None
     handler_attempt: int = 0
     handler_open: bool = False  # whether an attempt of it runs
+    appended: dict[str, int] = field(default_factory=dict)  # values by stream, of its latest attempt
 
 
 class Instance:
@@ -151,6 +154,20 @@ class Instance:
         else:
             text, replay = pick.choice(("hi", "an\u0303b")), pick.random() < 0.5
             self._add(ev.LOG, stream="stdout", level=None, text=text, replay=replay, line=2)
+
+    def _append(self, pick: Random) -> None:
+        running = self._with(RUNNING, kinds=(ev.DO,))
+        if not running:
+            return
+        step, stream = pick.choice(running), pick.choice(STREAMS)
+        if pick.random() < 0.1:
+            self._add(ev.STREAM_TRUNCATED, stream=stream, dropped=pick.randrange(1, 9))
+            return
+        values = [pick.choice(VALUES) for _ in range(pick.randrange(1, 4))]
+        first = step.appended.get(stream, 0) + 1
+        data = {"stream": stream, "attempt": step.attempt, "first": first, "count": len(values), "values": values}
+        self._add(ev.STREAM_APPENDED, step.key, **data)
+        step.appended[stream] = first + len(values) - 1
 
     def _diverge(self, pick: Random) -> None:
         if self._steps and pick.random() < 0.3:

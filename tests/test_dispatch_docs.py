@@ -142,10 +142,33 @@ def test_settings_and_names_that_are_spoken_of_are_there(name: str) -> None:
         "not_loaded",
         "kv_put",
         "kv_deleted",
+        "stream_truncated",
         "idempotency_key",
         "wrap_binding",
     }
     assert spoken - known == set()
+
+
+def test_the_reader_of_a_stream_that_is_written_there_reads_it(place: Place) -> None:
+    (block,) = [it for it in blocks("bindings.md") if "instance.stream" in it]
+    names: dict[str, Any] = {"StreamReset": playground.StreamReset}
+    exec("async def read(instance):\n" + textwrap.indent(block, "    "), names)  # noqa: S102 - the document's own code
+    body = """
+    async def talk(ctx):
+        await self.env.STREAMS.append("tokens", f"word {ctx['attempt']}")
+        if ctx["attempt"] == 1:
+            raise ConnectionError("not yet")
+    await step.do("talk", talk, config={"retries": {"limit": 1, "delay": 1}})
+    """
+
+    async def story(engine: Engine) -> None:
+        code = Code(workflow(body), env={"STREAMS": playground.Streams()})
+        flows = Dispatcher(engine, lambda metadata: code).wrap_binding({"tenant": "acme"})
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            await names["read"](await flows.create())
+        assert printed.getvalue() == "word 1again from the beginning\nword 2"
+
+    place.run(story)
 
 
 def test_the_binding_that_is_written_there_works(place: Place) -> None:

@@ -268,6 +268,79 @@ def test_a_flood_of_lines_is_counted_and_then_ended(text: str, tmp_path: Path) -
     run(story(), deadline=120.0)
 
 
+def append(value: Any = None, stream: str = "s", attempt: int = 1, name: str = "s") -> bytes:
+    return frame(op="append", step=["do", name, 1], attempt=attempt, stream=stream, value=value)
+
+
+@pytest.mark.long
+def test_a_stream_that_never_stops_is_counted_and_then_ended(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with staged(tmp_path, stream_bytes=100_000) as stage:
+            before = resident()
+            row, puppet = await stage.begin()
+            await puppet.say(do())
+            many = append("x" * 8_000) * 500
+            while puppet.alive():
+                await puppet.say(many)
+            state = await stage.end(row)
+            assert "streams: the worker appended more than 67,108,864 bytes past its 100,000" in state.error["message"]
+            assert state.streams["s"].parts.popitem()[1].values == 12
+            assert state.last_seq < 100
+            assert resident() - before < 60 * MEGABYTE
+            assert (await stage.innocent()).output == "fine"
+
+    run(story(), deadline=120.0)
+
+
+@story
+async def test_values_leave_room_in_the_journal_and_in_what_the_instance_may_hold(tmp_path: Path) -> None:
+    async with staged(tmp_path, journal_events=1_000, instance_bytes=100_000) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(do(), b"".join(append(number, f"s{number % 2}") for number in range(5_000)))
+        await puppet.say(done(value="done all the same"), frame(op="finish", output="fine"))
+        state = await stage.end(row)
+        assert (state.status, state.output) == ("complete", "fine")
+        assert state.last_seq < 600
+    async with staged(tmp_path, instance_bytes=100_000, stream_bytes=1_000_000) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(do(), append("x" * 998) * 200, done(value="y" * 40_000), frame(op="finish", output="fine"))
+        state = await stage.end(row)
+        assert (state.status, state.output) == ("complete", "fine")
+        assert state.streams["s"].parts.popitem()[1].values == 49  # and the params
+
+
+@story
+async def test_values_for_no_open_attempt_are_not_kept(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(append("early"), do(), append("wrong", attempt=2), append("another", name="t"))
+        await puppet.say(append("right"), done(), append("late"), frame(op="finish", output="fine"))
+        state = await stage.end(row)
+        assert state.output == "fine"
+        journal = await stage.engine.store.events(row.key, after=0, limit=100)
+        assert [event.data["values"] for event in journal if event.type == "stream_appended"] == [["right"]]
+
+
+@pytest.mark.parametrize(
+    ("limits", "said", "ends"),
+    [
+        ({"stream_names": 2}, [append(stream=f"s{number}") for number in range(3)], "streams: more than 2 of them"),
+        ({"call_bytes": 1_000}, [append("x" * 1_000)], "streams: a value of more than 1,000 bytes"),
+        ({}, [append(stream="a/b")], "protocol: a frame is not what the protocol allows"),
+        ({}, [append(stream="n" * 101)], "protocol: a frame is not what the protocol allows"),
+    ],
+)
+@story
+async def test_a_worker_that_appends_past_its_limits_is_ended(
+    tmp_path: Path, limits: dict[str, int], said: list[bytes], ends: str
+) -> None:
+    async with staged(tmp_path, **limits) as stage:
+        row, puppet = await stage.begin()
+        await puppet.say(do(), *said)
+        assert ends in (await stage.end(row)).error["message"]
+        assert (await stage.innocent()).output == "fine"
+
+
 @story
 async def test_values_that_are_large_as_objects_do_not_become_objects(tmp_path: Path) -> None:
     value = b"[" + b"[]," * 340_000 + b"1]"

@@ -31,6 +31,27 @@ def test_lines_past_the_budget_are_counted(make_site: MakeSite) -> str:
     return str(left_out)
 
 
+@edge("stream_bytes", "'dropped': 1")
+def test_values_of_a_stream_past_the_budget_are_counted(make_site: MakeSite) -> str:
+    made = make_site(stream_bytes=1_002)
+    said = ""
+    for size, types in ((1_000, ["stream_appended"]), (1_001, ["stream_truncated"])):
+        source = in_a_step(f'await self.env.STREAMS.append("tokens", "x" * {size})')
+        journal = made.until(made.create(source), "workflow_completed")
+        events = [event for event in journal if event["type"].startswith("stream")]
+        assert [event["type"] for event in events] == types
+        said = str(events[0]["data"])
+    return said
+
+
+@edge("stream_names", "env.STREAMS.append: 3 streams in one execution, which is the limit.", "into the values.")
+def test_streams_of_one_execution(make_site: MakeSite) -> str:
+    made = make_site(stream_names=3)
+    source = in_a_step('for n in range(COUNT): await self.env.STREAMS.append(f"s{n}", n)')
+    assert made.finish(made.create(source.replace("COUNT", "3")))["status"] == "complete"
+    return str(made.finish(made.create(source.replace("COUNT", "4")))["error"]["message"])
+
+
 @edge("step_limit", "The limit of 5 steps has been reached")
 def test_steps(make_site: MakeSite) -> str:
     made = make_site(step_limit=5)

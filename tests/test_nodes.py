@@ -14,11 +14,13 @@ from semantics_support import assert_dense, story, turns_until
 
 from playground.engine import CreateInstance
 from playground.engine.execution.faults import NewBreak
+from playground.engine.instances import WorkflowInstance
 from playground.store.errors import StoreError
 from playground.store.protocol import Claimed, Store
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NoWorker
+from playground.workflows.streams import StreamReset, StreamValue
 
 
 class Unreliable:
@@ -440,3 +442,26 @@ async def test_what_is_due_here_and_not_yet_in_the_store_is_claimed_as_soon_as_i
         await a.puppets.next(row.id)
         least = 1 if found.store.product[0] == "SQLite" else 0  # elsewhere the claim may take longer than that
         assert least <= behind.early <= 5, "it waits for as long as the store is behind"
+
+
+@story
+async def test_a_stream_is_read_through_another_node_and_begun_anew_by_the_one_that_takes_over(tmp_path: Path) -> None:
+    def append(value: str, attempt: int) -> bytes:
+        return frame(op="append", step=["do", "s", 1], attempt=attempt, stream="tokens", value=value)
+
+    async with cluster(tmp_path, "a") as found:
+        row, puppet = await found.start(found.nodes["a"])
+        b = await found.open("b")
+        reading = aiter(WorkflowInstance(b.engine, row.tenant, row.id).stream("tokens"))
+        await puppet.say(do(), append("one", 1), append("two", 1))
+        assert [(await anext(reading)).value for _ in range(2)] == ["one", "two"]
+        await found.nodes["a"].engine.abandon()
+        await found.pass_time(LEASE_MS, b)
+        again = await b.puppets.next(row.id)
+        await again.say(frame(op="resume", step=["do", "s", 1]))
+        assert (await hears(again, "run"))["attempt"] == 2
+        await again.say(append("one again", 2))
+        await again.say(frame(op="done", step=["do", "s", 1], attempt=2), frame(op="finish", output=None))
+        reset, value = [item async for item in reading]
+        assert isinstance(reset, StreamReset) and isinstance(value, StreamValue)
+        assert (reset.attempt, value.value, value.number) == (2, "one again", 1)

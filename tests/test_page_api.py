@@ -9,7 +9,7 @@ import pytest
 from page_code_support import node
 
 from playground.engine.bindings import effects, kv, secrets
-from playground.worker import binding_stubs, steps
+from playground.worker import binding_stubs, steps, streams
 from playground.worker import entrypoint as workers_module
 from playground.workflows import breaks, durations, event_rules, events, logs
 from playground.workflows import step_config as configs
@@ -32,6 +32,7 @@ OWNERS = {
     "step": steps.Steps,
     "EFFECTS": effects.Effects,
     "KV": kv.KV,
+    "STREAMS": streams.Streams,
     "SECRETS": secrets.Secrets,
     "WORKFLOWS": binding_stubs.Workflow,
     "handle": binding_stubs.Instance,

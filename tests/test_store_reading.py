@@ -76,6 +76,20 @@ async def test_a_stream_reads_the_same_events_as_json(store):
 
 
 @with_store
+async def test_a_stream_can_read_events_of_some_types_only(store):
+    row = await running(store)
+    await store.append(row.key, [*quick(do(), "x"), printed("hi"), printed("ho")], execution=1, at=AT)
+    everything = await store.events_json(row.key, after=0, limit=99)
+    types = {ev.LOG, ev.STEP_STARTED}
+    found = await store.events_json(row.key, after=0, limit=99, types=types)
+    assert found == [event for event in everything if event[1] in types]
+    assert len(found) == 3
+    assert await store.events_json(row.key, after=found[0][0], limit=1, types=types) == found[1:2]
+    assert await store.events_json(row.key, after=found[-1][0], limit=99, types=types) == []
+    assert await store.events_json(row.key, after=0, limit=99, types=()) == []
+
+
+@with_store
 async def test_a_large_value_comes_back_whole(store):
     row = await running(store, params={"text": "x" * 1_000_000})
     await store.append(row.key, quick(do(), "ñ" * 500_000), execution=1, at=AT)

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer, code_of, messages, settled
 
-from playground.web.api import stream
+from playground.web.api import stream, stream_source
 
 MANY_STEPS = """\
 from workers import WorkflowEntrypoint
@@ -158,7 +158,7 @@ def test_a_burst_becomes_few_messages(site: Site) -> None:
     sizes = [len(data) for name, data in site.follow(made) if name == "journal"]
     assert sum(sizes) == 500 * 4 + 5
     assert len(sizes) < 10 + (time.monotonic() - began) / stream.PACE_SECONDS
-    assert max(sizes) <= stream.BATCH_EVENTS
+    assert max(sizes) <= stream_source.BATCH_EVENTS
 
 
 def test_a_reader_ahead_of_the_journal_begins_anew(site: Site) -> None:

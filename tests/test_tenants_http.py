@@ -36,6 +36,23 @@ def fresh(site: Site, request: pytest.FixtureRequest) -> Tenant:
     return Tenant(site, "t" + str(abs(hash(request.node.name)))[:12])
 
 
+# Streams out of steps.
+
+
+def test_a_tenants_streams_are_read_with_its_key(fresh: Tenant, acme: Tenant) -> None:
+    fresh.deploy(workflow('await step.do("talk", lambda: self.env.STREAMS.append("tokens", "hello"))'))
+    id = fresh.create()["id"]
+    fresh.finish(id)
+    (stream,) = fresh.ask("GET", f"/instances/{id}/streams").json()["streams"]
+    assert (stream["name"], stream["values"]) == ("tokens", 1)
+    answer = fresh.ask("GET", f"/instances/{id}/streams/tokens")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert '"number":1,"value":"hello"}' in answer.text and answer.text.count("event: end") == 1
+    assert acme.ask("GET", f"/instances/{id}/streams/tokens").status_code == 404
+    stranger = fresh.ask("GET", f"/instances/{id}/streams", headers={"Authorization": "Bearer nobody"})
+    assert stranger.status_code in (401, 403)
+
+
 # Code.
 
 

@@ -106,8 +106,8 @@ RULES = {
     "not-in-workers": Rule(WARNING, "`{call}` can't work here. {advice}"),
     "no-binding": Rule(
         INFO,
-        "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS` and "
-        "`KV`, a tenant's has `SECRETS` and `WORKFLOWS` too.{cure}",
+        "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS`, "
+        "`KV` and `STREAMS`, a tenant's has `SECRETS` and `WORKFLOWS` too.{cure}",
     ),
     # analysis/rules/control_flow.py
     "not-awaited": Rule(

@@ -18,7 +18,7 @@ from playground.store.encoding import as_objects
 from playground.store.protocol import Refusal
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
-from playground.workflows import values
+from playground.workflows import names, values
 from playground.workflows.errors import (
     CannotRestart,
     InstanceAlreadyExists,
@@ -29,6 +29,7 @@ from playground.workflows.errors import (
     batch_entry_error,
 )
 from playground.workflows.events import Event, StepKey
+from playground.workflows.streams import StreamReader, StreamReset, StreamValue
 
 PAGE_OF_EVENTS = 500
 LISTED_DEFAULT = 50
@@ -141,6 +142,29 @@ class WorkflowInstance:
                 if row.status in ev.FINAL_STATUSES and row.last_seq <= cursor:
                     return
                 await grown(cursor)
+
+    async def stream(
+        self, name: str, after: StreamValue | StreamReset | None = None
+    ) -> AsyncIterator[StreamValue | StreamReset]:
+        """The values that its steps append to a stream: those there are, then live ones; ends with the instance.
+
+        Each value comes once. After a `StreamReset` what came of its step is void, since the step is tried again.
+
+        Args:
+            after: the last of them that was received: goes on after it.
+
+        Raises:
+            InvalidName: the name can't be that of a stream.
+        """
+        reader, left_out = StreamReader(names.check_stream_name(name)), 0 if after is None else after.seq
+        async for event in self.subscribe():
+            items = reader.items(event)
+            if event.seq == left_out and after in items:
+                items = items[items.index(after) + 1 :]
+            elif event.seq <= left_out:
+                continue
+            for item in items:
+                yield item
 
 
 async def delete_batch(

@@ -27,6 +27,7 @@ LIMITS: Mapping[str, tuple[str, str]] = {
     "storage": ("instance_bytes", "Keep large data elsewhere and store its address."),
     "output": ("value_bytes", "Print and return less: keep large data elsewhere."),
     "calls": ("calls_per_execution", "Call bindings less often."),
+    "streams": ("stream_bytes", "Append less often, or values that say more."),
     "protocol": ("protocol", ""),
 }
 

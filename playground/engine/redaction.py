@@ -20,6 +20,7 @@ SHORTEST_LINE = 4  # characters of a line of a secret that is looked for by itse
 
 _FIELD_OF = {
     ev.LOG: "text",
+    ev.STREAM_APPENDED: "values",
     ev.STEP_COMPLETED: "output",
     ev.KV_PUT: "value",
     ev.WORKFLOW_COMPLETED: "output",

@@ -193,6 +193,15 @@ class Log(Struct, frozen=True, tag="log", tag_field="op"):
     partial: bool = False  # the line continues in the next Log of the same stream and step
 
 
+class Append(Struct, frozen=True, tag="append", tag_field="op"):
+    """An attempt of a step appends a value to a stream, and goes on at once."""
+
+    step: Step
+    attempt: Count
+    stream: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")]
+    value: Any = None
+
+
 class Finish(Struct, frozen=True, tag="finish", tag_field="op"):
     output: Any = None
     ready: bool = False  # it can play another execution
@@ -279,6 +288,7 @@ _SmallFrame = (
     | Received
     | Diverged
     | Log
+    | Append
     | Crash
     | Idle
     | Missing

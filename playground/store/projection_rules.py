@@ -419,6 +419,10 @@ def _log_line(fold: Fold, event: NewEvent) -> None:
     fold.changed["log_bytes"] = fold.get("log_bytes") + size
 
 
+def _stream_appended(fold: Fold, event: NewEvent) -> None:
+    fold.count_stored(encode(event.data["values"]))
+
+
 # What an event does to its step's row, beyond its rule.
 STEP_PROJECTIONS: Mapping[str, StepProjection] = {
     ev.STEP_COPIED: _step_copied,
@@ -455,5 +459,6 @@ INSTANCE_PROJECTIONS: Mapping[str, InstanceProjection] = {
     ev.KV_PUT: _kv_put,
     ev.KV_DELETED: _kv_deleted,
     ev.LOG: _log_line,
+    ev.STREAM_APPENDED: _stream_appended,
     ev.ROLLBACK_STARTED: _rollback_started,
 }

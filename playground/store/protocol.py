@@ -6,7 +6,7 @@ because replay and scheduling must be fast.
 Architecture Invariant: a row changes only in the transaction that appends the events which explain the change.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -396,8 +396,11 @@ class Store(Protocol):
     async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
         """Journal events with seq > `after`, oldest first; none where there is no such instance."""
 
-    async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
-        """As `events`, each as (seq, type, JSON in the form of `Event.as_json`), for streams: nothing is parsed.
+    async def events_json(
+        self, key: int, *, after: int, limit: int, types: Collection[str] | None = None
+    ) -> list[tuple[int, str, bytes]]:
+        """As `events`, each as (seq, type, JSON in the form of `Event.as_json`), for streams: nothing is parsed. With
+        `types`, only events of these types.
 
         When values are large it returns fewer than `limit`, but always one while there are more.
         """

@@ -15,6 +15,7 @@ from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import Event, StepKey
 from playground.workflows.logs import join_log
 from playground.workflows.state import State, Step, fold
+from playground.workflows.streams import standing_values
 
 STEPS_NAMED = 5  # in one message
 DEADLINE = 30.0  # real seconds that a wait may take
@@ -232,6 +233,10 @@ class Run:
     async def logs(self, *, replay: bool = False) -> list[str]:
         """The lines that it printed or logged, in order, with pieces joined; those of replays only with `replay`."""
         return [text.text for text in join_log(await self.journal(), sys.maxsize) if replay or not text.replay]
+
+    async def stream(self, name: str) -> list[Any]:
+        """The values that its steps have appended to a stream, those of the latest attempt of each."""
+        return [item.value for item in standing_values(name, await self.journal())]
 
     # Operations.
 

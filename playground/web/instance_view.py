@@ -90,6 +90,11 @@ class InstanceViews:
         shown = await self.view_json(row, at)
         return {**shown, "steps": decode_steps(shown["steps"])}
 
+    async def streams(self, row: InstanceRow) -> list[dict[str, Any]]:
+        """The streams that its steps have appended to, without their values."""
+        fold = await self._folds.current_fold(row)
+        return fold.state.streams_json()
+
     async def logs_and_divergences(self, row: InstanceRow, at: int | None = None) -> dict[str, list[dict[str, Any]]]:
         """What a page without JavaScript shows beside the fold; with `at`, up to the event of that seq.
 

@@ -91,6 +91,8 @@ def _decode_event(text: bytes, budget: ValueBudget) -> Event:
     found = read_event(text)
     if len(text) < RAW_JSON_BYTES or found.type == ev.LOG:
         data = _read_data(found.data)
+    elif found.type == ev.STREAM_APPENDED:  # a view counts the values
+        data = {name: msgspec.json.decode(raw) for name, raw in _read_fields(found.data).items() if name != "values"}
     elif found.type in _ALWAYS_KEPT:
         data = {name: ValueBudget(len(text)).decode_value(raw) for name, raw in _read_fields(found.data).items()}
     else:

@@ -241,6 +241,11 @@ class Attempts:
         elif do.reply is not None and not do.reply.done():
             do.reply.set_result(frame)
 
+    def running_attempt(self, key: Key) -> int | None:
+        """The attempt of a step that runs now."""
+        do = self._open.get(key)
+        return do.attempt if do is not None and do.running else None
+
     def has_timed_out(self, key: Key) -> bool:
         """Whether the current attempt of a step has timed out, so that its callback is being cancelled."""
         do = self._open.get(key)

@@ -11,6 +11,7 @@ from playground.worker import failures
 from playground.worker.channel import Channel
 from playground.worker.context import Environment, Record, step_of_caller
 from playground.worker.entrypoint import NotSerialisableError, WorkflowFatalError
+from playground.worker.streams import Streams
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
 
@@ -162,11 +163,13 @@ class Bindings:
         """Whether the workflow's own code, outside of steps, waits for a response."""
         return bool(self._outside_steps)
 
-    def environment(self, entries: Mapping[str, Any]) -> Environment:
+    def environment(self, entries: Mapping[str, Any], streams: Streams) -> Environment:
         """`self.env` from the entries of the start frame: a stub where an entry lists methods, else a plain value."""
-        return Environment({name: self._binding_or_value(name, entry) for name, entry in entries.items()})
+        return Environment({name: self._binding_or_value(name, entry, streams) for name, entry in entries.items()})
 
-    def _binding_or_value(self, name: str, entry: Mapping[str, Any]) -> Any:
+    def _binding_or_value(self, name: str, entry: Mapping[str, Any], streams: Streams) -> Any:
+        if "streams" in entry:
+            return streams
         if "workflow" in entry:
             return Workflow(name, self._call)
         return Binding(name, entry["methods"], self._call) if "methods" in entry else values.decode(entry["value"])

@@ -26,6 +26,7 @@ from playground.worker.entrypoint import WorkflowEntrypoint, WorkflowFatalError,
 from playground.worker.loop import Loop
 from playground.worker.replay import History, Replay
 from playground.worker.steps import Steps
+from playground.worker.streams import Streams
 from playground.worker.unawaited import TenantWarnings
 from playground.workflows import errors, values
 from playground.workflows.names import CLASS_NAME, source_lines_with_ends
@@ -219,7 +220,8 @@ class Execution:
                 else ""
             )
             raise MissingWorkflowClass(f"The source has no class {name} with a method run(self, event, step).{which}")
-        return found(self._context(), self._bindings.environment(self._start["env"]))
+        streams = Streams(self._channel, self.steps.attempts.running_attempt, self._start["limits"])
+        return found(self._context(), self._bindings.environment(self._start["env"], streams))
 
     def _event(self) -> Record:
         event = self._start["event"]

@@ -73,6 +73,10 @@ EVENT_RECEIVED = "event_received"  # an event was sent to it: type, payload
 LOG = "log"  # the code printed or logged: stream, level, text, replay, line?, partial? (the line goes on in the
 # next log of the same execution, stream and step)
 LOG_TRUNCATED = "log_truncated"  # more was printed than is kept: dropped (bytes)
+STREAM_APPENDED = "stream_appended"  # an attempt appended values to a stream: stream, attempt, first (the number of the
+# first of them: an attempt's values in a stream are numbered from 1), count, values
+STREAM_TRUNCATED = "stream_truncated"  # more was appended than is kept: stream, dropped (values since the last such
+# event)
 KV_PUT = "kv_put"  # a key of KV was set, in the transaction of its step: key, value
 KV_DELETED = "kv_deleted"  # a key of KV was deleted, in the transaction of its step: key
 WORKFLOW_MIGRATED = "workflow_migrated"  # it goes on with another version of its tenant's code: from, to

@@ -7,6 +7,7 @@ from playground.workflows.errors import InvalidEventType, InvalidId, InvalidName
 INSTANCE_ID_LENGTH = 100
 NAME_LENGTH = 64  # of a workflow or a tenant
 EVENT_TYPE_LENGTH = 100
+STREAM_NAME_LENGTH = 100
 STEP_NAME_LENGTH = 256  # characters
 
 _ID = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9-_]*\Z")
@@ -35,6 +36,13 @@ def check_event_type(type: object) -> str:
             f"The event type {_quoted(type)} can't be used: it takes 1 to {EVENT_TYPE_LENGTH} {_RULE}."
         )
     return str(type)
+
+
+def check_stream_name(name: object) -> str:
+    """Raises InvalidName unless `name` is 1 to 100 characters of the pattern, so that it can stand in an address."""
+    if not _is_name(name, STREAM_NAME_LENGTH):
+        raise InvalidName(f"The stream name {_quoted(name)} can't be used: it takes 1 to {STREAM_NAME_LENGTH} {_RULE}.")
+    return str(name)
 
 
 def is_step_name(name: object) -> bool:

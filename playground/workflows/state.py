@@ -26,6 +26,7 @@ from playground.workflows.event_rules import (
     activated,
 )
 from playground.workflows.events import Event, StepKey
+from playground.workflows.streams import Stream
 
 
 @dataclass(slots=True)
@@ -173,6 +174,7 @@ class State:
         self.steps: dict[StepKey, Step] = {}
         self.executions: list[Execution] = []
         self.log_truncated = 0
+        self.streams: dict[str, Stream] = {}
         self.code_changes: list[dict[str, Any]] = []
         self.in_execution = False
         self.breaks: list[Break] = []
@@ -240,6 +242,7 @@ class State:
             "last_seq": self.last_seq,
             "steps": [step.as_json() for step in self.steps.values()] if steps is None else steps,
             "log_truncated": self.log_truncated,
+            "streams": self.streams_json(),
             "breaks": [*self.breaks],
             "breakpoints": [*self.breakpoints],
             "stopped_before": self.stopped_before,
@@ -251,6 +254,10 @@ class State:
         if self.code_changes:
             shown["code_changes"] = list(self.code_changes)
         return shown
+
+    def streams_json(self) -> list[dict[str, Any]]:
+        """The streams that its steps have appended to, as in the API."""
+        return [stream.as_json(name) for name, stream in self.streams.items()]
 
     def _start_step(self, event: Event, status: str) -> None:
         data = event.data
@@ -368,6 +375,8 @@ def _workflow_queued(state: State, event: Event) -> None:
 
 def _restarted(state: State, event: Event) -> None:
     state.log_truncated = 0
+    for stream in state.streams.values():
+        stream.restart(state.steps)
     for step in state.steps.values():
         if step.cut_short:
             step.status, step.ended_at, step.cut_short = SLEEPING if step.key.kind == ev.SLEEP else WAITING, None, False
@@ -395,6 +404,19 @@ def _code_changed(state: State, event: Event) -> None:
     data = event.data
     change = {"seq": event.seq, "at": event.at, "from": data.get("from"), "snippet": data["snippet"]}
     state.code_changes.append(change)
+
+
+def _stream_appended(state: State, event: Event) -> None:
+    state.streams.setdefault(event.data["stream"], Stream()).append(event.key, event.data)
+
+
+def _stream_truncated(state: State, event: Event) -> None:
+    state.streams.setdefault(event.data["stream"], Stream()).dropped += event.data["dropped"]
+
+
+def _attempt_begins_streams(state: State, event: Event) -> None:
+    for stream in state.streams.values():
+        stream.begin_attempt(event.key, event.data["attempt"])
 
 
 def _log_truncated(state: State, event: Event) -> None:
@@ -436,6 +458,9 @@ INSTANCE_CHANGES: Mapping[str, InstanceChange] = {
     ev.EXECUTION_ENDED: _execution_ended,
     ev.CODE_CHANGED: _code_changed,
     ev.LOG_TRUNCATED: _log_truncated,
+    ev.STREAM_APPENDED: _stream_appended,
+    ev.STREAM_TRUNCATED: _stream_truncated,
+    ev.ATTEMPT_STARTED: _attempt_begins_streams,
 }
 
 # The types of events that change more than `last_seq`.

@@ -8,6 +8,7 @@ const CONFIG = ["config=None", "`retries` (`limit`, `delay`, `backoff`), `timeou
 const ROLLBACK = ["rollback=None", "A function that undoes the step when the run fails later. It gets `ctx`, `error` and `output`; handlers run in reverse order."];
 const ROLLBACK_CONFIG = ["rollback_config=None", "The config of the rollback handler, like `config`."];
 const KV_KEY = ["key", "1 to 256 characters."];
+const STREAM = ["stream", "The stream's name, 1 to 100 letters, digits, `_` and `-`."];
 const KEY = ["key=None", "An idempotency key: a second call with the same key returns the first effect and has none of its own."];
 
 /** Calls: `params` are [as written, documentation], "*" among them for what follows by keyword only. */
@@ -40,6 +41,8 @@ export const CALLS = table({
   "KV.put": { params: [KV_KEY, ["value", "Anything that can be stored."]], doc: "Writes a value, committed together with the step's result: an attempt that is lost leaves no trace." },
   "KV.delete": { params: [KV_KEY], doc: "Deletes a key, committed together with the step's result." },
   "KV.list": { params: [['prefix=""', "The prefix of the keys; by default all keys."], ["limit=100", "The most keys to return, 1 to 1,000."], ['after=""', "Starts after this key."]], doc: "The keys with a prefix, in order." },
+  "STREAMS.append": { params: [STREAM, ["value", "Anything that can be stored."]], doc: "Gives out a value while the step runs: whoever reads the stream has it at once. Returns without waiting. An attempt that is tried again begins its streams anew." },
+  "STREAMS.progress": { params: [["percent", "A number from 0 to 100."], ['text=""', "What is being done."], ['stream="progress"', "The stream's name, 1 to 100 letters, digits, `_` and `-`."]], doc: "Appends how far the step is, which the page draws as a bar in the step's row." },
   "SECRETS.get": { params: [["name", "Its name, as the tenant set it. Without such a secret the error lists the names."]], doc: "A secret of the tenant. The journal shows [REDACTED] instead of it." },
   "SECRETS.names": { params: [], doc: "The names of the tenant's secrets." },
   "WORKFLOWS.create": { params: [["id=None", "Its id; by default a new one, in a step one derived from the step."], ["params=None", "Its `event.payload`."], ["workflow=None", "Another of the tenant's workflows, by its name; by default the one that runs."], ["retention=None", "How long it is kept once it has ended: `{success_retention, error_retention}`, both optional."]], doc: "Creates an instance of the tenant's workflow and returns its handle." },
@@ -88,6 +91,7 @@ export const MEMBERS = table({
   env: table({
     EFFECTS: ["", "Simulated side effects, in a ledger that shows which happened, and how often."],
     KV: ["", "Keys and values of this instance, or of the tenant. Committed with the step's result."],
+    STREAMS: ["", "Values that a step gives out while it runs: words of an answer, progress. For steps only."],
     SECRETS: ["", "A tenant's secrets. For deployed code only, not for code that is run from the page."],
     WORKFLOWS: ["", "Creates and finds instances of the tenant. For deployed code only, not for code that is run from the page."],
   }),

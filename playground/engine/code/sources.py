@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from playground.engine.bindings.binding import Binding
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
+from playground.engine.bindings.streams import Streams
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
 from playground.store.snippets import make_snippet
@@ -18,7 +19,7 @@ from playground.workflows import values
 from playground.workflows.errors import InvalidName, NonRetryableError, NotSerialisable
 from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW, without_byte_order_mark
 
-DEFAULT_BINDINGS: Mapping[str, Binding] = {"EFFECTS": Effects(), "KV": KV()}
+DEFAULT_BINDINGS: Mapping[str, Binding] = {"EFFECTS": Effects(), "KV": KV(), "STREAMS": Streams()}
 
 
 # The workflow's name in the rows of instances whose code a tenant has deployed over the API. That of the tenant's main
@@ -27,7 +28,15 @@ DEFAULT_BINDINGS: Mapping[str, Binding] = {"EFFECTS": Effects(), "KV": KV()}
 DEPLOYED = "tenant-workflow"
 _NAME_MARK = "/"
 NAME_LENGTH = 100  # characters of a binding's name
-LIMITS = ("attempt_wall_seconds", "value_bytes", "step_limit", "instance_bytes", "log_bytes", "calls_per_execution")
+LIMITS = (
+    "attempt_wall_seconds",
+    "value_bytes",
+    "step_limit",
+    "instance_bytes",
+    "log_bytes",
+    "stream_bytes",
+    "calls_per_execution",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,11 @@
 """What one worker may send and store: held against the limits of its instance, charged to its address, and read on only
 as commits follow (back-pressure).
 
-Log lines are stored up to a budget of bytes and of lines; beyond it only the dropped bytes are counted.
+Log lines are stored up to a budget of bytes and of lines; beyond it only the dropped bytes are counted. So are the
+values of streams, of which all executions of an instance together may take half of what it may hold.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,9 +14,10 @@ from playground.engine.limits import EVENT_BYTES, StoredPerDay
 from playground.sandbox import frames
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
-from playground.workflows.events import NewEvent
+from playground.workflows.events import NewEvent, StepKey
 
 LINE_BYTES_MIN = 64  # bytes that a line counts for at least, since it costs that much to store
+VALUE_BYTES_MIN = 64  # the same for a value of a stream
 
 
 class LogBudget:
@@ -61,6 +64,51 @@ class LogBudget:
         return [NewEvent(ev.LOG_TRUNCATED, {"dropped": self.dropped})]
 
 
+class StreamBudget:
+    """What one execution may still append to streams: `bytes_most` of values, while the instance holds less than
+    `held_most` and its journal has less than `events_most` events. Beyond that values are dropped and counted.
+    """
+
+    def __init__(self, bytes_most: int, held_most: int, events_most: int) -> None:
+        self.bytes_most, self._held_most, self._events_most = bytes_most, held_most, events_most
+        self._used = 0
+        self.dropped_bytes = 0
+        self.names: set[str] = set()  # of the streams that it has appended to
+        self._unreported: Counter[str] = Counter()  # values dropped, by stream
+        self._numbers: dict[tuple[str, StepKey], tuple[int, int]] = {}  # attempt, and the number of its last value
+
+    def add(self, step: StepKey, frame: frames.Append, size: int, held: int, events: int) -> NewEvent | None:
+        """The event of one value of `size` bytes, or None where it is dropped.
+
+        The instance holds `held` bytes, and its journal has so many `events`.
+        """
+        counted = max(size, VALUE_BYTES_MIN)
+        if (
+            self.dropped_bytes
+            or self._used + counted > self.bytes_most
+            or held + counted > self._held_most
+            or events >= self._events_most
+        ):
+            self.dropped_bytes += counted
+            self._unreported[frame.stream] += 1
+            return None
+        self._used += counted
+        self.names.add(frame.stream)
+        attempt, number = self._numbers.get((frame.stream, step), (frame.attempt, 0))
+        number = number + 1 if attempt == frame.attempt else 1
+        self._numbers[frame.stream, step] = frame.attempt, number
+        data = {"stream": frame.stream, "attempt": frame.attempt, "first": number, "count": 1, "values": [frame.value]}
+        return NewEvent(ev.STREAM_APPENDED, data, step)
+
+    def truncation_events(self) -> list[NewEvent]:
+        """`stream_truncated` for each stream of which values were dropped that are not reported yet."""
+        unreported, self._unreported = self._unreported, Counter()
+        return [
+            NewEvent(ev.STREAM_TRUNCATED, {"stream": stream, "dropped": dropped})
+            for stream, dropped in unreported.items()
+        ]
+
+
 class Ahead(NamedTuple):
     """How far a worker may be ahead of the disk."""
 
@@ -83,6 +131,7 @@ class Budget:
 
     most_events: int
     logs: LogBudget
+    streams: StreamBudget
 
     def __init__(
         self,
@@ -101,6 +150,12 @@ class Budget:
         """Apply the limits of `row` from now on."""
         self.most_events = self._limit(row, "journal_events")
         self.logs = LogBudget(self._limit(row, "log_bytes") - row.log_bytes, self.most_events // 2 - row.last_seq)
+        held_most = self._limit(row, "instance_bytes") // 2
+        self.streams = StreamBudget(self._limit(row, "stream_bytes"), held_most, self.most_events // 2)
+
+    def truncation_events(self) -> list[NewEvent]:
+        """What has been dropped of the log and of streams, and not been reported yet."""
+        return [*self.logs.truncation_events(), *self.streams.truncation_events()]
 
     def count_received(self, size: int) -> None:
         """The worker has sent a frame of `size` bytes."""

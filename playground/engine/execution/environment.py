@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from playground.engine import messages
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits, Host
 from playground.engine.bindings.secrets import Secrets
+from playground.engine.bindings.streams import Streams
 from playground.engine.code.metadata import TENANT
 from playground.engine.code.sources import Code
 from playground.engine.execution.context import ExecutionContext
@@ -78,6 +79,7 @@ class ExecutionEnvironment:
     def __init__(self, execution: Calling) -> None:
         self._execution = execution
         self._env: dict[str, Any] = {}
+        self.has_streams = False  # whether the code has a binding through which it appends to streams
         self._redactor = Redactor(())
         services = execution.services
         self._host = Host(
@@ -96,6 +98,7 @@ class ExecutionEnvironment:
     def begin(self, code: Code) -> None:
         """Set the env of the code that is about to run."""
         self._env = dict(code.env)
+        self.has_streams = any(isinstance(value, Streams) for value in self._env.values())
         secrets = [value.hidden() for value in self._env.values() if isinstance(value, Secrets)]
         self._redactor = Redactor(secret for hidden in secrets for secret in hidden)
         self._execution.pipeline.redact = self._redactor.redact_event if self._redactor.has_secrets else None
@@ -105,11 +108,14 @@ class ExecutionEnvironment:
         return self._redactor.redact_event(event)
 
     def name_refusal(self, frame: frames.WorkerFrame) -> dict[str, Any] | None:
-        """The error that ends an instance whose worker announces a new step with a secret in its names, or None.
-
-        It does not show the secret.
+        """The error that ends an instance whose worker announces a new step with a secret in its names, or appends to a
+        stream whose name holds one; else None. It does not show the secret.
         """
-        if not self._redactor.has_secrets or not isinstance(frame, _NAMING):
+        if not self._redactor.has_secrets:
+            return None
+        if isinstance(frame, frames.Append) and self._redactor.contains_secret(frame.stream):
+            return messages.error(BindingError.__name__, secret_in_name("The name of a stream"))
+        if not isinstance(frame, _NAMING):
             return None
         key = frames.step_key(frame.step)
         if key in self._execution.steps:

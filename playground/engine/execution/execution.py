@@ -184,7 +184,7 @@ class Execution:
         self.worker_exit.reason = next(
             (event.data["reason"] for event in events if event.type == ev.EXECUTION_ENDED), ev.COMPLETED
         )
-        self.pipeline.add(*self.budget.logs.truncation_events(), *events, then=self._on_finished)
+        self.pipeline.add(*self.budget.truncation_events(), *events, then=self._on_finished)
 
     def break_limit(self, what: str, setting: str = "") -> None:
         """The worker broke a limit: the instance ends with an error that names it and what ran.

@@ -26,13 +26,15 @@ from playground.workflows.events import NewEvent
 
 _UNCOUNTED = (
     frames.Log,
+    frames.Append,
     frames.Idle,
     frames.Call,
     frames.Diverged,
     frames.Received,
 )  # frames that add no step to the journal
-_NO_PROGRESS = (frames.Log, frames.Idle, frames.Received)  # what a stalled worker may send for ever
+_NO_PROGRESS = (frames.Log, frames.Append, frames.Idle, frames.Received)  # what a stalled worker may send for ever
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
+STREAM_FLOOD_BYTES = 64 * 1024 * 1024  # the same of a worker that appends to streams
 
 
 class Handling(ExecutionContext, Protocol):
@@ -83,6 +85,40 @@ def _log(execution: Handling, frame: frames.Log, size: int) -> None:
     elif logs.dropped_weight > LOG_FLOOD_BYTES:
         execution.break_limit(
             f"output: the worker printed more than {LOG_FLOOD_BYTES:,} bytes past its {logs.budget:,}", "log_bytes"
+        )
+
+
+def _append(execution: Handling, frame: frames.Append, size: int) -> None:
+    step = frames.step_key(frame.step)
+    if not execution.bindings.has_streams:
+        execution.break_limit("protocol: the worker appended to a stream, and its code has none")
+        return
+    if execution.rollback.running or execution.open_attempt(step) != frame.attempt:
+        return  # the attempt has timed out meanwhile
+    execution.idle_timeout.on_progress()
+    streams, value_bytes = execution.budget.streams, frames.size_of(frame.value)
+    names_most = execution.services.settings.stream_names
+    if frame.stream not in streams.names and len(streams.names) >= names_most:
+        execution.break_limit(f"streams: more than {names_most:,} of them in one execution", "stream_names")
+        return
+    value_most = execution.services.settings.call_bytes
+    if value_bytes > value_most:
+        execution.break_limit(f"streams: a value of more than {value_most:,} bytes", "call_bytes")
+        return
+    if execution.steps[step].config.get("sensitive"):
+        frame = replace(frame, value=ev.REDACTED)
+    dropped = streams.dropped_bytes
+    event = streams.add(step, frame, value_bytes, execution.budget.stored_bytes, execution.journal_events)
+    if event is not None:
+        execution.budget.stored_bytes += value_bytes
+        execution.budget.count_stored(value_bytes)
+        execution.pipeline.add_value(event, value_bytes)
+    elif not dropped:
+        execution.services.counts.limit("stream_bytes", owner_of_limit(execution.row), instance=execution.row.key)
+        execution.pipeline.add(*streams.truncation_events())
+    elif streams.dropped_bytes > STREAM_FLOOD_BYTES:
+        execution.break_limit(
+            f"streams: the worker appended more than {STREAM_FLOOD_BYTES:,} bytes past its {streams.bytes_most:,}"
         )
 
 
@@ -279,6 +315,7 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Finish: _finish,
     frames.Crash: _crash,
     frames.Log: _log,
+    frames.Append: _append,
     frames.Idle: _idle,
     frames.Call: lambda execution, frame, size: execution.bindings.on_call(frame, size),
 }

@@ -46,6 +46,8 @@ class _Entry:
     if_unchanged: bool = False  # commit it only if nobody else has appended
     others_read: int = 0  # events of others that had been read when it was added
     superseded: bool = False  # somebody has, so that it is not committed
+    values: dict[str, Any] | None = None  # the data of a `stream_appended`, to which values are added
+    value_bytes: int = 0
     since: float = 0.0  # seconds, by the event loop
 
 
@@ -163,6 +165,36 @@ class Pipeline:
             self._wake_now()
         else:
             self._wake_in(LOG_SECONDS)
+
+    def add_value(self, event: NewEvent, size: int) -> None:
+        """Commit a value of a stream as `add_log` does a line: in one event with the values before it of the same
+        attempt, where nothing else has come between.
+        """
+        last = self._entries[-1] if self._entries else None
+        if last is None or not self._join_values(last, event, size):
+            entry = _Entry((event,), None, None)
+            self._enqueue(entry)
+            entry.values, entry.value_bytes = dict(entry.events[0].data), size
+            entry.events = (entry.events[0]._replace(data=entry.values),)
+        self._log_bytes += size
+        if self._log_bytes >= LOG_BYTES:
+            self._wake_now()
+        else:
+            self._wake_in(LOG_SECONDS)
+
+    def _join_values(self, last: _Entry, event: NewEvent, size: int) -> bool:
+        """Add the value of `event` to those of the last entry, if they are of the same attempt and stream."""
+        values = last.values
+        if values is None or last.value_bytes + size > LOG_BYTES or last.events[0].step != event.step:
+            return False
+        if (values["stream"], values["attempt"]) != (event.data["stream"], event.data["attempt"]):
+            return False
+        assert event.data["first"] == values["first"] + values["count"], "values are numbered without a gap"
+        shown = event if self.redact is None else self.redact(event)
+        values["count"] += 1
+        values["values"].extend(shown.data["values"])
+        last.value_bytes += size
+        return True
 
     def add_if_unchanged(self, *events: NewEvent, then: OnCommitted) -> None:
         """Commit events unless others have appended some that are not applied yet.

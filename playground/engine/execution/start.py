@@ -78,6 +78,8 @@ def first_frame(
         "limits": {
             **{name: services.limit(row, name) for name in LIMITS},
             "delay_function_ms": services.settings.delay_function_ms,
+            "call_bytes": services.settings.call_bytes,
+            "stream_names": services.settings.stream_names,
         },
         "mode": mode,
         "breaks": breaks,

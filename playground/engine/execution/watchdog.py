@@ -146,7 +146,7 @@ class IdleTimeout:
         clock = execution.services.clock
         self.since = clock.now()
         waiting = NewEvent(ev.WORKFLOW_WAITING, {"until": until, "clock_us": execution.workflow_clock_us()})
-        execution.pipeline.add(*execution.budget.logs.truncation_events())
+        execution.pipeline.add(*execution.budget.truncation_events())
         execution.pipeline.add_if_unchanged(waiting, then=self._on_waiting_committed)
         grace = self.since + execution.services.settings.idle_grace_ms
         self._grace_timer = clock.call_at(grace, execution.evict, ev.HIBERNATED)

@@ -51,6 +51,14 @@ JOIN instance i ON i.key = c.instance ORDER BY i.key DESC
 -- name: events_after
 SELECT seq, at, type, execution, step, data FROM event WHERE instance = $1 AND seq > $2 ORDER BY seq LIMIT $3
 
+-- name: events_of_types_after
+SELECT seq, at, type, execution, step, data FROM event
+WHERE instance = $1 AND seq > $2 AND type = ANY($4::text[]) ORDER BY seq LIMIT $3
+
+-- name: event_sizes_of_types_after
+SELECT seq, octet_length(data) AS bytes FROM event
+WHERE instance = $1 AND seq > $2 AND type = ANY($4::text[]) ORDER BY seq LIMIT $3
+
 -- name: event_sizes_after
 -- How many events of a stream's batch fit into $4 bytes, without reading them.
 SELECT seq, octet_length(data) AS bytes FROM event WHERE instance = $1 AND seq > $2 ORDER BY seq LIMIT $3

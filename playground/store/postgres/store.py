@@ -6,7 +6,7 @@ Where a node's clock may be wrong, the database's counts: for leases and for wha
 
 import asyncio
 import heapq
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from time import perf_counter
@@ -265,15 +265,22 @@ class PostgresStore:
         found = await self._read("step_without_result", *values)
         return columns.step_row(found[0]) if found else None
 
-    async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
-        sizes, size = await self._read("event_sizes_after", key, after, limit), 0
+    async def events_json(
+        self, key: int, *, after: int, limit: int, types: Collection[str] | None = None
+    ) -> list[tuple[int, str, bytes]]:
+        sizes_query, query = "event_sizes_after", "events_after"
+        only: tuple[list[str], ...] = ()
+        if types is not None:
+            sizes_query, query, only = "event_sizes_of_types_after", "events_of_types_after", ([*types],)
+        sizes, size = await self._read(sizes_query, key, after, limit, *only), 0
         for number, (_, bytes_) in enumerate(sizes, 1):
             size += bytes_
             if size >= STREAM_BATCH_BYTES:
                 limit = number
                 break
-        found = [columns.event_json(_as_bytes(row)) for row in await self._read("events_after", key, after, limit)]
-        assert not found or found[-1][0] - found[0][0] == len(found) - 1, "seq has no gap"
+        found = [columns.event_json(_as_bytes(row)) for row in await self._read(query, key, after, limit, *only)]
+        dense = not found or found[-1][0] - found[0][0] == len(found) - 1
+        assert dense or types is not None, "seq has no gap"
         return found
 
     def subscribe(self, key: int) -> AbstractAsyncContextManager[Callable[[int], Awaitable[int]]]:

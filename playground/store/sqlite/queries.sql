@@ -156,6 +156,10 @@ INSERT OR ROLLBACK INTO event (instance, seq, at, type, execution, step, data) V
 -- name: events_after
 SELECT seq, at, type, execution, step, data FROM event WHERE instance = ? AND seq > ? ORDER BY seq LIMIT ?
 
+-- name: events_of_types_after
+SELECT seq, at, type, execution, step, data FROM event
+WHERE instance = ? AND seq > ? AND type IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?
+
 -- name: step_columns
 -- A step in the order that columns.step_row() reads.
 kind, name, count, status, started_seq, line, config, attempt, failures, losses, until, event_type, rollback, rollback_config,

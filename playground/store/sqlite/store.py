@@ -2,9 +2,10 @@
 
 import asyncio
 import heapq
+import json
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
@@ -253,22 +254,29 @@ class SqliteStore:
         assert not found or found[-1].seq - found[0].seq == len(found) - 1, "seq has no gap"
         return found
 
-    async def events_json(self, key: int, *, after: int, limit: int) -> list[tuple[int, str, bytes]]:
+    async def events_json(
+        self, key: int, *, after: int, limit: int, types: Collection[str] | None = None
+    ) -> list[tuple[int, str, bytes]]:
         ahead = self._notifications.last_seq(key) - after
-        few = 0 < ahead <= FEW_EVENTS  # of a journal that nobody watches, nothing is known
+        few = types is None and 0 < ahead <= FEW_EVENTS  # of a journal that nobody watches, nothing is known
         most_bytes = FEW_EVENTS_BYTES if few else STREAM_BATCH_BYTES
+        query = self._sql["events_after"]
+        arguments: tuple[int | str, ...] = (key, after, limit)
+        if types is not None:
+            query, arguments = self._sql["events_of_types_after"], (key, after, json.dumps([*types]), limit)
 
         def read(db: sqlite3.Connection) -> list[tuple[int, str, bytes]]:
             db.text_factory = bytes
             try:
                 found, size = [], 0
-                for row in db.execute(self._sql["events_after"], (key, after, limit)):
+                for row in db.execute(query, arguments):
                     event = columns.event_json(row)
                     found.append(event)
                     size += len(event[2])
                     if size >= most_bytes:
                         break
-                assert not found or found[-1][0] - found[0][0] == len(found) - 1, "seq has no gap"
+                dense = not found or found[-1][0] - found[0][0] == len(found) - 1
+                assert dense or types is not None, "seq has no gap"
                 return found
             finally:
                 db.text_factory = str

@@ -172,7 +172,7 @@ async def effects(context: Context, request: Request) -> Response:
 async def stream(context: Context, request: Request) -> Response:
     """The journal of an instance, live; `filter` takes types of events with commas between, and leaves out others."""
     row = await find_instance(context, request)
-    after, wanted = _last_event_id(request), _wanted_types(request)
+    after, wanted = last_event_id(request), _wanted_types(request)
     final = row.status in ev.FINAL_STATUSES
     if final and after == row.last_seq:
         return Response(status_code=204, headers=NO_STORE)
@@ -193,7 +193,7 @@ def _wanted_types(request: Request) -> frozenset[str] | None:
         raise BadQuery(f"`filter`: {unknown}.") from None
 
 
-def _last_event_id(request: Request) -> int:
+def last_event_id(request: Request) -> int:
     """Where to go on: the Last-Event-ID of a reconnect wins over the address that the page was opened with."""
     for name, text in (
         ("Last-Event-ID", request.headers.get("last-event-id")),

@@ -142,7 +142,7 @@ def _content(call: Call) -> dict[str, Any]:
         return {}
     if call.path == "/metrics":
         return {"content": {"text/plain": {"schema": {"type": "string"}}}}
-    if call.path.endswith("/stream"):
+    if call.path.endswith(("/stream", "/streams/{name}")):
         return {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
     type_ = RESPONSE_TYPES.get((call.method, call.path))
     kinds = {"application/json": {"schema": {"$ref": REF.format(name=type_.__name__)} if type_ else {"type": "object"}}}

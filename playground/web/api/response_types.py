@@ -142,6 +142,23 @@ class Execution(msgspec.Struct):
     reason: str | None
 
 
+class StreamPart(msgspec.Struct):
+    """What one step has appended to a stream, in its latest attempt that did."""
+
+    step: StepKey
+    attempt: int
+    values: int
+
+
+class Stream(msgspec.Struct):
+    """A stream that steps append to: how many of its values stand, and how many were over the limit."""
+
+    name: str
+    values: int
+    dropped: int
+    steps: list[StreamPart]
+
+
 class Instance(msgspec.Struct):
     """`breaks` are those set by POST …/break and not used up, `armed` when the worker is to be killed. `stopped_before`
     is the step that a breakpoint has stopped it before, with its line and what it would begin with. `skips_sleeps`:
@@ -168,6 +185,7 @@ class Instance(msgspec.Struct):
     last_seq: int
     steps: list[Step]
     log_truncated: int
+    streams: list[Stream]
     breaks: list[Json]
     breakpoints: list[Json]
     stopped_before: Json | None

@@ -13,6 +13,8 @@ duplicate.
 With a filter, only events of its types are sent, and the id of `end` is the last seq, so that who asks again gets the
 204 too.
 
+The values of a stream that steps append to come the same way (stream_values.py).
+
 A reader pulls from the store by seq and is woken by it: no queue per client, so a slow one costs nothing but its
 socket, and one that does not read is dropped. Stored JSON is sent as it is stored.
 """
@@ -23,7 +25,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
-import msgspec
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse, SendTimeoutError
 from starlette.responses import Response
@@ -32,20 +33,18 @@ from starlette.types import Receive, Scope, Send
 from playground.store import StoreError
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
+from playground.web.api.stream_source import Journal, Source, message
+from playground.web.api.stream_values import Values
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
 
 RETRY_MS = 1_000
 RETRY_AT_RESTART_MS = 500
 PING_SECONDS = 15
-BATCH_EVENTS = 500  # in one message
 PACE_SECONDS = 0.02  # a burst is gathered into a message per this time; what comes alone goes out at once, ...
 AT_ONCE = 8  # ... and so do so many messages, which is what a run of a few steps takes
 GRACE_SECONDS = 1.0  # to say goodbye when the server stops
 DELETED = "deleted"  # said in `end` of an instance that is gone
-# What the format takes as it is, but many a client for an end of a line (Python's splitlines, and so httpx): a tenant
-# could speak to it in our name.
-_LINE_ENDS = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"))
 SCOPE_ABORT = "playground.abort"  # where web/http/connections.py puts the connection's abort in the ASGI scope
 
 
@@ -73,50 +72,49 @@ class Streams:
 
         `view` is set when the reader is ahead; `leave` is called when it is over.
         """
+        return self._response(row, Journal(self._store, row, after, view, wanted), leave)
 
+    def values_response(self, row: InstanceRow, name: str, after: int, leave: Callable[[], None]) -> Response:
+        """The values of one of an instance's streams after a seq (stream_values.py)."""
+        return self._response(row, Values(self._store, row, name, after), leave)
+
+    def _response(self, row: InstanceRow, source: Source, leave: Callable[[], None]) -> Response:
         def dropped() -> None:
             self.dropped += 1
             self._log("stream.dropped", instance=row.key, after_seconds=self._send_seconds)
 
         return _StreamResponse(
-            self._messages(row, after, view, wanted), self._stopping, self._ping, self._send_seconds, leave, dropped
+            self._messages(row, source), self._stopping, self._ping, self._send_seconds, leave, dropped
         )
 
     def _ping(self) -> ServerSentEvent:
         return ServerSentEvent(json.dumps({"server_time": self._now()}), event="ping", sep="\n")
 
-    async def _messages(
-        self, row: InstanceRow, after: int, view: dict[str, Any] | None, wanted: frozenset[str] | None
-    ) -> AsyncIterator[bytes]:
-        ready = _message(
-            "hello", {"server_time": self._now(), "last_seq": row.last_seq, "status": row.status}, retry=RETRY_MS
-        )
-        if view is not None:
-            after = view["last_seq"]
-            ready += _message("reset", view, id=after)
+    async def _messages(self, row: InstanceRow, source: Source) -> AsyncIterator[bytes]:
+        hello = {"server_time": self._now(), "last_seq": row.last_seq, "status": row.status}
+        ready = message("hello", hello, retry=RETRY_MS) + source.beginning
         over = row.status in ev.FINAL_STATUSES
         stopping = asyncio.ensure_future(self._stopping.wait())
         pace = _LeakyBucket()
         try:
             async with self._store.subscribe(row.key) as grown:
                 while True:
-                    rows = await self._store.events_json(row.key, after=after, limit=BATCH_EVENTS)
-                    if rows:
-                        after, over = rows[-1][0], rows[-1][1] in ev.FINAL_TYPES
-                        ready += _journal_message(rows, wanted)
-                    status = await self._status(row) if over or not rows else row.status
-                    if status == DELETED or (over and status in ev.FINAL_STATUSES and len(rows) < BATCH_EVENTS):
-                        end_id = None if wanted is None else after
-                        yield ready + _message("end", {"status": status, "last_seq": after}, id=end_id)
+                    batch = await source.read()
+                    ready += batch.text
+                    if batch.read_any:
+                        over = batch.over
+                    status = await self._status(row) if over or not batch.read_any else row.status
+                    if status == DELETED or (over and status in ev.FINAL_STATUSES and not batch.more):
+                        yield ready + source.end_message(status)
                         return
                     if ready:
                         yield ready
                         ready = b""
                         pace.count_message()
-                    if len(rows) == BATCH_EVENTS:
+                    if batch.more:
                         continue
-                    if not await self._wait_for_events(grown, after, stopping, pace):
-                        yield _message("restart", {}, retry=RETRY_AT_RESTART_MS)
+                    if not await self._wait_for_events(grown, source.after, stopping, pace):
+                        yield message("restart", {}, retry=RETRY_AT_RESTART_MS)
                         return
         except StoreError as error:
             # The stream just ends: its reader reconnects, and is told then.
@@ -203,27 +201,3 @@ class _StreamResponse(EventSourceResponse):
             self._on_dropped()
         finally:
             self._on_close()
-
-
-def _journal_message(rows: list[tuple[int, str, bytes]], wanted: frozenset[str] | None) -> bytes:
-    rows = rows if wanted is None else [row for row in rows if row[1] in wanted]
-    return (
-        b""
-        if not rows
-        else b"id: %d\nevent: journal\ndata: [%s]\n\n"
-        % (
-            rows[-1][0],
-            _on_one_line(b",".join(text for _, _, text in rows)),
-        )
-    )
-
-
-def _message(event: str, data: dict[str, Any], *, id: int | None = None, retry: int | None = None) -> bytes:
-    head = (f"retry: {retry}\n" if retry is not None else "") + (f"id: {id}\n" if id is not None else "")
-    return f"{head}event: {event}\ndata: ".encode() + _on_one_line(msgspec.json.encode(data)) + b"\n\n"
-
-
-def _on_one_line(data: bytes) -> bytes:
-    for end, escaped in _LINE_ENDS:
-        data = data.replace(end, escaped)
-    return data

@@ -2,6 +2,7 @@
 
 import { breakpointsAfter, lastingOnes, stopOf } from "./breakpoints.js";
 import { OPEN, alive, cancelWaits, forgetStops, hush, keyOf, reopen, stir } from "./fold-state.js";
+import { restartStreams } from "./fold-streams.js";
 
 // Reasons for which a worker is gone without having been asked to give up: drawn as a cut through every row.
 const DEATHS = new Set(["killed", "crashed", "lost", "limit"]);
@@ -43,6 +44,7 @@ function restarted(state, event, data) {
     step.version = event.seq;
   });
   state.open = new Set(kept.filter((step) => OPEN.has(step.status)));
+  restartStreams(state);
   state.nested = kept.some((step) => step.parent);
   state.diverged = [];
   state.bracket = { id: state.bracket.id + 1, open: [...state.open].filter((step) => !step.parent).length };

@@ -31,6 +31,8 @@ export function newState() {
     steps: new Map(),
     executions: [],
     logTruncated: 0,
+    streams: new Map(), // name -> how many values were dropped (fold-streams.js)
+    parts: new Map(), // what each step has in each stream
     codeChanges: [],
     inExecution: false,
     breaks: [],

@@ -2,6 +2,7 @@
 
 import { breaksAfter } from "./breaks.js";
 import { close, forgetStops, keyOf, stirred } from "./fold-state.js";
+import { attemptBegins } from "./fold-streams.js";
 
 function stepOf(state, event) {
   const step = state.steps.get(keyOf(event.step));
@@ -114,6 +115,7 @@ function attemptStarted(state, event) {
   state.open.add(step);
   step.until = null;
   step.attempts.push(newAttempt(event));
+  attemptBegins(state, step, event.data.attempt);
   if (event.data.break !== undefined) breaks(state, event);
   stirred(state, event);
 }

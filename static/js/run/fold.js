@@ -5,11 +5,12 @@
 import { RUN } from "./fold-run.js";
 import { newState } from "./fold-state.js";
 import { STEPS } from "./fold-steps.js";
+import { STREAMS } from "./fold-streams.js";
 
 export { FINAL } from "../statuses.js";
 export { OPEN, alive, attemptMs, blamed, culprit, isLost, isMissed, isStopped, keyOf, lives, newState, refOf, stepMs } from "./fold-state.js";
 
-const HANDLERS = { ...RUN, ...STEPS };
+const HANDLERS = { ...RUN, ...STEPS, ...STREAMS };
 
 /** Takes one more event. Unknown types change nothing but `lastSeq`, so that an older page can read on. */
 export function apply(state, event) {

@@ -1,5 +1,7 @@
 // The JSON of `GET /api/instances/{id}` from a folded state: what the journal tells of an instance, in the API's words.
 
+import { streamsView } from "./fold-streams.js";
+
 export function view(state) {
   const shown = {
     status: state.status,
@@ -24,6 +26,7 @@ export function view(state) {
     last_seq: state.lastSeq,
     steps: [...state.steps.values()].map(stepView),
     log_truncated: state.logTruncated,
+    streams: streamsView(state),
     breaks: state.breaks,
     breakpoints: state.breakpoints,
     stopped_before: state.stoppedBefore,
