@@ -17,6 +17,7 @@ from gallery_workflows import (
     SLOW,
     STOPS,
     STOPS_LATE,
+    STREAMS,
     VALUES,
     WAITS,
 )
@@ -42,6 +43,24 @@ def killed(stage: Stage) -> None:
     page.control("Kill worker").click()
     expect(page.executions).to_have_text("2")
     page.expect_step("charge card", "running")
+
+
+def streaming(stage: Stage) -> None:
+    """One step says how far it is, another gives out text in its second attempt."""
+    _streaming(stage)
+
+
+def streamed(stage: Stage) -> None:
+    """What a step has given out, in its panel."""
+    _streaming(stage).step("write summary").click()
+
+
+def streamed_before(stage: Stage) -> None:
+    """The same in the past, before its text began anew."""
+    page = _streaming(stage)
+    page.page.get_by_role("slider", name="Show the state at this event").evaluate(
+        "(slider) => { slider.value = 14; slider.dispatchEvent(new Event('input', { bubbles: true })); }"
+    )
 
 
 def retrying(stage: Stage) -> None:
@@ -372,6 +391,13 @@ def compare(stage: Stage) -> None:
 def compare_empty(stage: Stage) -> None:
     """A comparison of nothing yet."""
     stage.open("/compare")
+
+
+def _streaming(stage: Stage) -> Playground:
+    page = stage.run(STREAMS)
+    expect(page.page.get_by_role("group", name="Stream summary of write summary")).to_contain_text("the courier")
+    expect(page.page.get_by_role("progressbar", name="Progress of resize images")).to_be_visible()
+    return page
 
 
 def _stopping(stage: Stage, step: str) -> Playground:

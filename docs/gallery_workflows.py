@@ -28,6 +28,31 @@ async def charge(ctx):
 await reserve()
 return await charge()
 """)
+STREAMS = code(
+    """
+@step.do("resize images")
+async def resize():
+    await asyncio.sleep(1)
+    await self.env.STREAMS.progress(62, "186 of 300")
+    await asyncio.sleep(600)
+
+@step.do("write summary")
+async def write(ctx):
+    await self.env.STREAMS.append("summary", "The order left on Tuesday. Both items were packed together, ")
+    if ctx["attempt"] == 1:
+        raise ConnectionError("the model hung up")
+    await self.env.STREAMS.append("summary", "so that one label was enough, and the courier ")
+    await asyncio.sleep(600)
+
+@step.do("list files")
+async def list_files():
+    await self.env.STREAMS.progress(100, "3 of 3")
+    return 3
+
+await list_files()
+return await asyncio.gather(resize(), write())
+""".replace('@step.do("write summary")', '@step.do("write summary", config={"retries": {"limit": 3, "delay": 100}})')
+)
 RETRIES = code("""
 @step.do("call the bank", config={"retries": {"limit": 4, "delay": "1 hour", "backoff": "constant"}})
 async def call():

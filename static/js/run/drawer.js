@@ -1,14 +1,17 @@
 // One step, in full: its attempts with what went wrong under each, its result, config and logs.
 
-import { el, icon, isDisabled, lineLink, setDisabled, setIcon } from "../dom.js";
+import { el, icon, isDisabled, lineLink, setDisabled, setIcon, setVar } from "../dom.js";
 import { STEP, stepState } from "../statuses.js";
 import { INJECTED, isBroken } from "./breaks.js";
 import { alikeRuns, timesAfterGap, trace } from "./errors.js";
 import { attemptMs, isLost, isMissed, isStopped, keyOf, lives } from "./fold.js";
 import { lineRow } from "./logs.js";
+import { partsOf } from "./fold-streams.js";
 import { early } from "./marks.js";
+import { percentWords } from "./progress.js";
 import { attemptOf, setback } from "./setback.js";
 import { planned, skippedWords } from "./skipped.js";
+import { brief } from "./value.js";
 import { ValueTree } from "./value-tree.js";
 import { clock, copiedWords, count, errorBrief, hours, lasting, left, moment, pathLabel, stepLabel } from "./words.js";
 
@@ -111,7 +114,7 @@ export class Drawer {
     const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final, this.pageOf) : story(step, state, { final, now, pageOf: this.pageOf }));
     if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final, state));
     const right = el("section", {});
-    right.append(...this.result(), ...config(step), ...printedBy(lines));
+    right.append(...this.result(), ...streams(partsOf(state, step)), ...config(step), ...printedBy(lines));
     return el("div.sheet-body", { tabindex: "0" }, left, right);
   }
 
@@ -237,6 +240,23 @@ function rollback(undo, final, state) {
   for (const attempt of undo.attempts) list.append(attemptRow(attempt, final, state));
   if (undo.error) list.append(el("li", {}, trace(undo.error)));
   return list;
+}
+
+/** What it has given out while it ran, by stream: text as text, progress as a bar, else its last value. */
+function streams(parts) {
+  if (!parts.length) return [];
+  const rows = parts.flatMap(({ stream, attempt, values, text, isCut, progress, last }) => [
+    el("p", {}, el("code", {}, stream), ` ${count(values, "value")}, attempt ${attempt}`),
+    text ? el("div.said", { tabindex: "0", role: "group", "aria-label": `Stream ${stream}` }, isCut ? `…${text}` : text) : progress ? progressBar(stream, progress) : el("div.said", {}, brief(last)),
+  ]);
+  return [el("h4", {}, "Streams"), el("div.stream-list", {}, ...rows)];
+}
+
+function progressBar(stream, progress) {
+  const words = percentWords(progress);
+  const bar = el("span.bar", { role: "progressbar", "aria-label": stream, "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.floor(progress.percent)), "aria-valuetext": words });
+  setVar(bar, "--p", progress.percent);
+  return el("p", {}, bar, words);
 }
 
 function config(step) {

@@ -2,6 +2,7 @@
 // decided as in playground/workflows/streams.py: an attempt makes void what the earlier ones of its step appended. A part,
 // what one step has in one stream, is never changed in place: an earlier moment may hold it (moments.js).
 
+import { isNumber } from "../exact.js";
 import { keyOf, refOf } from "./fold-state.js";
 
 export const TEXT_MOST = 16_000; // characters of a text that are kept, from its end
@@ -9,7 +10,7 @@ export const TEXT_MOST = 16_000; // characters of a text that are kept, from its
 const placeOf = (stream, key) => `${stream}\n${key}`; // no name of a stream has a newline
 
 /** Whether a value says how far a step is: `{percent, text}`. */
-const isProgress = (value) => value !== null && typeof value === "object" && typeof value.percent === "number" && value.percent >= 0 && value.percent <= 100;
+const isProgress = (value) => value !== null && typeof value === "object" && isNumber(value.percent) && value.percent >= 0 && value.percent <= 100;
 
 /** A part with more values. `text` joins those that are text; `progress` is the last that says how far the step is, and when that was. */
 function longer(part, values, at) {
@@ -17,7 +18,7 @@ function longer(part, values, at) {
   for (const value of values) {
     more.last = value;
     if (typeof value === "string") more.text += value;
-    else if (isProgress(value)) more.progress = { percent: value.percent, text: typeof value.text === "string" ? value.text : "", at };
+    else if (isProgress(value)) more.progress = { percent: Number(value.percent), text: typeof value.text === "string" ? value.text : "", at };
   }
   if (more.text.length > TEXT_MOST) Object.assign(more, { text: more.text.slice(-TEXT_MOST), isCut: true });
   return more;

@@ -212,6 +212,10 @@ export function said(event) {
       return `the next execution runs ${data.snippet.slice(0, 8)}${data.from ? ` in place of ${data.from.slice(0, 8)}` : ""}`;
     case "workflow_migrated":
       return `from version ${data.from.slice(0, 8)} to ${data.to.slice(0, 8)}`;
+    case "stream_appended":
+      return `${data.stream}: ${data.values.map((value) => brief(value, 60)).slice(0, 12).join(" ")}`;
+    case "stream_truncated":
+      return `${data.stream}: ${data.dropped.toLocaleString("en")} ${data.dropped === 1 ? "value" : "values"} not kept`;
     case "log_truncated":
       return `${data.dropped.toLocaleString("en")} bytes not kept`;
     case "sleep_completed":

@@ -80,6 +80,7 @@ export class Live {
       onFix: (step, line) => this.fix(step, line),
       onFold: () => this.lens.update(this.state, this.context()),
       payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
+      copy,
     });
     this.following = new Following({ viewport: this.parts.timeline, rows: this.timeline.rows, end: this.parts.end, placeOf: (step) => this.timeline.placeOf(step) });
     this.table = new StepsTable({ root: part("steps-table"), button: part("as-table"), timeline: this.parts.timeline, open: (step) => this.openStep(step) });

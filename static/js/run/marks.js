@@ -2,12 +2,13 @@
 
 import { INJECTED } from "./breaks.js";
 import { alive, attemptMs, isLost, isMissed, isStopped, lives } from "./fold.js";
+import { foreseenEnd, percentWords, progressOf } from "./progress.js";
 import { QUEUED_MS } from "./scale.js";
-import { clock, copiedWords, errorBrief, lasting } from "./words.js";
+import { clock, copiedWords, errorBrief, lasting, stepLabel } from "./words.js";
 
 /**
  * A mark is {type, from, to, text?, title?}; a `to` or `from` of null means now.
- * One that was made to be so has `injected`. Types: ran given fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · copied · pause · undo undo-fail undo-on.
+ * One that was made to be so has `injected`; one of a step that says how far it is has `progress`. Types: ran given fail lost live stopped · gap ahead-gap · sleep wait (live: sleep-on wait-on) ahead · read · copied · pause · undo undo-fail undo-on.
  */
 export function marksOf(step, state, final) {
   const marks = step.copied || step.edited ? [copied(step)] : step.kind === "do" ? attempts(step, state, final) : wait(step, state, final);
@@ -35,7 +36,8 @@ function attempts(step, state, final) {
   if (!step.attempts.length && step.endedAt === null) marks.push({ type: final ? "stopped" : "live", from: step.startedAt, to: final ? state.endedAt : null });
   step.attempts.forEach((attempt, index) => {
     const next = step.attempts[index + 1];
-    marks.push(attemptMark(attempt, many, state, final));
+    const mark = attemptMark(attempt, many, state, final);
+    marks.push(...(mark.type === "live" ? withProgress(mark, step, state) : [mark]));
     if (attempt.endedAt !== null && next) {
       const whole = next.startedAt - attempt.endedAt;
       const skipped = early(attempt, next);
@@ -50,6 +52,15 @@ function attempts(step, state, final) {
     if (!final) marks.push({ type: "ahead-gap", from: null, to: step.until });
   }
   return marks;
+}
+
+/** The bar of what runs is solid to now; where the step says how far it is, it goes on, dashed, to the end that this foretells. */
+function withProgress(mark, step, state) {
+  const progress = progressOf(state, step);
+  if (!progress) return [mark];
+  const end = foreseenEnd(progress, mark.from);
+  const said = { ...mark, progress, name: `Progress of ${stepLabel(step)}`, text: progress.text || mark.text, long: Boolean(progress.text), title: `${mark.title}, ${percentWords(progress)}` };
+  return end === null ? [said] : [said, { type: "ahead", from: null, to: end, title: "foretold by how far it is" }];
 }
 
 /** Whether a person ended the wait between two attempts. */

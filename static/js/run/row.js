@@ -7,6 +7,7 @@ import { marksOf } from "./marks.js";
 import { stepMs } from "./fold.js";
 import { memberName } from "./group-row.js";
 import { foldSign, writeName } from "./new-row.js";
+import { foreseenEnd, percentText, percentWords, progressOf } from "./progress.js";
 import { skippedWords } from "./skipped.js";
 import { lasting, left, pathLabel, ticking } from "./words.js";
 
@@ -52,6 +53,7 @@ export function fillStep(item, step, state, { final, fan, depth, group, tools })
   foldSign(item, null);
   writeName(item, memberName(step, group));
   button.title = pathLabel(step);
+  item.progress = progressOf(state, step);
   const before = item.marks;
   item.marks = marksOf(step, state, final).map((one, index) => ({ ...one, node: nodeOf(one, before[index]) }));
   const content = item.marks.map((one) => one.node);
@@ -62,9 +64,20 @@ export function fillStep(item, step, state, { final, fan, depth, group, tools })
 
 /** The element of a mark: the one that stands there if it looks the same. */
 function nodeOf(mark, before) {
-  if (before?.type !== mark.type || (before.text ?? "") !== (mark.text ?? "")) return node(mark);
+  if (mark.progress) return progressNode(mark, before);
+  if (before?.progress || before?.type !== mark.type || (before.text ?? "") !== (mark.text ?? "")) return node(mark);
   if (before.title !== mark.title) before.node.title = mark.title ?? "";
   return before.node;
+}
+
+/** The bar of a step that says how far it is; it is kept while it grows, since a screen reader follows it. */
+function progressNode(mark, before) {
+  const bar = before?.progress ? before.node : el("span.seg.live", { role: "progressbar", "aria-valuemin": "0", "aria-valuemax": "100" }, el("span.txt"));
+  setText(bar.firstElementChild, mark.text ?? "");
+  setFlag(bar, "injected", Boolean(mark.injected));
+  const said = { "aria-label": mark.name, "aria-valuenow": String(Math.floor(mark.progress.percent)), "aria-valuetext": percentWords(mark.progress), title: mark.title };
+  for (const [name, text] of Object.entries(said)) if (bar.getAttribute(name) !== text) bar.setAttribute(name, text);
+  return bar;
 }
 
 function node(mark) {
@@ -83,7 +96,7 @@ export function placeRow(item, scale, { width, stale, final, now }) {
     const b = mark.to === Infinity ? 100 : scale.at(mark.to ?? scale.now);
     setVar(mark.node, "--b", Math.max(a, b));
     const px = ((b - a) / 100) * width;
-    if (mark.text) setFlag(mark.node, "tight", px < (mark.type === "gap" ? mark.text.length * LABEL_PX + 16 : NUMBER_PX));
+    if (mark.text) setFlag(mark.node, "tight", px < (mark.type === "gap" || mark.long ? mark.text.length * LABEL_PX + 16 : NUMBER_PX));
     if (mark.type === "ahead") setFlag(mark.node, "open", b >= 100);
     if (mark.type === "live" || mark.type.endsWith("-on")) setFlag(mark.node, "stale", stale);
   }
@@ -105,7 +118,7 @@ function placeTools({ tools, asked }, a, width, now) {
 function placeMeta(item, { final, now, counted }) {
   const { step, parts } = item;
   const open = step.endedAt === null && !final;
-  const [took, live] = metaOf(step, open, now, counted);
+  const [took, live] = (open && progressMeta(item, now)) || metaOf(step, open, now, counted);
   const text = item.longest && took ? `${took}, the longest` : took;
   setFlag(parts.meta, "now", live);
   const byHand = step.virtual || step.attempts.some((attempt) => attempt.virtual);
@@ -119,6 +132,14 @@ function placeMeta(item, { final, now, counted }) {
   const injected = step.attempts.findLast((attempt) => attempt.injected)?.injected;
   const words = `${item.spoken}${step.parent ? `, in ${pathLabel(step.parent)}` : ""}, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand && !skippedWords(step) ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
   setText(parts.words, words);
+}
+
+/** How far a step is and how long it still takes, if it says so. */
+function progressMeta({ step, progress }, now) {
+  const attempt = step.attempts[step.attempts.length - 1];
+  if (!progress || attempt?.endedAt !== null) return null;
+  const end = foreseenEnd(progress, attempt.startedAt);
+  return [`${percentText(progress.percent)}${end !== null && end > now ? ` · ${left(end - now)} left` : ""}`, true];
 }
 
 function metaOf(step, open, now, counted) {

@@ -2,6 +2,8 @@
 // Time in which something ran is drawn to one scale. Longer spells in which nothing ran shrink to strips. Time is counted from the moment a
 // worker first had the run: how long it waited for one says nothing about the run, and stands before that, out of scale.
 
+import { lastForeseen } from "./progress.js";
+
 const LONG_MS = 3_500; // a quiet spell longer than this is drawn as a strip; one of three seconds, as examples have, is not
 export const QUEUED_MS = 1_000; // … and a wait for a worker that is longer than this; a shorter one before the first execution is not drawn
 const LONG_SHARE = 0.15; // … unless it is less than this share of the time in which something ran
@@ -11,6 +13,7 @@ const BARE = 0.5; // … where no attempt has run: there is nothing else to show
 const STRIPS = 0.5; // most that all strips together may take
 const FOLD_MS = 800; // how long a spell that turned out long takes to shrink while you watch
 const AHEAD = 1.3; // a live timeline is this much longer than what has passed
+const FORESEEN = 3; // … and than the end that a step's progress foretells, if that is at most so many times as far as what has passed
 const MARGIN = 1.04; // … and than a deadline that is near
 const TIGHT = 0.94; // … and stays as it is until the past fills this much of it
 const ROOMY = 0.8; // … or this much of it while something waits, which has its button after the now-line
@@ -94,7 +97,9 @@ export class Scale {
     units += end - at;
     knots.push([end, units]);
     const near = deadline !== null && deadline - end <= longest && !long.some((spell) => spell.open) ? deadline - end : 0;
-    this.fit(units, near, final, long.some((spell) => spell.open), deadline === null ? TIGHT : counted(state) ? COUNTED : ROOMY);
+    const foreseen = final ? null : lastForeseen(state);
+    const ahead = foreseen === null ? near : Math.max(near, Math.min(foreseen - end, units * FORESEEN));
+    this.fit(units, ahead, final, long.some((spell) => spell.open), deadline === null ? TIGHT : counted(state) ? COUNTED : ROOMY);
     if (deadline !== null && deadline > end) {
       const room = this.span - units;
       const away = deadline - end;

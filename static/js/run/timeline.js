@@ -1,6 +1,6 @@
 // The timeline: a row per step over a common scale, with what waits for you in place. Only rows in sight are in the page.
 
-import { setFlag, setVar, tell } from "../dom.js";
+import { el, setFlag, setVar, tell } from "../dom.js";
 import { toast } from "../toast.js";
 import { Asks } from "./asks.js";
 import { keyOf } from "./fold.js";
@@ -18,6 +18,7 @@ import { fillStep, placeRow } from "./row.js";
 import { Rows } from "./rows.js";
 import { Scale } from "./scale.js";
 import { Setbacks } from "./setback.js";
+import { StreamTexts } from "./stream-text.js";
 import { Zoom } from "./zoom.js";
 
 const ROW_PX = 30;
@@ -25,11 +26,12 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
-  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor }) {
+  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, copy}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
+  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, copy }) {
     Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints, onFold });
     this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
     this.groups = new Groups();
+    this.texts = new StreamTexts(copy);
     this.setbacks = new Setbacks({ retry: onWake, stop: onStop, fix: onFix });
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.list = part("rows");
@@ -63,6 +65,7 @@ export class Timeline {
     this.state = this.mode = null;
     this.asks.reset();
     this.setbacks.reset();
+    this.texts.reset();
     this.active = 0;
     this.generation = 0;
     this.linked = null;
@@ -120,7 +123,8 @@ export class Timeline {
     }
     const asked = this.asks.update(state, context);
     const hangs = this.setbacks.update(state, context);
-    if (changedMode || asked || hangs) for (const index of this.rows.shown.keys()) this.rows.touch(index);
+    const texts = this.texts.update(state);
+    if (changedMode || asked || hangs || texts) for (const index of this.rows.shown.keys()) this.rows.touch(index);
     if (changed || renewed) this.rows.setCount(steps + rest.length, Math.min(alike, before, steps));
     else this.rows.paint();
     this.frame();
@@ -174,8 +178,8 @@ export class Timeline {
       item.asked = lone;
       fillGroup(item, entry, this.state, { final: this.final, fan: this.fan(index), depth: this.depths[index], tools: lone && this.asks.toolOf(lone) });
     } else if (index < this.steps) {
-      form = this.asks.formOf(entry) ?? this.setbacks.blockOf(entry);
-      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), depth: this.depths[index], group: this.owners[index], tools: this.setbacks.may && form ? null : this.asks.toolOf(entry) });
+      form = this.asks.formOf(entry) ?? this.hangingFrom(entry);
+      fillStep(item, entry, this.state, { final: this.final, fan: this.fan(index), depth: this.depths[index], group: this.owners[index], tools: this.setbacks.may && this.setbacks.shown.has(entry.key) ? null : this.asks.toolOf(entry) });
     } else fillPlan(item, entry, [this.rest[index - this.steps - 1], this.rest[index - this.steps + 1]]);
     const broken = rowBreak(this.state.breaks, entry);
     item.broken = markBreak(item, index < this.steps ? broken : null);
@@ -208,6 +212,16 @@ export class Timeline {
   fan(index) {
     const [before, after, passing] = bracketAt(this.shown, index, (at) => this.depths[at] > 0);
     return `${fanClass(before, after)}${passing ? " fan-past" : ""}`;
+  }
+
+  /** What hangs from the row of a step: its error, the text that it gives out, or both. */
+  hangingFrom(step) {
+    const error = this.setbacks.blockOf(step);
+    const text = this.texts.blockOf(step);
+    if (!error || !text) return error ?? text;
+    const both = (text.both ??= el("div"));
+    if (both.firstChild !== error || both.lastChild !== text) both.replaceChildren(error, text);
+    return both;
   }
 
   /** The step of a group that sleeps, if no other one of it is open: it can be woken on the group's row. */
