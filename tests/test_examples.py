@@ -10,6 +10,7 @@ from page_code_support import node
 from run_support import Outcome, Program, run_all
 
 from playground.examples import BadExample, Example, load, read
+from playground.workflows.streams import standing_values
 
 WORKERS = 20  # enough for all at once: for want of one, an idle worker would be taken away
 SENTENCE = 140  # characters that a task may be asked in, and answered
@@ -102,6 +103,7 @@ def test_ships_the_examples_in_order():
     assert slugs == [
         "hello", "crash-and-resume", "retries", "hibernation", "approval", "long-poll", "onboarding", "fan-out",
         "dependencies", "agent-plan", "ci-pipeline", "saga", "effects", "two-tenants",
+        "streaming-answer",
     ]  # fmt: skip
 
 
@@ -146,6 +148,14 @@ OUTPUTS = {
     "long-poll": {"url": "/videos/render-holiday.mov.mp4", "looks": 4},
     "effects": {"charged": 49, "receipt_to": "ada@example.com"},
     "two-tenants": {"greeting": "Hello, Ada! This is visit 1."},
+    "streaming-answer": {
+        "answer": (
+            "Because nothing that was finished is kept in memory alone. Each step writes its result into a journal "
+            "before the code goes on, and when a worker dies, another one runs the same code from the top: it reads "
+            "the results that are there, and continues with the first step that has none."
+        ),
+        "pages": 5,
+    },
 }
 
 
@@ -248,6 +258,14 @@ def test_crash_and_resume_goes_on_after_the_kill_its_task_asks_for(outcomes):
     assert [event.data["reason"] for event in journal if event.type == "execution_ended"] == ["killed", "completed"]
     assert [event.data["replayed"] for event in journal if event.type == "execution_started"] == [0, 1]
     assert outcomes["crash-and-resume"].logged().count("reserving one lamp") == 1
+
+
+def test_the_answer_is_read_once_though_the_worker_was_killed_while_it_was_written(outcomes):
+    answer = outcomes["streaming-answer"]
+    values = standing_values("answer", answer.journal)
+    assert {value.attempt for value in values} == {2}
+    assert "".join(value.value for value in values).strip() == OUTPUTS["streaming-answer"]["answer"]
+    assert standing_values("progress", answer.journal)[-1].value == {"percent": 100.0, "text": "5 of 5 pages"}
 
 
 def test_the_saga_undoes_its_bookings_last_first(outcomes):
