@@ -262,6 +262,9 @@ class Settings:
         limit=False,
     )
     queued_per_tenant: int = _row(100_000, "instances one tenant may have queued at once", public=True, least=1)
+    debounces_per_instance: int = _row(
+        1_000, "how often the start of one debounced instance may be put off", public=True, least=1
+    )
     load_seconds: int = _row(30, "how long a dispatcher may take to load a tenant's code", unit="seconds", least=1)
     load_attempts: int = _row(
         20, "how often in a row a tenant's code may fail to load before its instance ends", least=1

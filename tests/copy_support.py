@@ -10,6 +10,7 @@ from store_support import (
     asleep,
     attempt,
     attempt_errored,
+    claim,
     completed,
     create,
     do,
@@ -32,6 +33,7 @@ from playground.store.snippets import make_snippet
 from playground.store.tables import NewEffect, NewVersion, Scope, scope_of
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
+from playground.workflows.flow import Flow, FlowLimits, Rate
 
 KEYS = bytes(range(32))
 AWKWARD = "snow ☃, quotes \"', a backslash \\n, a NUL \x00 and 🐍"
@@ -80,6 +82,11 @@ async def fill(store: Store, *, many: int = 30) -> None:
     received = NewEvent(ev.EVENT_RECEIVED, {"type": "early", "payload": {"n": AWKWARD}})
     waits = [started(wait()), received, NewEvent(ev.WORKFLOW_WAITING, {"until": None}), execution_ended()]
     await store.append(row.key, waits, execution=1, at=AT)
+    # One that has begun and one that is held, of a key with limits; nothing else is due.
+    flow = Flow("order-7", limits=FlowLimits(1, Rate(1, 60)))
+    for id, until in (("begun", AT), ("held", AT + 40_000)):
+        await create(store, id, tenant="acme", flow=flow, held_until=until, limits=flow.stored_limits())
+    await claim(store, 1, at=AT)
     row = await running(store, "killed", queue="owned")
     await store.append(row.key, [started(do("open")), attempt(do("open"))], execution=1, at=AT)
     # A child, and new ones in several queues and lanes.

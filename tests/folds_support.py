@@ -11,12 +11,13 @@ from playground.store.projection_rules import replace
 from playground.store.rows import InstanceRow, StepRow
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
+from playground.workflows.flow import Flow, checked_limits
 from playground.workflows.state import State
 
 OF_ROWS = {"sleeping": "open", "waiting": "open", "timed_out": "errored"}  # statuses of a step that rows name otherwise
 OF_THE_ROW = (
     "status", "generation", "output", "error", "rollback", "created_at", "started_at", "ended_at", "paused_at",
-    "wait_until", "in_execution", "last_seq",
+    "wait_until", "held_until", "params", "in_execution", "last_seq",
 )  # fmt: skip
 
 # The body of a function of one journal, for `page_code_support`.
@@ -32,7 +33,13 @@ class Rows:
     """An instance's rows as the store would have them; `injected` is what its row begins with."""
 
     def __init__(self, first: Event, injected: Mapping[str, Any] | None = None) -> None:
-        instance = new("i", params=first.data["params"], trigger=first.data["trigger"], injected=injected)
+        asked = first.data.get("flow")
+        held = (
+            {}
+            if asked is None
+            else {"flow": Flow(asked["key"], limits=checked_limits(asked)), "held_until": asked["until"]}
+        )
+        instance = new("i", params=first.data["params"], trigger=first.data["trigger"], injected=injected, **held)
         change = project(initial_row(instance, 1, first.at), [first_event(instance)], first.at, {})
         self.row: InstanceRow = change.row
         self.steps: dict[StepKey, StepRow] = dict(change.steps)

@@ -44,7 +44,11 @@ class Model(Injected):
     def __init__(self, pick: Random, *, chaos: bool, forked: bool) -> None:
         super().__init__(chaos=chaos)
         trigger: Any = {"kind": "fork", "of": "other", "seq": 9} if forked else "api"
-        self._add(ev.WORKFLOW_QUEUED, params=pick.choice([None, {"a": 1}]), trigger=trigger)
+        asked: dict[str, Any] = {}
+        if not forked and pick.random() < 0.3:
+            asked["flow"] = {"key": "order-7", "until": self._at + pick.choice((0, 500)), "concurrency_per_key": 1}
+        self._held = bool(asked)
+        self._add(ev.WORKFLOW_QUEUED, params=pick.choice([None, {"a": 1}]), trigger=trigger, **asked)
         for ended in range(1, pick.randrange(2, 6) if forked else 1):
             self._copy(pick, ended)
         self._commit()
@@ -69,6 +73,8 @@ class Model(Injected):
         ]  # fmt: skip
         if self._status == ev.PAUSED:
             return [*anywhere, *[self._resume] * 5, *[self._give] * 3]
+        if self._held and self._status == ev.QUEUED:
+            return [*anywhere, *[self._admit] * 5, *[self._debounce] * 5]
         if not self._in_execution:
             return [*anywhere, self._fail_to_load, *[self._start] * 10]
         anywhere += [
@@ -103,6 +109,15 @@ class Model(Injected):
             data |= {"output": pick.choice(OUTPUTS), "edited": True}
         self._add(ev.STEP_COPIED, key, **data)
         self._begin(key, data["status"], copied=True, handler=PENDING if "rollback" in data else None)
+
+    # What holds it before it starts.
+
+    def _admit(self, pick: Random) -> None:
+        self._add(ev.WORKFLOW_ADMITTED)
+        self._held = False
+
+    def _debounce(self, pick: Random) -> None:
+        self._add(ev.WORKFLOW_DEBOUNCED, params=pick.choice([None, {"b": 2}]), until=self._at + 300)
 
     # Executions.
 
@@ -352,7 +367,11 @@ class Model(Injected):
         outer = [key for key in self._steps if key.parent is None]
         first = pick.choice(outer[-4:]) if outer and pick.random() < 0.7 else None
         self._end_execution(ev.KILLED)
-        self._add(ev.WORKFLOW_RESTARTED, **({} if first is None else {"from_step": first.as_json()}))
+        told: dict[str, Any] = {} if first is None else {"from_step": first.as_json()}
+        self._held = pick.random() < 0.2
+        if self._held:
+            told["until"] = self._at
+        self._add(ev.WORKFLOW_RESTARTED, **told)
         before = 0 if first is None else self._steps[first].started_seq
         self._steps = {key: step for key, step in self._steps.items() if step.started_seq < before}
         self._inbox, self._rollback, self._error, self._started, self._status = {}, None, None, False, ev.QUEUED
@@ -451,7 +470,7 @@ class Model(Injected):
         self._rollback, self._error = RUNNING, error
         self._forget_stops()
         if not self._in_execution:
-            self._status = ev.QUEUED
+            self._status, self._held = ev.QUEUED, False
         self._activate()
 
     def _roll_back(self, pick: Random) -> None:

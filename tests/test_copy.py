@@ -295,7 +295,7 @@ def test_a_target_with_data_of_its_own_is_refused_and_left_alone(database: Datab
     in_loop(fill_at(source))
     in_loop(fill_at(target, many=3))
     before = in_loop(digests(target))
-    with pytest.raises(StoreError, match=r"has data of its own \(2 in tenant, .* 10 in instance"):
+    with pytest.raises(StoreError, match=r"has data of its own \(2 in tenant, .* 12 in instance"):
         in_loop(copied(source, target))
     assert in_loop(digests(target)) == before
 
@@ -360,7 +360,11 @@ class Forging:
     ("table", "change", "message"),
     [
         ("kv", lambda row: (*row[:3], row[3] + " "), r"table kv has 2 rows \(\w{16}\), read were 2 \(\w{16}\); copy"),
-        ("event", lambda row: (*row[:6], '{"x":1}'), r"the first difference is in the journal of instance number 3\d"),
+        (
+            "event",
+            lambda row: (*row[:6], '{"x":1}'),
+            r"the first difference is in the journal of instance number [34]\d",
+        ),
         ("event", lambda row: (row[0], row[1] + 1, *row[2:]), r"the first difference is in the journal of"),
         ("tenant_key", lambda row: (*row[:5], 7), r"table tenant_key has 2 rows"),
     ],
@@ -403,7 +407,7 @@ def test_the_command_prints_counts_and_digests_and_how_far_it_is(
     run_command(["copy", "--from", source, "--to", target], {})
     out, err = capsys.readouterr()
     rows = {line.split()[0]: line.split()[1] for line in out.splitlines()[1:-1]}
-    assert list(rows) == [table.name for table in TABLES] and rows["instance"] == "37"
+    assert list(rows) == [table.name for table in TABLES] and rows["instance"] == "39"
     assert "rows are copied, and read back with the same counts and digests." in out.splitlines()[-1]
     assert "copying secrets_key" not in err and err.splitlines()[-1].startswith("100% checking event")
     with pytest.raises(BadCommand, match="has data of its own"):

@@ -2,8 +2,9 @@
 
 A batch to create is a list of entries, or an object: `{"count": 10, "params": …, "retention": …}` for instances that
 are alike and get ids of their own, or `{"instances": [entry, …]}`. An entry has `id`, `params` and `retention`, all
-optional. An entry that can't be used refuses the batch; an id that is taken, or repeated in the batch, is left out and
-reported with its place, a code and a message. Codes are the numbers that Cloudflare's runtime gives.
+optional, and what says when it may start (workflows/flow.py). An entry that can't be used refuses the batch; an id that
+is taken, or repeated in the batch, is left out and reported with its place, a code and a message, and so is an entry in
+whose place there is another instance of its key. Codes are the numbers that Cloudflare's runtime gives.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +13,14 @@ from typing import Any
 
 from playground.store.protocol import Refusal
 from playground.workflows.errors import InvalidBatch
+from playground.workflows.flow import DEBOUNCED, FIELDS, SINGLETON
 
 BATCH_MOST = 100  # instances of one batch
 NOT_FOUND = 10400
 ALREADY_EXISTS = 10405
 DUPLICATE_IN_BATCH = 10415
 
-_ENTRY = frozenset({"id", "params", "retention"})
+_ENTRY = frozenset({"id", "params", "retention"}) | FIELDS
 _ALIKE = frozenset({"count", "params", "retention"})
 
 
@@ -50,7 +52,8 @@ def batch_entries(batch: Any) -> list[dict[str, Any]]:
     for index, entry in enumerate(entries):
         if not isinstance(entry, Mapping) or not entry.keys() <= _ENTRY:
             raise InvalidBatch(
-                f"Entry {index} of the batch can't be used: each is a dict with id, params and retention, all optional."
+                f"Entry {index} of the batch can't be used: each is a dict with id, params, retention and what says "
+                "when it may start, all optional."
             )
     return [dict(entry) for entry in entries]
 
@@ -69,7 +72,10 @@ def batch_errors(ids: Sequence[str | None], refused: Sequence[Refusal]) -> list[
     """What is reported of the entries that were left out; `ids` are those of all entries, in order."""
     errors = []
     for refusal in refused:
-        if refusal.id in ids[: refusal.index]:
+        if refusal.code in (SINGLETON, DEBOUNCED):
+            what = "left as it was" if refusal.code == SINGLETON else "put off, with the new params"
+            code, said = ALREADY_EXISTS, f'There is instance "{refusal.id}" of the same key; it was {what}.'
+        elif refusal.id in ids[: refusal.index]:
             code, said = DUPLICATE_IN_BATCH, f'An earlier entry of this batch has the id "{refusal.id}" already.'
         else:
             code, said = ALREADY_EXISTS, f'There is, or was, an instance "{refusal.id}"; it was left as it is.'

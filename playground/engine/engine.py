@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from playground.engine import operations
+from playground.engine import flow, operations
 from playground.engine.batches import BATCH_MOST
 from playground.engine.clock import Clock, SharedClock
 from playground.engine.code import compatibility
@@ -52,6 +52,7 @@ from playground.workflows.errors import (
     batch_entry_error,
 )
 from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.flow import Flow
 from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
 DRY_RUNS = 2  # dry runs at once
@@ -65,7 +66,8 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
 
     `source` is None where a `CodeSource` is registered for `workflow`; `version` then identifies that code.
     `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
-    `parent` and `injected`: see `NewInstance`. `breaks` and `breakpoints` are set before it runs.
+    `parent` and `injected`: see `NewInstance`. `breaks` and `breakpoints` are set before it runs. `flow` is when it may
+    start, see workflows/flow.py.
     """
 
     source: str | None
@@ -86,6 +88,7 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     injected: Mapping[str, Any] | None = None
     breaks: Sequence[NewBreak] = ()
     breakpoints: Sequence[StepPattern] = ()
+    flow: Flow | None = None
 
     def __post_init__(self) -> None:
         if self.source is not None:
@@ -113,6 +116,7 @@ class Engine:
         self.clock, self.settings = services.clock, services.settings
         self.stored, self.counts, self.shared = services.stored, services.counts, services.shared
         self.node = node
+        self._flow = flow.FlowOfKeys(services.store, services.settings, services.clock)
         self._scheduler = Scheduler(services, node, heartbeat, correct_clock)
         self._checker = Checker(
             services.sandbox,
@@ -274,18 +278,30 @@ class Engine:
         return await self._checker.check(source, owner, class_name, to_run=to_run)
 
     async def create(self, new: CreateInstance) -> InstanceRow:
-        """Create one instance.
+        """Create one instance, or find the one that its `flow` gives in its place.
 
         Raises:
             InstanceAlreadyExists: the tenant has one of this id, which is untouched.
             InvalidId, InvalidName, TooLarge, NotSerialisable: an input can't be used.
             CannotBreak: one of its breaks or breakpoints makes no sense.
-            Busy: too many instances are queued.
+            Busy: too many instances are queued, or one was debounced too often.
         """
-        created, refused = await self.create_batch([new])
-        if refused:
-            raise await self._already_exists(new.tenant, refused[0].id)
-        return created[0]
+        row, _ = await self.create_or_find(new)
+        return row
+
+    async def create_or_find(self, new: CreateInstance) -> tuple[InstanceRow, bool]:
+        """As `create`; also says whether it was created."""
+        for _ in range(flow.TRIES):
+            created, refused = await self._create_batch([new])
+            if not refused:
+                return created[0], True
+            [refusal] = refused
+            if not flow.gives_another(refusal):
+                raise await self._already_exists(new.tenant, refusal.id)
+            found = await self._flow.take_place(new.tenant, refusal, new.flow, new.params)
+            if found is not None:
+                return found, False
+        raise Busy("Instances of this key come and go too fast. Try again in 1 s.", retry_after=1)
 
     async def _already_exists(self, tenant: str, id: str) -> InstanceAlreadyExists:
         try:
@@ -299,13 +315,23 @@ class Engine:
     async def create_batch(
         self, batch: list[CreateInstance], *, instead_of: tuple[int, str] | None = None, needs: int | None = None
     ) -> tuple[list[InstanceRow], list[Refusal]]:
-        """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported.
+        """Create 1 to 100 instances; those whose id is taken or repeated are left out and reported, and so are those
+        whose `flow` gives another in their place.
 
         `instead_of`, `needs`: see `Store.create`.
 
         Raises as `create`; where the batch has several, the message says which entry it is about, and so does
         `details["index"]`. Then none is created.
         """
+        created, refused = await self._create_batch(batch, instead_of=instead_of, needs=needs)
+        for refusal in filter(flow.gives_another, refused):
+            new = batch[refusal.index]
+            await self._flow.take_place(new.tenant, refusal, new.flow, new.params)
+        return created, refused
+
+    async def _create_batch(
+        self, batch: list[CreateInstance], *, instead_of: tuple[int, str] | None = None, needs: int | None = None
+    ) -> tuple[list[InstanceRow], list[Refusal]]:
         if not 1 <= len(batch) <= BATCH_MOST:
             raise InvalidBatch(f"A batch takes 1 to {BATCH_MOST} instances, not {len(batch)}.")
         store, now = self.store, self.clock.now()
@@ -335,6 +361,10 @@ class Engine:
             names.check_name(new.tenant, "tenant")
         if new.source is not None and len(new.source.encode("utf-8", "replace")) > self.settings.source_bytes:
             await self.check(new.source)
+        limits, held_until = new.limits, None
+        if new.flow is not None:
+            limits = {**(limits or {}), **new.flow.stored_limits()} or None
+            held_until = at + new.flow.first_delay_ms if new.flow.is_held else None
         return NewInstance(
             tenant=new.tenant,
             id=id,
@@ -345,13 +375,15 @@ class Engine:
             control_hash=new.control_hash,
             class_name=new.class_name,
             metadata=values.encode(new.metadata),
-            limits=new.limits,
+            limits=limits,
             trigger=new.trigger,
             events=[*new.events, *await _breaks(new.breaks), *_breakpoints(new.breakpoints)],
             parent=new.parent,
             injected=new.injected,
             nonce=nonce,
             id_chosen=new.id is not None,
+            flow=new.flow,
+            held_until=held_until,
         )
 
     def _queued_most(self, tenant: str) -> int:
@@ -400,7 +432,7 @@ class Engine:
             CannotBreak: a break or a breakpoint makes no sense.
         """
         broken, stops = await _breaks(new_breaks), _breakpoints(new_breakpoints)
-        return await self.operate(row, operations.restart(from_step, broken, stops))
+        return await self.operate(row, operations.restart(from_step, broken, stops, at=self.clock.now()))
 
     async def set_break(self, row: InstanceRow, new: NewBreak) -> Committed:
         """Break a step on purpose, or clear a break.
@@ -531,5 +563,6 @@ def _are_alike(one: CreateInstance, other: CreateInstance) -> bool:
         and one.events is other.events
         and one.breaks is other.breaks
         and one.breakpoints is other.breakpoints
+        and one.flow is other.flow
         and (one.id is None) == (other.id is None)
     )

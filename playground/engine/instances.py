@@ -24,11 +24,13 @@ from playground.workflows.errors import (
     InstanceAlreadyExists,
     InstanceExpired,
     InstanceNotFound,
+    InvalidFlow,
     InvalidRetention,
     WorkflowNotFound,
     batch_entry_error,
 )
 from playground.workflows.events import Event, StepKey
+from playground.workflows.flow import FIELDS, NO_LIMITS, FlowLimits, checked_flow, under_limits
 from playground.workflows.streams import StreamReader, StreamReset, StreamValue
 
 PAGE_OF_EVENTS = 500
@@ -236,32 +238,45 @@ class Batch(list[WorkflowInstance]):
 class Instances:
     """The instances of one workflow and tenant."""
 
-    def __init__(self, engine: Engine, tenant: str, name: str, metadata: Mapping[str, Any]) -> None:
-        self._engine, self._metadata = engine, metadata
+    def __init__(
+        self, engine: Engine, tenant: str, name: str, metadata: Mapping[str, Any], flow_limits: FlowLimits = NO_LIMITS
+    ) -> None:
+        self._engine, self._metadata, self._flow_limits = engine, metadata, flow_limits
         self.tenant, self.name = tenant, name
 
     async def create(
-        self, id: str | None = None, params: Any = None, retention: Mapping[str, Any] | None = None
-    ) -> WorkflowInstance:
+        self, id: str | None = None, params: Any = None, retention: Mapping[str, Any] | None = None, *,
+        key: str | None = None, delay: Any = None, priority: int = 0, singleton: bool = False,
+        debounce: Mapping[str, Any] | None = None, limits: Mapping[str, Any] | None = None,
+    ) -> WorkflowInstance:  # fmt: skip
         """Start an instance; without an id it gets a random one.
 
         Args:
             retention: how long it is kept once it has ended (engine/retention.py).
+            key: text that the instances share which are limited together, such as an order's number.
+            delay: it starts after so many milliseconds, or a duration such as "5 minutes".
+            priority: 0 to 100; the higher goes first among the tenant's that wait.
+            singleton: of a key there is one that has not ended; where there is, that one is given and left as it is.
+            debounce: `{"seconds", "longest"}`: while that of the key has not started, it is given, with the new params,
+                and starts `seconds` from now, at most `longest` after the first create.
+            limits: `{"concurrency_per_key", "rate": {"count", "seconds"}}`, both optional, in place of the workflow's.
 
         Raises:
+            InvalidFlow: these make no sense.
             InstanceAlreadyExists: this tenant has, or had, one of this id; it is left as it is. An id stays used when
             its instance is removed for its age,
                 and is free again when it is removed by `delete`.
             InvalidId, InvalidRetention, NotSerialisable, TooLarge: an input can't be used.
             Busy: the tenant has too many queued.
         """
-        new = new_instance(await self.template(), self._engine.settings.retention_days, id, params, retention)
-        row = await self._engine.create(new)
+        template, days = await self.template(), self._engine.settings.retention_days
+        flow = checked_flow(key, delay, priority, singleton, debounce, limits, of_workflow=flow_limits(template))
+        row = await self._engine.create(replace(new_instance(template, days, id, params, retention), flow=flow))
         return WorkflowInstance(self._engine, self.tenant, row.id)
 
     async def create_batch(self, batch: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Batch:
-        """Start 1 to 100 instances: a list of `{"id", "params", "retention"}`, all optional, or `{"instances": [...]}`,
-        or `{"count", "params", "retention"}`.
+        """Start 1 to 100 instances: a list of `{"id", "params", "retention"}` and what else `create` takes, all
+        optional, or `{"instances": [...]}`, or `{"count", "params", "retention"}`.
 
         Raises InvalidBatch, and as `create`, with the index of the entry; then none is started.
         """
@@ -287,15 +302,15 @@ class Instances:
         return WorkflowInstance(self._engine, self.tenant, (await self.row(id)).id)
 
     async def create_once(
-        self, id: str, params: Any = None, retention: Mapping[str, Any] | None = None
+        self, id: str, params: Any = None, retention: Mapping[str, Any] | None = None, **asked: Any
     ) -> WorkflowInstance:
-        """Like `create`, but when there is one of this id already, that one.
+        """Like `create`, with the same arguments, but when there is one of this id already, that one.
 
         So it is when it ended so long ago that it is not kept any more: then `status` of what this gives raises
         InstanceExpired, which says how it ended.
         """
         try:
-            return await self.create(id, params, retention)
+            return await self.create(id, params, retention, **asked)
         except InstanceAlreadyExists:
             try:
                 return await self.get(id)
@@ -347,7 +362,19 @@ class Instances:
 
     async def template(self) -> CreateInstance:
         """A new instance without its id and params."""
-        return CreateInstance(None, tenant=self.tenant, workflow=self.name, metadata=self._metadata, trigger="binding")
+        return CreateInstance(
+            None,
+            tenant=self.tenant,
+            workflow=self.name,
+            metadata=self._metadata,
+            trigger="binding",
+            flow=under_limits(self._flow_limits),
+        )
+
+
+def flow_limits(template: CreateInstance) -> FlowLimits:
+    """The limits per key that the new instances of a template are under."""
+    return NO_LIMITS if template.flow is None else template.flow.limits
 
 
 def new_instance(
@@ -359,20 +386,23 @@ def new_instance(
 ) -> CreateInstance:
     """A template with what one instance has of its own. Raises InvalidRetention."""
     if retention is None:
-        return replace(template, id=id, params=params)
+        return replace(template, id=id, params=params, flow=None)
     limits = {**(template.limits or {}), **retention_limits(retention, retention_days)}
-    return replace(template, id=id, params=params, limits=limits or None)
+    return replace(template, id=id, params=params, limits=limits or None, flow=None)
 
 
 def new_batch(
     template: CreateInstance, retention_days: int, entries: Sequence[Mapping[str, Any]]
 ) -> list[CreateInstance]:
-    """The instances of a batch. Raises InvalidRetention with the index of the entry."""
+    """The instances of a batch. Raises InvalidRetention and InvalidFlow, with the index of the entry."""
     made = []
     for index, entry in enumerate(entries):
+        own = {name: value for name, value in entry.items() if name not in FIELDS}
+        asked = {name: value for name, value in entry.items() if name in FIELDS and value is not None}
         try:
-            made.append(new_instance(template, retention_days, **entry))
-        except InvalidRetention as refused:
+            new = new_instance(template, retention_days, **own)
+            made.append(replace(new, flow=checked_flow(**asked, of_workflow=flow_limits(template))) if asked else new)
+        except (InvalidFlow, InvalidRetention) as refused:
             raise batch_entry_error(index, refused) from None
     return made
 

@@ -23,8 +23,16 @@ from playground.store.rows import (
 )
 from playground.workflows import breakpoints, breaks
 from playground.workflows import events as ev
-from playground.workflows.errors import CannotRestart, CannotTerminate, InstanceInFiniteState, NothingToWake, NoWorker
+from playground.workflows.errors import (
+    Busy,
+    CannotRestart,
+    CannotTerminate,
+    InstanceInFiniteState,
+    NothingToWake,
+    NoWorker,
+)
 from playground.workflows.events import NewEvent, StepKey, outermost
+from playground.workflows.flow import NO_LIMITS, Debounce, limits_of
 
 HELD = frozenset({ev.PAUSED, ev.WAITING_FOR_PAUSE})
 
@@ -205,8 +213,35 @@ def terminate(rollback: bool) -> Decider:
     return DeciderWithNeeds(decide, Needs(pending_rollback=rollback))
 
 
-def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = (), stops: Sequence[NewEvent] = ()) -> Decider:
+def debounce(params: Any, by: Debounce, most: int, at: int) -> Decider:
+    """Put off the start of an instance that is held, and give it new params. No effect on one that is not held.
+
+    Raises Busy when it was put off `most` times: its journal would grow without end.
+    """
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.row
+        if row.held_until is None or row.status in ev.FINAL_STATUSES:
+            return []
+        if row.last_seq > most:
+            raise Busy(
+                f'Instance "{row.id}" was created again {most:,} times before it could start, which is the most. It '
+                "keeps its time and its params; try again once it has started.",
+                retry_after=max(1, (row.held_until - at) // 1_000),
+                setting="debounces_per_instance",
+            )
+        until = min(at + round(by.seconds * 1_000), row.created_at + round(by.longest * 1_000))
+        return [NewEvent(ev.WORKFLOW_DEBOUNCED, {"params": params, "until": until})]
+
+    return decide
+
+
+def restart(
+    from_step: StepKey | None, broken: Sequence[NewEvent] = (), stops: Sequence[NewEvent] = (), *, at: int = 0
+) -> Decider:
     """Begin a new generation, keeping the steps that started before `from_step`. Raises CannotRestart, CannotBreak.
+
+    One that has limits per key is held again.
 
     Breaks that are not used up and breakpoints stay set; `broken` sets more breaks, `stops` more breakpoints: a run is
     restarted to see a step fail that was broken before.
@@ -224,6 +259,8 @@ def restart(from_step: StepKey | None, broken: Sequence[NewEvent] = (), stops: S
                     f'Instance "{snapshot.row.id}" has no step "{from_step}" ({from_step.kind}) to restart from.'
                 )
             data["from_step"] = from_step.as_json()
+        if snapshot.row.flow_key is not None and limits_of(snapshot.row.limits) != NO_LIMITS:
+            data["until"] = at
         injected = snapshot.row.injected
         breaks.check_number_of_breaks(breaks.breaks_of(injected), broken)
         kept = breakpoints.lasting(breakpoints.breakpoints_of(injected))

@@ -21,7 +21,7 @@ from playground.store.encoding import (
 from playground.store.rows import Child, InboxRow, InstanceRow, StepRow
 from playground.workflows.events import DO, Event, NewEvent, StepKey
 
-INSTANCE_COLUMNS = 28
+INSTANCE_COLUMNS = 31
 ORIGIN_COLUMNS = 8
 EVENT_COLUMNS = 7
 STEP_COLUMNS = 27
@@ -35,7 +35,7 @@ def instance_row(r: Sequence[Any]) -> InstanceRow:
         r[0], r[1], r[2], r[3], r[4], r[5], raw_if_large(r[6]), r[7], r[8], decode_or_none(r[9]), decode_or_none(r[10]),
         r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], raw_if_large(r[19]), decode_or_none(r[20]),
         r[21], r[22], r[23], r[24], r[25], r[26], bool(r[27]), bool(r[28]), decode_or_none(r[29]),
-        r[30], r[31], r[32] != 0, r[33], r[34],
+        r[30], r[31], r[32] != 0, r[33], r[34], r[35], r[36], r[37],
     )  # fmt: skip
 
 
@@ -51,6 +51,7 @@ def instance_values(row: InstanceRow) -> tuple[Any, ...]:
         row.last_seq, row.owner, row.due_at, row.wait_until, row.fresh, row.in_execution, row.log_bytes,
         row.stored_bytes, encode_or_none(row.output), encode_or_none(row.error), row.rollback, row.created_at,
         row.started_at, row.ended_at, row.paused_at, encode_or_none(row.injected), row.clock, row.crashes, row.clock_at,
+        row.flow_key, row.priority, row.held_until,
     )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def instance_update(row: InstanceRow) -> tuple[Any, ...]:
         row.snippet, row.status, row.generation, row.execution, row.last_seq, row.owner, row.due_at, row.wait_until,
         row.fresh, row.in_execution, row.log_bytes, row.stored_bytes, encode_or_none(row.output),
         encode_or_none(row.error), row.rollback, row.started_at, row.ended_at, row.paused_at,
-        encode_or_none(row.injected), row.clock, row.crashes, row.clock_at, row.key,
+        encode_or_none(row.injected), row.clock, row.crashes, row.clock_at, row.held_until, row.key,
     )  # fmt: skip
 
 
@@ -90,6 +91,8 @@ def only_appended(before: InstanceRow, after: InstanceRow) -> bool:
         and before.error is after.error
         and before.injected is after.injected
         and before.crashes == after.crashes
+        and before.held_until == after.held_until
+        and before.params is after.params
     )
 
 

@@ -72,6 +72,8 @@ TABLES = (
     _table("tenant_version", 3, "tenant workflow number id source class_name created_at warm options"),
     _table("chore", 1, "name until"),
     _table("usage", 3, "limit_name key unit amount"),
+    _table("flow_look", 2, "at instance tenant workflow flow_key"),
+    _table("flow_start", 5, "tenant workflow flow_key at instance"),
     _table("used_id", 2, "tenant id workflow status ended_at"),
     _table("snippet", 1, "id source params created_at"),
     _table("kv", 3, "tenant instance key value"),
@@ -83,7 +85,7 @@ TABLES = (
         INSTANCE, 1,
         "key tenant id workflow snippet queue status generation execution last_seq owner due_at wait_until fresh "
         "in_execution log_bytes stored_bytes output error rollback created_at started_at ended_at paused_at injected "
-        "clock crashes clock_at",
+        "clock crashes clock_at flow_key priority held_until",
     ),
     _table(
         STEP, 5,

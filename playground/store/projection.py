@@ -89,13 +89,17 @@ def initial_row(new: NewInstance, key: int, at: int) -> InstanceRow:
         status=ev.QUEUED, generation=1, execution=0, last_seq=0, owner=None, due_at=at, log_bytes=0, stored_bytes=0,
         output=None, error=None, rollback=None, created_at=at, started_at=None, ended_at=None, paused_at=None,
         wait_until=None, fresh=True, in_execution=False, injected=new.injected, nonce=new.nonce,
-        id_chosen=new.id_chosen,
+        id_chosen=new.id_chosen, flow_key=None if new.flow is None else new.flow.key,
+        priority=0 if new.flow is None else new.flow.priority,
     )  # fmt: skip
 
 
 def first_event(new: NewInstance) -> NewEvent:
     """The first event of every journal."""
-    return NewEvent(ev.WORKFLOW_QUEUED, {"params": new.params, "trigger": new.trigger})
+    data = {"params": new.params, "trigger": new.trigger}
+    if new.flow is not None:
+        data["flow"] = new.flow.shown(new.held_until)
+    return NewEvent(ev.WORKFLOW_QUEUED, data)
 
 
 def required_reads(events: Sequence[NewEvent]) -> Reads:

@@ -329,7 +329,21 @@ def _step_released(fold: Fold, event: NewEvent, step: StepRow, changes: Changes)
 
 
 def _workflow_queued(fold: Fold, event: NewEvent) -> None:
-    fold.changed["due_at"] = fold.at
+    _make_due(fold)
+    fold.count_stored(encode(event.data["params"]))
+
+
+def _make_due(fold: Fold) -> None:
+    """Let a queued instance be claimed, unless it is held."""
+    fold.changed["due_at"] = fold.at if fold.get("held_until") is None else None
+
+
+def _workflow_admitted(fold: Fold, event: NewEvent) -> None:
+    if fold.status == ev.QUEUED:
+        fold.changed["due_at"] = fold.at
+
+
+def _workflow_debounced(fold: Fold, event: NewEvent) -> None:
     fold.count_stored(encode(event.data["params"]))
 
 
@@ -343,12 +357,13 @@ def _workflow_paused(fold: Fold, event: NewEvent) -> None:
 
 def _workflow_resumed(fold: Fold, event: NewEvent) -> None:
     if fold.status == ev.QUEUED:
-        fold.changed["due_at"] = fold.at
+        _make_due(fold)
 
 
 def _workflow_restarted(fold: Fold, event: NewEvent) -> None:
     fold.clear_inbox()
-    fold.changed.update(due_at=fold.at, fresh=True, owner=None, log_bytes=0, clock=None, clock_at=None, crashes=0)
+    _make_due(fold)
+    fold.changed.update(fresh=True, owner=None, log_bytes=0, clock=None, clock_at=None, crashes=0)
     fold.count_stored(encode(fold.row.params))
 
 
@@ -444,6 +459,8 @@ STEP_PROJECTIONS: Mapping[str, StepProjection] = {
 # What an event does to the instance's other rows, beyond its rule.
 INSTANCE_PROJECTIONS: Mapping[str, InstanceProjection] = {
     ev.WORKFLOW_QUEUED: _workflow_queued,
+    ev.WORKFLOW_ADMITTED: _workflow_admitted,
+    ev.WORKFLOW_DEBOUNCED: _workflow_debounced,
     ev.WORKFLOW_WAITING: _workflow_waiting,
     ev.WORKFLOW_PAUSED: _workflow_paused,
     ev.WORKFLOW_RESUMED: _workflow_resumed,

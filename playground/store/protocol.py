@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from playground.store.flow import Place
 from playground.store.metrics import StoreHealth, StoreMetrics
 from playground.store.rows import (
     Child,
@@ -156,7 +157,9 @@ class Committed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An entry of a batch that was not created: its index, its id and an error code."""
+    """An entry of a batch that was not created: its index, its id and an error code. With the codes of
+    `workflows/flow.py` the id is that of the instance that there is in its place.
+    """
 
     index: int
     id: str
@@ -271,8 +274,9 @@ class Store(Protocol):
         """Create instances, each with its `workflow_queued` event, its further events and its code, in one transaction.
 
         Returns the rows of those that were created, in order. Ids that exist in their tenant, stay used, or repeat in
-        the batch are refused, and their code is not stored; of concurrent calls for one id, one gets it. Code that is
-        stored already is left unchanged. New instances are due at once.
+        the batch are refused, and their code is not stored; of concurrent calls for one id, one gets it. So is one
+        whose `flow` allows one of its key where there is one. Code that is stored already is left unchanged. New
+        instances are due at once, unless they are held (flow.py).
 
         Args:
             queued_most: the most queued instances by tenant; an absent tenant has no limit. It is checked in the
@@ -337,9 +341,10 @@ class Store(Protocol):
         """Claim up to `limit` due instances: set their `owner` and increment their `execution`. Appends no event.
 
         Due are instances without an owner whose `due_at` is `at` or earlier. No instance goes to two claims. Those that
-        ran before (not `fresh`) come first, longest due first; then new ones, round robin over queues, oldest first
-        within a queue. `limits` are checked against what runs and was claimed on all nodes, in the same transaction.
-        `closed` are (tenant, workflow) to skip. The cost does not grow with the number of queued instances.
+        ran before (not `fresh`) come first, longest due first; then new ones, round robin over queues, by priority and
+        oldest first within a queue. Before all that, held instances whose turn has come are admitted. `limits` are
+        checked against what runs and was claimed on all nodes, in the same transaction. `closed` are (tenant, workflow)
+        to skip. The cost does not grow with the number of queued instances.
 
         Raises:
             NodeLost: the lease of `owner` has expired.
@@ -354,7 +359,13 @@ class Store(Protocol):
         """
 
     async def next_due(self, after: int | None = None) -> int | None:
-        """The next `due_at` of instances without an owner, or None; with `after`, the next one after that time."""
+        """The next `due_at` of instances without an owner, or time at which one that is held may be admitted; or None.
+
+        With `after`, the next one after that time.
+        """
+
+    async def place(self, row: InstanceRow, *, at: int) -> Place:
+        """Where a held instance with a key stands."""
 
     async def oldest_due(self) -> int | None:
         """The earliest `due_at` of instances without an owner, for metrics; None when there is none.

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.flow import Flow
 from playground.workflows.names import CLASS_NAME
 
 
@@ -28,7 +29,9 @@ class NewInstance(msgspec.Struct, frozen=True, gc=False):
 
     `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow the
     first event of its journal; they may copy steps and set keys. `parent` is the key of the instance it derives from,
-    which lists it by `trigger["kind"]`. `injected`, `nonce`, `id_chosen`: as in `InstanceRow`.
+    which lists it by `trigger["kind"]`. `injected`, `nonce`, `id_chosen`: as in `InstanceRow`. `flow`: what was asked
+    of its start; a singleton, or one that is debounced, is refused where there is one of its key. `held_until`: as in
+    `InstanceRow`, set where `flow.is_held`.
     """
 
     tenant: str
@@ -47,6 +50,8 @@ class NewInstance(msgspec.Struct, frozen=True, gc=False):
     injected: Mapping[str, Any] | None = None
     nonce: str | None = None
     id_chosen: bool = True
+    flow: Flow | None = None
+    held_until: int | None = None
 
     @property
     def snippet_id(self) -> str:
@@ -67,7 +72,8 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     (engine/execution/faults.py). `clock` is the last time of the workflow's clock that a worker sent, in microseconds,
     and `clock_at` when it was committed. `crashes` counts the workers that died in a row without progress in between.
     `nonce` is the random part of idempotency keys (None: the instance is older than they are). `id_chosen`: the
-    creator chose the id and may send it again, so it stays used after the instance expires.
+    creator chose the id and may send it again, so it stays used after the instance expires. `flow_key`, `priority` and
+    `held_until`: see workflows/flow.py; the limits that it is held by are among its `limits`.
 
     A Struct, because every commit makes a new one: a dataclass of this many fields takes thirty times as long to copy.
     """
@@ -107,6 +113,9 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     id_chosen: bool = True
     crashes: int = 0
     clock_at: int | None = None
+    flow_key: str | None = None
+    priority: int = 0
+    held_until: int | None = None
 
 
 class Child(NamedTuple):

@@ -124,7 +124,7 @@ class NewVersion:
     class_name: str = CLASS_NAME
     workflow: str = MAIN_WORKFLOW
     warm: bool = False
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
     retention: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -145,7 +145,7 @@ class Version:
     created_at: int
     warm: bool = False
     workflow: str = MAIN_WORKFLOW
-    limits: Mapping[str, int] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
     retention: Mapping[str, int] = field(default_factory=dict)
 
     def is_same_code(self, new: NewVersion) -> bool:

@@ -1,11 +1,11 @@
 """Whose turn it is at a claim: how much each queue may still take, and the round robin over queues.
 
-A lane is a queue's instances of one (tenant, workflow). Source of the rule: round robin, where a queue that becomes
-busy joins at the end of the round.
+A lane is a queue's instances of one (tenant, workflow). A priority counts within a queue, not between queues. Source
+of the rule: round robin, where a queue that becomes busy joins at the end of the round.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from playground.store.protocol import ClaimLimits
 
@@ -55,8 +55,17 @@ class QueueCapacity:
 
 
 Workflow = tuple[str, str]  # (tenant, workflow)
-# (queue, workflow, limit) -> keys of the lane's oldest instances, oldest first.
-OldestOfLane = Callable[[str, Workflow, int], list[int]]
+Place = tuple[int, int]  # of an instance in its queue: its priority, negated, and its key
+# (queue, workflow, limit) -> places of the lane's next instances, the first first.
+NextOfLane = Callable[[str, Workflow, int], list[Place]]
+
+
+def merged_places(prior: Sequence[Place], oldest: Iterable[int], limit: int) -> list[Place]:
+    """The next of a lane, from the first `limit` of those with a priority, and the oldest of all."""
+    if len(prior) >= limit:
+        return list(prior[:limit])
+    seen = {key for _, key in prior}
+    return [*prior, *((0, key) for key in oldest if key not in seen)][:limit]
 
 
 class RoundRobin:
@@ -77,15 +86,15 @@ class RoundRobin:
         lanes[tenant, workflow] = None
 
     def claim_instances(
-        self, limit: int, capacity: QueueCapacity, closed: Collection[Workflow], oldest: OldestOfLane
+        self, limit: int, capacity: QueueCapacity, closed: Collection[Workflow], upcoming: NextOfLane
     ) -> list[int]:
-        """Keys of up to `limit` instances, round robin over queues, oldest first within a queue.
+        """Keys of up to `limit` instances, round robin over queues; within a queue by priority, then oldest first.
 
         They are counted in `capacity`. Lanes of `closed` workflows are skipped; lanes that turn out to be empty are
         removed.
         """
         taken: list[int] = []
-        found: dict[tuple[str, Workflow], list[int]] = {}
+        found: dict[tuple[str, Workflow], list[Place]] = {}
         lanes_passed = 0
         self.passed, self.emptied = {}, []
         while len(taken) < limit and lanes_passed < len(self._queues):
@@ -95,7 +104,7 @@ class RoundRobin:
             self.passed[queue] = None
             key = None
             if capacity.has_capacity(queue):
-                key = self._oldest_of_queue(queue, lanes, limit - len(taken), closed, oldest, found)
+                key = self._next_of_queue(queue, lanes, limit - len(taken), closed, upcoming, found)
             if lanes:
                 self._queues[queue] = lanes
             if key is None:
@@ -106,20 +115,20 @@ class RoundRobin:
             capacity.count_claim(queue)
         return taken
 
-    def _oldest_of_queue(
-        self, queue: str, lanes: dict[Workflow, None], limit: int, closed: Collection[Workflow], oldest: OldestOfLane,
-        found: dict[tuple[str, Workflow], list[int]],
+    def _next_of_queue(
+        self, queue: str, lanes: dict[Workflow, None], limit: int, closed: Collection[Workflow], upcoming: NextOfLane,
+        found: dict[tuple[str, Workflow], list[Place]],
     ) -> int | None:  # fmt: skip
-        first: list[int] | None = None
+        first: list[Place] | None = None
         for lane in list(lanes):
             if lane in closed:
                 continue
-            keys = found.get((queue, lane))
-            if keys is None:
-                keys = found[queue, lane] = oldest(queue, lane, limit)[::-1]
-                if not keys:
+            places = found.get((queue, lane))
+            if places is None:
+                places = found[queue, lane] = upcoming(queue, lane, limit)[::-1]
+                if not places:
                     del lanes[lane]
                     self.emptied.append((queue, lane))
-            if keys and (first is None or keys[-1] < first[-1]):
-                first = keys
-        return first.pop() if first else None
+            if places and (first is None or places[-1] < first[-1]):
+                first = places
+        return first.pop()[1] if first else None

@@ -22,6 +22,7 @@ from playground.testing.sandbox import LocalSandbox, Routing
 from playground.testing.server import ALONE, LocalServer, Nodes
 from playground.workflows import durations
 from playground.workflows import events as ev
+from playground.workflows.flow import FIELDS, checked_flow, checked_limits
 from playground.workflows.names import CLASS_NAME
 
 T = TypeVar("T")
@@ -204,8 +205,12 @@ class WorkflowTester:
     async def create(self, params: Any = None, **given: Any) -> Run:
         """Create an instance.
 
-        `given` are further fields of `playground.engine.CreateInstance`. Raises as `Engine.create`.
+        `given` are further fields of `playground.engine.CreateInstance`, and `key`, `delay`, `priority`, `singleton`
+        and `debounce` as of a workflow's `create`, whose limits per key are among `limits`. Raises as `Engine.create`.
         """
+        asked = {name: given.pop(name) for name in (FIELDS - {"limits"}) & given.keys()}
+        if asked:
+            given["flow"] = checked_flow(**asked, of_workflow=checked_limits(given.get("limits") or {}))
         fields: dict[str, Any] = {"source": self.source, "params": params, "class_name": self._class_name}
         new = CreateInstance(**{**fields, "breakpoints": tuple(self._breakpoints), **given})
         row = await self.call(lambda engine: engine.create(new))

@@ -119,7 +119,7 @@ def create_app(
         assets=assets,
         rendering=Rendering(paths.templates(), assets),
         highlighter=Highlighter(),
-        views=InstanceViews(engine.store, settings.retention_days, settings.chaos_retention_hours),
+        views=InstanceViews(engine.store, settings.retention_days, settings.chaos_retention_hours, engine.clock.now),
         limits=_limits(engine, settings),
         streams=Streams(engine.store, now, settings.stream_send_seconds, log),
         request_metrics=RequestMetrics(),

@@ -6,7 +6,7 @@ ledger of effects with which of them repeat which.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ from playground.store.rows import InstanceRow
 from playground.store.tables import EffectRow
 from playground.web.fold_cache import FoldCache
 from playground.web.journal_reader import ValueBudget, decode_steps, left_out_marker, read_events
+from playground.web.queue_view import queue_json
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.logs import LogJoiner, LogText
@@ -38,10 +39,11 @@ _LOG_TYPES = frozenset({ev.LOG, ev.REPLAY_DIVERGED})
 
 
 class InstanceViews:
-    """What people are shown. `forget` lets go of what is kept for speed."""
+    """What people are shown. `forget` lets go of what is kept for speed; `now` is epoch milliseconds."""
 
-    def __init__(self, store: Store, retention_days: int, chaos_hours: int) -> None:
+    def __init__(self, store: Store, retention_days: int, chaos_hours: int, now: Callable[[], int]) -> None:
         self._store, self._retention_days, self._chaos_hours = store, retention_days, chaos_hours
+        self._now = now
         self._folds = FoldCache(store)
         self.clear_cache = self._folds.clear
 
@@ -77,6 +79,7 @@ class InstanceViews:
         ended = state if state.status in ev.FINAL_STATUSES else row
         ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
         shown["kept_until"] = None if ended_at is None else self._kept_until(row, ended_at, ended.status)
+        shown["queue"] = None if at is not None else await queue_json(self._store, row, self._now())
         return shown
 
     def _kept_until(self, row: InstanceRow, ended_at: int, status: str) -> int | None:

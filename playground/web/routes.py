@@ -106,9 +106,9 @@ def _key(method: str, path: str, view: View, *refuses: str, **rest: Any) -> Call
 
 
 _NEW = ("tenant.not_found", "workflow.not_found", "version.not_found", "instance.invalid_id",
-        "workflow.invalid_retention", "busy")  # fmt: skip
+        "workflow.invalid_retention", "flow.invalid", "busy")  # fmt: skip
 _DEPLOY = ("source.refused", "workflow.invalid_name", "workflow.invalid_limit", "workflow.invalid_retention",
-           "workflow.too_many", "version.too_many", *_CODE)  # fmt: skip
+           "flow.invalid", "workflow.too_many", "version.too_many", *_CODE)  # fmt: skip
 
 # What a tenant asks for with one of its keys, and its trigger; its keys are the operator's.
 OF_TENANTS: tuple[Call, ...] = (

@@ -14,6 +14,7 @@ from playground.worker.entrypoint import NotSerialisableError, WorkflowFatalErro
 from playground.worker.streams import Streams
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
+from playground.workflows.flow import FIELDS
 
 
 class Binding:
@@ -102,18 +103,20 @@ class Workflow:
         return f"<workflow binding {self._name}>"
 
     async def create(
-        self, id: Any = None, params: Any = None, workflow: str | None = None, retention: Any = None
+        self, id: Any = None, params: Any = None, workflow: str | None = None, retention: Any = None, **asked: Any
     ) -> Instance:
         """Start an instance; `{"id", "params", "workflow", "retention"}` does too. In a step, one without an id is
         found again by later attempts.
 
         `workflow` names another of the tenant's workflows; without it the instance is of the caller's own. `retention`
-        is how long it is kept once it has ended: `{"success_retention", "error_retention"}`, both optional.
+        is how long it is kept once it has ended: `{"success_retention", "error_retention"}`, both optional. `key`,
+        `delay`, `priority`, `singleton`, `debounce` and `limits` say when it may start.
         """
         if isinstance(id, Mapping):
+            asked = {name: id[name] for name in FIELDS & id.keys()} | asked
             workflow, retention = id.get("workflow", workflow), id.get("retention", retention)
             id, params = id.get("id"), id.get("params", params)
-        more = {"workflow": workflow, "retention": retention}
+        more = {"workflow": workflow, "retention": retention, "asked": asked or None}
         told = {name: value for name, value in more.items() if value is not None}
         return Instance(await self._call_method("create", id, params, **told), self._call_method)
 

@@ -267,6 +267,12 @@ class InvalidRetention(WorkflowError):
     code = "workflow.invalid_retention"
 
 
+class InvalidFlow(WorkflowError):
+    """What a create asks of its start, or a workflow's limit per key, makes no sense."""
+
+    code = "flow.invalid"
+
+
 class InvalidSecret(WorkflowError):
     """A secret's name or value can't be used."""
 

@@ -90,9 +90,9 @@ class Rule(NamedTuple):
     number), `until` (when the next attempt starts, or a wait ends) and `error`. The step must have started.
     `keeps` returns a seq: only steps that started before it are kept. `postpones` returns by how many milliseconds
     every open deadline moves. Only a rule that has `instance` too may have these two.
-    `instance` returns fields of the instance: `status`, `generation`, `output`, `error`, `rollback`, `started_at`,
-    `ended_at`, `paused_at`, `wait_until`, `in_execution`, `breaks`, `breakpoints`, `stopped_before`, `passed`,
-    `armed` (when its worker is to be killed) and `skips_sleeps`.
+    `instance` returns fields of the instance: `status`, `generation`, `params`, `output`, `error`, `rollback`,
+    `started_at`, `ended_at`, `paused_at`, `wait_until`, `held_until`, `in_execution`, `breaks`, `breakpoints`,
+    `stopped_before`, `passed`, `armed` (when its worker is to be killed) and `skips_sleeps`.
     `activates`: an instance that waits stops waiting, see `activated`.
     """
 
@@ -165,7 +165,15 @@ def _pause_length(it: Instance, at: int) -> int:
 
 
 def _workflow_queued(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
-    return {"status": ev.QUEUED}
+    return {"status": ev.QUEUED, "held_until": (data.get("flow") or {}).get("until")}
+
+
+def _admitted(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"held_until": None}
+
+
+def _debounced(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"params": data["params"], "held_until": data["until"]}
 
 
 def _workflow_started(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
@@ -206,7 +214,7 @@ def _restarted(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
     return {
         "status": ev.QUEUED, "generation": it.generation + 1, "output": None, "error": None, "rollback": None,
         "started_at": None, "ended_at": None, "paused_at": None, "wait_until": None, "in_execution": False,
-        **_stops_over(it),
+        "held_until": data.get("until"), **_stops_over(it),
     }  # fmt: skip
 
 
@@ -214,7 +222,7 @@ def _final(status: str) -> InstanceRule:
     def instance(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
         return {
             "status": status, "output": data.get("output"), "error": data.get("error"), "ended_at": at,
-            "wait_until": None, "in_execution": False, **_stops_over(it),
+            "wait_until": None, "in_execution": False, "held_until": None, **_stops_over(it),
         }  # fmt: skip
 
     return instance
@@ -279,7 +287,7 @@ def _rollback_started(it: Instance, data: Mapping[str, Any], at: int) -> Changes
     changes: Changes = {"rollback": ROLLBACK_RUNNING, **_stops_over(it)}
     if it.in_execution:
         return changes
-    return {**changes, "status": ev.QUEUED, "paused_at": None, "wait_until": None}
+    return {**changes, "status": ev.QUEUED, "paused_at": None, "wait_until": None, "held_until": None}
 
 
 def _rollback_completed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
@@ -292,6 +300,8 @@ def _rollback_errored(it: Instance, data: Mapping[str, Any], at: int) -> Changes
 
 RULES: Mapping[str, Rule] = {
     ev.WORKFLOW_QUEUED: Rule(instance=_workflow_queued),
+    ev.WORKFLOW_ADMITTED: Rule(instance=_admitted),
+    ev.WORKFLOW_DEBOUNCED: Rule(instance=_debounced),
     ev.WORKFLOW_STARTED: Rule(instance=_workflow_started),
     ev.WORKFLOW_WAITING: Rule(instance=_workflow_waiting),
     ev.WORKFLOW_WAITING_FOR_PAUSE: Rule(instance=_waiting_for_pause),

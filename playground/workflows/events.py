@@ -19,13 +19,17 @@ KINDS = (DO, SLEEP, WAIT)
 
 # Each with what has happened and, after a colon, the fields of `data`. docs/events.md is generated from these lines.
 WORKFLOW_QUEUED = "workflow_queued"  # the instance was created: params, trigger (a word, or {kind, of, …} where another
-# instance is its origin)
+# instance is its origin), flow? (what was asked of its start: key?, priority?, debounce?, until? (it is held, and does
+# not start before), concurrency_per_key?, rate?)
+WORKFLOW_ADMITTED = "workflow_admitted"  # what had held it (a delay, the limits of its key) lets it start
+WORKFLOW_DEBOUNCED = "workflow_debounced"  # it was created again before it started: params (the new ones), until
 WORKFLOW_STARTED = "workflow_started"  # its code runs for the first time
 WORKFLOW_WAITING = "workflow_waiting"  # only sleeps, waits and retry delays are left: until?, clock_us
 WORKFLOW_WAITING_FOR_PAUSE = "workflow_waiting_for_pause"  # it will pause when its running attempts have ended
 WORKFLOW_PAUSED = "workflow_paused"  # it is paused
 WORKFLOW_RESUMED = "workflow_resumed"  # it goes on, or a pause that had not begun was cancelled
-WORKFLOW_RESTARTED = "workflow_restarted"  # it runs again, from the start or from a step: from_step?
+WORKFLOW_RESTARTED = "workflow_restarted"  # it runs again, from the start or from a step: from_step?,
+# until? (it is held, and does not start before)
 WORKFLOW_COMPLETED = "workflow_completed"  # `run` has returned: output
 WORKFLOW_ERRORED = "workflow_errored"  # it ended with an error: error
 WORKFLOW_TERMINATED = "workflow_terminated"  # a person or a program ended it

@@ -170,6 +170,7 @@ class State:
         self.ended_at: int | None = None
         self.paused_at: int | None = None
         self.wait_until: int | None = None
+        self.held_until: int | None = None  # it is held (flow.py), and does not start before
         self.last_seq = 0
         self.steps: dict[StepKey, Step] = {}
         self.executions: list[Execution] = []
@@ -238,6 +239,7 @@ class State:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "waiting_until": self.wait_until if self.status == ev.WAITING else None,
+            "held_until": self.held_until,
             "executions": [_execution_json(execution) for execution in self.executions],
             "last_seq": self.last_seq,
             "steps": [step.as_json() for step in self.steps.values()] if steps is None else steps,

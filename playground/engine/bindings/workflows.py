@@ -11,6 +11,8 @@ from typing import Any
 from playground.engine.batches import batch_entries
 from playground.engine.bindings.binding import Binding, CallContext
 from playground.engine.instances import Instances, WorkflowInstance
+from playground.workflows.errors import InvalidFlow
+from playground.workflows.flow import FIELDS
 
 
 class Workflows(Binding):
@@ -34,15 +36,21 @@ class Workflows(Binding):
         params: Any = None,
         workflow: str | None = None,
         retention: Mapping[str, Any] | None = None,
+        asked: Mapping[str, Any] | None = None,
         *,
         call: CallContext,
     ) -> str:
-        """Start an instance, of the caller's workflow or of the tenant's that is named; returns its id."""
+        """Start an instance, of the caller's workflow or of the tenant's that is named; returns its id.
+
+        `asked` is when it may start: the other arguments of `Instances.create`.
+        """
+        flow = _checked_asked(asked)
         call.host.check_name("An instance's id", id)
+        call.host.check_name("A key", flow.get("key"))
         instances = self._instances if workflow is None else self._instances.named(workflow)
         if id is None and call.step is not None:
-            return (await instances.create_once(_child(call), params, retention)).id
-        return (await instances.create(id, params, retention)).id
+            return (await instances.create_once(_child(call), params, retention, **flow)).id
+        return (await instances.create(id, params, retention, **flow)).id
 
     async def create_batch(
         self, batch: Sequence[Mapping[str, Any]] | Mapping[str, Any], *, call: CallContext
@@ -127,6 +135,15 @@ class Workflow(Instances, Binding):
     def target(self) -> Binding:
         """See `Binding`: tenant code has handles too, so each of its calls names the instance."""
         return Workflows(self)
+
+
+def _checked_asked(asked: Any) -> dict[str, Any]:
+    """What is asked of an instance's start, as keyword arguments. Raises InvalidFlow."""
+    if asked is None:
+        return {}
+    if not isinstance(asked, Mapping) or not asked.keys() <= FIELDS:
+        raise InvalidFlow(f"create() takes id, params and {', '.join(sorted(FIELDS))}.")
+    return dict(asked)
 
 
 def _child(call: CallContext) -> str:

@@ -18,6 +18,7 @@ from playground.engine.engine import Engine
 from playground.store.rows import InstanceRow
 from playground.workflows import names, values
 from playground.workflows.errors import MissingDispatcherMetadataError
+from playground.workflows.flow import checked_limits
 
 NAME = "dynamic-workflow"
 WORKFLOWS = "WORKFLOWS"  # what the wrapped binding is called in `self.env`
@@ -38,12 +39,19 @@ class Dispatcher:
         name: the workflow's name, which instances keep: one dispatcher of the same name must be there whenever they
         run.
 
+        limits: `{"concurrency_per_key": 1, "rate": {"count": 10, "seconds": 60}}`, both optional, of the instances of a
+            tenant that are created with the same `key` (workflows/flow.py).
+
     Raises:
         InvalidName: the name can't be used, or is taken.
+        InvalidFlow: a limit makes no sense.
     """
 
-    def __init__(self, engine: Engine, load: Load, *, name: str = NAME) -> None:
+    def __init__(
+        self, engine: Engine, load: Load, *, name: str = NAME, limits: Mapping[str, Any] | None = None
+    ) -> None:
         self.name = names.check_name(name, "workflow")
+        self._flow_limits = checked_limits(limits or {})
         self._engine, self._load = engine, load
         called = load if inspect.isroutine(load) else type(load).__call__
         self._is_async = inspect.iscoroutinefunction(called)
@@ -58,7 +66,7 @@ class Dispatcher:
             InvalidMetadata: it is not JSON, or too large.
         """
         checked = check_metadata(metadata)
-        return Workflow(self._engine, tenancy(checked), self.name, checked)
+        return Workflow(self._engine, tenancy(checked), self.name, checked, self._flow_limits)
 
     async def load(self, row: InstanceRow) -> Code:
         """See `CodeSource`."""
@@ -68,7 +76,9 @@ class Dispatcher:
         loading = self._load(metadata) if self._is_async else await self._in_thread(metadata)
         code = await loading if inspect.isawaitable(loading) else loading
         if isinstance(code, Code) and WORKFLOWS not in code.env:
-            wrapped = Workflow(self._engine, row.tenant, self.name, check_metadata(values.decode(row.metadata)))
+            wrapped = Workflow(
+                self._engine, row.tenant, self.name, check_metadata(values.decode(row.metadata)), self._flow_limits
+            )
             code = replace(code, env={WORKFLOWS: wrapped, **code.env})
         return code
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from msgspec.structs import replace
+
 from playground.engine import operations
 from playground.engine.batches import BatchError, batch_entries, batch_errors
 from playground.engine.bindings.secrets import SHORTEST, Secrets
@@ -25,7 +27,7 @@ from playground.engine.code.sources import (
     shown_workflow,
 )
 from playground.engine.engine import CreateInstance, Engine
-from playground.engine.instances import delete_batch, new_batch, new_instance
+from playground.engine.instances import delete_batch, flow_limits, new_batch, new_instance
 from playground.engine.redaction import Redactor, secret_in_name
 from playground.engine.retention import limits_of_deployed
 from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Snapshot
@@ -47,6 +49,7 @@ from playground.workflows.errors import (
     InstanceExpired,
     InstanceNotFound,
     InvalidEventType,
+    InvalidFlow,
     InvalidId,
     InvalidLimit,
     InvalidName,
@@ -63,9 +66,12 @@ from playground.workflows.errors import (
     batch_entry_error,
 )
 from playground.workflows.events import NewEvent
+from playground.workflows.flow import CONCURRENCY, RATE, Flow, checked_flow, checked_limits, under_limits
 from playground.workflows.names import MAIN_WORKFLOW
 
 LISTED = 100  # instances looked at in one go when a tenant is deleted
+LIMITS_PER_KEY = (CONCURRENCY, RATE)
+NOTHING_ASKED: Mapping[str, Any] = {}
 NAMED = 10  # workflows named in one message
 SECRETS_MOST = 100
 SECRET_BYTES = 16 * 1024
@@ -116,7 +122,7 @@ class Tenants:
             "SECRETS": Secrets(await self._store.secrets(tenant)),
             "WORKFLOWS": self.workflow(tenant, version.workflow),
         }
-        own = {name: min(value, self._most(name)) for name, value in version.limits.items()}
+        own = {name: min(value, self._most(name)) for name, value in version.limits.items() if name in LIMITS}
         limits = {"attempt_wall_seconds": self._most("attempt_wall_seconds"), **own}
         return Code(version.source, version.class_name, env, limits, version.id, version.warm)
 
@@ -133,13 +139,20 @@ class Tenants:
         Raises:
             InvalidName: the name of the tenant, the workflow or the class can't be used.
             InvalidLimit: a limit is none, or looser than the server's.
+            InvalidFlow: a limit per key makes no sense.
         """
         names.check_name(tenant, "tenant")
         names.check_name(new.workflow, "workflow")
         check_class_name(new.class_name)
+        checked_limits(new.limits)
         for name, value in new.limits.items():
+            if name in LIMITS_PER_KEY:
+                continue
             if name not in LIMITS:
-                raise InvalidLimit(f"There is no limit {name[:80]!r} of a workflow; there are {', '.join(LIMITS)}.")
+                there = ", ".join((*LIMITS, *LIMITS_PER_KEY))
+                raise InvalidLimit(f"There is no limit {name[:80]!r} of a workflow; there are {there}.")
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise InvalidLimit(f"The limit {name} takes a whole number.")
             if not 1 <= value <= self._most(name):
                 raise InvalidLimit(
                     f"The limit {name} takes 1 to {self._most(name):,} here, not {value:,}: a workflow may have "
@@ -243,7 +256,11 @@ class Tenants:
         return _Deployed(self._engine, tenant, self, name)
 
     async def template(
-        self, tenant: str, version: str = "", trigger: str = "api", workflow: str | None = None
+        self,
+        tenant: str,
+        version: str = "",
+        trigger: str | Mapping[str, Any] = "api",
+        workflow: str | None = None,
     ) -> CreateInstance:
         """What a new instance of a tenant is. Raises as `version`."""
         found = await self.version(tenant, version, workflow)
@@ -257,6 +274,7 @@ class Tenants:
             version=found.id,
             trigger=trigger,
             limits=limits_of_deployed(found.retention) or None,
+            flow=under_limits(checked_limits(found.limits)),
         )
 
     async def create(
@@ -273,10 +291,35 @@ class Tenants:
 
         Raises as `Engine.create`, and as `version`; InvalidId when the id holds a secret of the tenant's.
         """
+        row, _ = await self.create_or_find(tenant, params, id, version, trigger, workflow, retention)
+        return row
+
+    async def create_or_find(
+        self,
+        tenant: str,
+        params: Any = None,
+        id: str | None = None,
+        version: str = "",
+        trigger: str | Mapping[str, Any] = "api",
+        workflow: str | None = None,
+        retention: Mapping[str, Any] | None = None,
+        asked: Mapping[str, Any] = NOTHING_ASKED,
+    ) -> tuple[InstanceRow, bool]:
+        """As `create`, with what is asked of the start (workflows/flow.py); also says whether it was created.
+
+        Raises InvalidFlow too, also when the key holds a secret of the tenant's.
+        """
         if id is not None and await self._hides(tenant, id):
             raise InvalidId(secret_in_name("An instance's id"))
         template = await self.template(tenant, version, trigger, workflow)
-        return await self._engine.create(new_instance(template, self._days, id, params, retention))
+        flow = checked_flow(**asked, of_workflow=flow_limits(template))
+        await self._check_key(tenant, flow)
+        new = new_instance(template, self._days, id, params, retention)
+        return await self._engine.create_or_find(replace(new, flow=flow))
+
+    async def _check_key(self, tenant: str, flow: Flow | None) -> None:
+        if flow is not None and flow.key is not None and await self._hides(tenant, flow.key):
+            raise InvalidFlow(secret_in_name("A key"))
 
     async def create_batch(
         self,
@@ -293,7 +336,13 @@ class Tenants:
             for index, id in ids.items():
                 if await self._hides(tenant, id):
                     raise batch_entry_error(index, InvalidId(secret_in_name("An instance's id")))
-        created, refused = await self._engine.create_batch(new_batch(template, self._days, entries))
+        new = new_batch(template, self._days, entries)
+        for index, one in enumerate(new):
+            try:
+                await self._check_key(tenant, one.flow)
+            except InvalidFlow as refusal:
+                raise batch_entry_error(index, refusal) from None
+        created, refused = await self._engine.create_batch(new)
         return created, batch_errors([ids.get(index) for index in range(len(entries))], refused)
 
     async def delete_batch(self, tenant: str, ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:

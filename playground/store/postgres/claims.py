@@ -4,12 +4,15 @@ Nobody waits for anybody: rows that another node holds are passed over, and `aga
 in the claim's transaction: who counts what runs in a queue holds the queue's row, so two nodes cannot both take the
 last place. What runs is counted from the instances themselves.
 
+Held instances whose turn has come are admitted first (flow.py), in the same transaction.
+
 The cost does not grow with the number queued: of each lane (lanes.py) the oldest are read from its head on, and heads
 follow what is claimed. A claim reads as many queues as it may take instances, and more only where queues are full.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,11 +21,13 @@ from playground.store import columns
 from playground.store.errors import NodeLost
 from playground.store.named_sql import NamedSql
 from playground.store.postgres.connections import Connections, Transaction
+from playground.store.postgres.flow import Admitted, admit_due
 from playground.store.postgres.lanes import Lane
+from playground.store.postgres.notify import Hints
 from playground.store.postgres.writer import Writer
 from playground.store.protocol import Claimed, ClaimLimits
 from playground.store.rows import InstanceRow, StepRow
-from playground.store.turns import QueueCapacity, RoundRobin, Workflow
+from playground.store.turns import Place, QueueCapacity, RoundRobin, Workflow, merged_places
 
 SECOND_MS = 1_000
 SOON_MS = 20  # when what others hold is free again
@@ -45,6 +50,8 @@ class _Claim:
         self.emptied: list[Lane] = []
         self.lagging: dict[Lane, int] = {}  # whose heads are far behind, with the last key that was read
         self.passed_over = False  # whether somebody else held what might have been claimed
+        self.look_at: int | None = None  # when something may be admitted
+        self.admitted: list[Admitted] = []
 
     def is_limited(self, queue: str) -> bool:
         """Whether the running instances of a queue must be counted."""
@@ -66,13 +73,15 @@ class Claims:
     Args:
         full: queues at their limit of running instances, which claims add.
         uses_caller_clock: whether `at` counts, and not the database's clock.
+        publish: called with what an admission changed.
     """
 
     def __init__(
         self, connections: Connections, sql: NamedSql, writer: Writer, full: Callable[[], set[str]],
-        *, uses_caller_clock: bool, lease_now: Callable[[], int | None],
+        *, uses_caller_clock: bool, lease_now: Callable[[], int | None], publish: Callable[[Hints], None],
     ) -> None:  # fmt: skip
         self._connections, self._sql, self._writer, self._full = connections, sql, writer, full
+        self._publish = publish
         columns_sql = sql["columns_of_instance"]
         self._own = {name: text.replace("{columns_of_instance}", columns_sql) for name, text in _statements().items()}
         self._uses_caller_clock, self._lease_now = uses_caller_clock, lease_now
@@ -92,7 +101,8 @@ class Claims:
                 self._writer.adopt(row, weight, steps.get(row.key, ()))
             if rows:
                 self._writer.count_commit(since, 0, 1)
-        again = []
+        self._tell_admitted(claim, {row.key for row, _ in rows})
+        again = [] if claim.look_at is None else [max(claim.look_at, at + 1)]
         if claim.capacity.rate_limited:
             again.append((claim.second + 1) * SECOND_MS)
         if claim.passed_over and len(rows) < limit:
@@ -100,12 +110,26 @@ class Claims:
         now = None if self._uses_caller_clock else claim.now
         return Claimed([row for row, _ in rows], min(again, default=None), now)
 
+    def _tell_admitted(self, claim: _Claim, claimed: AbstractSet[int]) -> None:
+        if not claim.admitted:
+            return
+        hints = Hints()
+        for row, before in claim.admitted:
+            hints.add_row(row, before)
+            if row.key not in claimed:
+                self._writer.forget(row.key)
+        self._publish(hints)
+
     async def _claim(
         self, tx: Transaction, owner: str, limit: int, now: int | None, limits: ClaimLimits, closed: Sequence[Workflow]
     ) -> tuple[Sequence[tuple[InstanceRow, int]], _Claim, dict[int, list[StepRow]]]:
         tx.changed = False
         claim = _Claim(limits, closed)
         seen = await self._look(tx, claim, owner, limit, now, 0)
+        if seen["look_at"] is not None and seen["look_at"] <= seen["now"]:
+            claim.admitted = await admit_due(tx, self._sql, seen["now"])
+            seen = await self._look(tx, claim, owner, limit, now, 0)
+        claim.look_at = seen["look_at"]
         claim.now, claim.second = seen["now"], seen["now"] // SECOND_MS
         await self._choose_woken(tx, claim, limit, now, list(zip(seen["woken"], seen["woken_queues"], strict=True)))
         woken = list(claim.keys)
@@ -181,25 +205,30 @@ class Claims:
 
     def _take_turns(self, claim: _Claim, limit: int, seen: Mapping[str, Any]) -> None:
         """Choose new instances of these queues."""
-        turns, oldest = RoundRobin(), dict[Lane, list[int]]()
-        names = ("lane_queues", "lane_tenants", "lane_workflows", "lane_heads", "lane_keys")
-        by_queue: dict[str, list[tuple[Lane, int, int | None]]] = {queue: [] for queue in seen["queues"]}
-        for queue, tenant, workflow, head, key in zip(*(seen[name] for name in names), strict=True):
-            by_queue[queue].append(((queue, tenant, workflow), head, key))
+        turns, oldest, prior = RoundRobin(), dict[Lane, list[int]](), dict[Lane, list[Place]]()
+        names = ("lane_queues", "lane_tenants", "lane_workflows", "lane_heads", "lane_keys", "lane_priorities")
+        by_queue: dict[str, list[tuple[Lane, int, int | None, int]]] = {queue: [] for queue in seen["queues"]}
+        for queue, tenant, workflow, head, key, priority in zip(*(seen[name] for name in names), strict=True):
+            by_queue[queue].append(((queue, tenant, workflow), head, key, priority))
         for queue, lanes in by_queue.items():
-            for lane, head, key in lanes:
-                if lane not in oldest:
-                    oldest[lane] = []
+            for lane, head, key, priority in lanes:
+                if lane not in prior:
+                    oldest[lane], prior[lane] = [], []
                     if queue not in claim.held:
                         turns.add(*lane)
-                if key is not None:
+                if key is not None and priority:
+                    prior[lane].append((-priority, key))
+                elif key is not None:
                     oldest[lane].append(key)
                     if key - head > HEAD_LAG:
                         claim.lagging[lane] = key
+
+        def upcoming(queue: str, workflow: Workflow, most: int) -> list[Place]:
+            lane = (queue, *workflow)
+            return merged_places(prior[lane], oldest[lane], most)
+
         closed = frozenset(claim.closed)
-        claim.keys += turns.claim_instances(
-            limit - len(claim.keys), claim.capacity, closed, lambda queue, lane, most: oldest[(queue, *lane)][:most]
-        )
+        claim.keys += turns.claim_instances(limit - len(claim.keys), claim.capacity, closed, upcoming)
         claim.passed += turns.passed
         claim.emptied += [(queue, *workflow) for queue, workflow in turns.emptied]
         claim.passed_over |= any(queue in claim.held for queue in by_queue)

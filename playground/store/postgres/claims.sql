@@ -16,21 +16,32 @@ ORDER BY due_at LIMIT $6 FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: look
 -- Everything that most claims need, in one round trip: what is due of the woken, the queues whose turn it is, and the oldest new
--- instances of each of their lanes. A lane without any has one row, with no key.
+-- instances of each of their lanes, after those with a priority, which are among the oldest too. A lane without any has one row, with
+-- no key. And when something may be admitted.
 WITH woken AS MATERIALIZED (
     {due_woken}
 ), turns AS MATERIALIZED (
     SELECT queue, turn FROM queue WHERE turn > $7 AND queue <> ALL($2::text[]) ORDER BY turn LIMIT $8
     FOR NO KEY UPDATE SKIP LOCKED
+), priorities AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM instance WHERE owner IS NULL AND fresh AND due_at IS NOT NULL AND priority > 0) AS are_used
 ), lanes AS MATERIALIZED (
-    SELECT l.queue, l.tenant, l.workflow, l.head, n.key
+    SELECT l.queue, l.tenant, l.workflow, l.head, n.key, n.priority
     FROM turns t JOIN lane l ON l.queue = t.queue LEFT JOIN LATERAL (
-        SELECT i.key FROM instance i
-        WHERE i.owner IS NULL AND i.fresh AND i.due_at IS NOT NULL
-            AND i.queue = l.queue AND i.tenant = l.tenant AND i.workflow = l.workflow AND i.key > l.head
-        ORDER BY i.key LIMIT $6
+        (
+            SELECT i.key, 0 AS priority FROM instance i
+            WHERE i.owner IS NULL AND i.fresh AND i.due_at IS NOT NULL
+                AND i.queue = l.queue AND i.tenant = l.tenant AND i.workflow = l.workflow AND i.key > l.head
+            ORDER BY i.key LIMIT $6
+        ) UNION ALL (
+            SELECT i.key, i.priority FROM instance i
+            WHERE (SELECT are_used FROM priorities)
+                AND i.owner IS NULL AND i.fresh AND i.due_at IS NOT NULL AND i.priority > 0
+                AND i.queue = l.queue AND i.tenant = l.tenant AND i.workflow = l.workflow
+            ORDER BY i.priority DESC, i.key LIMIT $6
+        )
     ) n ON true
-    ORDER BY l.queue, l.tenant, l.workflow, n.key
+    ORDER BY l.queue, l.tenant, l.workflow, n.priority DESC, n.key
 )
 SELECT {now} AS now,
     ARRAY(SELECT key FROM woken) AS woken, ARRAY(SELECT queue FROM woken) AS woken_queues,
@@ -38,7 +49,8 @@ SELECT {now} AS now,
     (SELECT count(*) FROM (SELECT 1 FROM queue WHERE turn > $7 AND queue <> ALL($2::text[]) ORDER BY turn LIMIT $8) q) AS existing,
     ARRAY(SELECT queue FROM lanes) AS lane_queues, ARRAY(SELECT tenant FROM lanes) AS lane_tenants,
     ARRAY(SELECT workflow FROM lanes) AS lane_workflows, ARRAY(SELECT head FROM lanes) AS lane_heads,
-    ARRAY(SELECT key FROM lanes) AS lane_keys,
+    ARRAY(SELECT key FROM lanes) AS lane_keys, ARRAY(SELECT priority FROM lanes) AS lane_priorities,
+    (SELECT at FROM flow_look ORDER BY at LIMIT 1) AS look_at,
     (SELECT boot FROM node WHERE name = $9) AS boot, (SELECT expires_at > coalesce($10::bigint, {now}) FROM node WHERE name = $9) AS leased
 
 -- name: lock_loads

@@ -11,8 +11,10 @@ from playground.store.cache import CachedInstance
 from playground.store.encoding import encode_or_none
 from playground.store.encryption import Keyring
 from playground.store.errors import ChildrenUnfinished, JournalError, QueueFull, StoreError
+from playground.store.flow import Scope, scope_of_unique
 from playground.store.named_sql import NamedSql
 from playground.store.postgres.connections import Connections, PartitionMissing, Transaction
+from playground.store.postgres.flow import living_of
 from playground.store.postgres.lanes import share_lanes
 from playground.store.postgres.locked import is_callers, not_found
 from playground.store.postgres.notify import Hints
@@ -25,6 +27,7 @@ from playground.store.rows import InstanceRow, NewInstance, Snippet
 from playground.store.secret_values import encrypt_secrets
 from playground.workflows.errors import InstanceAlreadyExists
 from playground.workflows.events import QUEUED, NewEvent
+from playground.workflows.flow import DEBOUNCED, SINGLETON
 
 CREATES_PER_COMMIT = 200  # calls
 Identity = tuple[str, str]  # tenant, id
@@ -48,8 +51,10 @@ class Create(NamedTuple):
 class _Batch:
     """What the calls of one transaction have created so far."""
 
-    def __init__(self, taken: set[Identity], queued: Mapping[str, int]) -> None:
-        self.taken, self.queued = taken, dict(queued)
+    def __init__(
+        self, taken: set[Identity], queued: Mapping[str, int], living: Mapping[tuple[Scope, str], str]
+    ) -> None:
+        self.taken, self.queued, self.living = taken, dict(queued), dict(living)
         self.rows: list[InstanceRow] = []
         self.places: dict[int, int] = {}  # of rows in their calls, by key
         self.staged: list[Staged] = []
@@ -153,9 +158,10 @@ class Creator:
             await tx.rows(self._sql["share_versions"], *map(list, zip(*versions, strict=True)))
         limited = sorted({new.tenant for call in calls for new in call.instances if new.tenant in call.queued_most})
         queued = await self._queued(tx, limited) if limited else {}
+        living = await living_of(tx, self._sql, [new for call in calls for new in call.instances if new.flow])
         taken = {(tenant, id) for tenant, id in await tx.rows(self._sql["taken_ids"], tenants, ids)}
         keys = [key for (key,) in await tx.rows(self._sql["take_keys"], sum(len(call.instances) for call in calls))]
-        batch, results = _Batch(taken, queued), list[Created | Exception]()
+        batch, results = _Batch(taken, queued, living), list[Created | Exception]()
         for call in calls:
             try:
                 results.append(await self._stage(tx, batch, call, keys))
@@ -186,11 +192,21 @@ class Creator:
         children: list[tuple[int, int, str]] = []
         ids: set[Identity] = set()
         places: dict[int, int] = {}
+        living: dict[tuple[Scope, str], str] = {}
         for index, new in enumerate(call.instances):
             identity = (new.tenant, new.id)
             if identity in ids or identity in batch.taken:
                 refused.append(Refusal(index, new.id, InstanceAlreadyExists.code))
                 continue
+            unique = None if new.flow is None else scope_of_unique(new)
+            if unique is not None and (there := {**batch.living, **living}.get(unique)) is not None:
+                refused.append(Refusal(index, there, unique[1]))
+                continue
+            if new.flow is not None and new.flow.key is not None:
+                scope = (new.tenant, new.workflow, new.flow.key)
+                living[scope, SINGLETON] = new.id
+                if new.held_until is not None:
+                    living[scope, DEBOUNCED] = new.id
             ids.add(identity)
             each = self._new(new, keys.pop(0), call.at)
             places[each.cached.key] = index
@@ -201,6 +217,7 @@ class Creator:
         if call.instead_of is not None:
             await self._detach(tx, batch, *call.instead_of)
         batch.taken |= ids
+        batch.living |= living
         batch.rows += rows
         batch.places.update(places)
         batch.staged += staged

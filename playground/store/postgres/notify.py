@@ -19,6 +19,7 @@ from uuid import uuid4
 import msgspec
 
 from playground.store.errors import StoreError
+from playground.store.flow import looks
 from playground.store.metrics import Histogram
 from playground.store.notifications import CommitChanges, Notifications
 from playground.store.postgres.connections import Connection, Connections, DatabaseFault
@@ -53,6 +54,8 @@ class Hints:
         self.last_seqs[row.key] = row.last_seq
         if row.owner is None and row.due_at is not None:
             self.add_due(row.due_at)
+        for look in looks(before, row):
+            self.add_due(look.at)
         if before is not None and before.owner is not None and row.owner is None:
             self.freed.add(row.queue)
 

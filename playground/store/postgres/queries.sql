@@ -9,7 +9,7 @@
 i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
     i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
     i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected,
-    i.clock, o.nonce, o.id_chosen, i.crashes, i.clock_at
+    i.clock, o.nonce, o.id_chosen, i.crashes, i.clock_at, i.flow_key, i.priority, i.held_until
 
 -- name: instance_columns
 SELECT {columns_of_instance} FROM instance i JOIN origin o ON o.instance = i.key
@@ -142,11 +142,83 @@ SELECT least(
             SELECT due_at FROM instance WHERE owner IS NULL AND fresh AND due_at IS NOT NULL
                 AND queue = l.queue AND tenant = l.tenant AND workflow = l.workflow AND key > l.head ORDER BY key LIMIT 1
         ) n LIMIT 1
-    )
+    ),
+    (SELECT at FROM flow_look ORDER BY at LIMIT 1)
 )
 
 -- name: next_due_after
-SELECT due_at FROM instance WHERE owner IS NULL AND NOT fresh AND due_at IS NOT NULL AND due_at > $1 ORDER BY due_at LIMIT 1
+SELECT least(
+    (SELECT due_at FROM instance WHERE owner IS NULL AND NOT fresh AND due_at IS NOT NULL AND due_at > $1 ORDER BY due_at LIMIT 1),
+    (SELECT at FROM flow_look WHERE at > $1 ORDER BY at LIMIT 1)
+)
+
+-- name: lock_scopes
+-- Until the transaction ends, nobody else admits or creates a single instance of these keys. In one order.
+SELECT pg_advisory_xact_lock(n) FROM (
+    SELECT DISTINCT hashtextextended(k, 0) AS n FROM unnest($1::text[]) AS k ORDER BY 1
+) s
+
+-- name: living_of_keys
+-- The unfinished instance of each key; where $4 only one that has not started.
+SELECT w.tenant, w.workflow, w.flow_key, w.unstarted, (
+    SELECT id FROM instance i
+    WHERE i.tenant = w.tenant AND i.workflow = w.workflow AND i.flow_key = w.flow_key AND i.flow_key IS NOT NULL
+        AND i.ended_at IS NULL AND (NOT w.unstarted OR i.held_until IS NOT NULL)
+    ORDER BY i.key LIMIT 1
+) AS id
+FROM unnest($1::text[], $2::text[], $3::text[], $4::boolean[]) AS w (tenant, workflow, flow_key, unstarted)
+
+-- name: due_looks
+-- Taken; those that another node takes are passed over.
+WITH due AS (
+    SELECT at, instance FROM flow_look WHERE at <= coalesce($1::bigint, {now_ms}) ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED
+)
+DELETE FROM flow_look l USING due WHERE l.at = due.at AND l.instance = due.instance
+RETURNING l.at, l.instance, l.tenant, l.workflow, l.flow_key
+
+-- name: add_looks
+INSERT INTO flow_look (at, instance, tenant, workflow, flow_key)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[]) AS l ON CONFLICT DO NOTHING
+
+-- name: held_of_keys
+-- The next of each key, in the order of their turn.
+SELECT n.key FROM unnest($1::text[], $2::text[], $3::text[]) AS w (tenant, workflow, flow_key), LATERAL (
+    SELECT key FROM instance i
+    WHERE i.tenant = w.tenant AND i.workflow = w.workflow AND i.flow_key = w.flow_key AND i.flow_key IS NOT NULL
+        AND i.held_until IS NOT NULL AND i.held_until <= $4 AND i.status = 'queued'
+    ORDER BY i.priority DESC, i.key LIMIT $5
+) n
+
+-- name: instances_locked
+{instance_columns} WHERE i.key = ANY($1::bigint[]) ORDER BY i.key FOR NO KEY UPDATE OF i
+
+-- name: begun_of_keys
+SELECT w.tenant, w.workflow, w.flow_key, (
+    SELECT count(*) FROM instance i
+    WHERE i.tenant = w.tenant AND i.workflow = w.workflow AND i.flow_key = w.flow_key AND i.flow_key IS NOT NULL
+        AND i.ended_at IS NULL AND i.held_until IS NULL
+)
+FROM unnest($1::text[], $2::text[], $3::text[]) AS w (tenant, workflow, flow_key)
+
+-- name: ahead_of_key
+-- Of those that are held, how many have their turn before one of this priority and key.
+SELECT count(*) FROM (
+    SELECT 1 FROM instance
+    WHERE tenant = $1 AND workflow = $2 AND flow_key = $3 AND flow_key IS NOT NULL AND held_until IS NOT NULL
+        AND held_until <= $4 AND status = 'queued' AND (priority > $5 OR (priority = $5 AND key < $6)) LIMIT $7
+) a
+
+-- name: starts_of_key
+SELECT at FROM flow_start WHERE tenant = $1 AND workflow = $2 AND flow_key = $3 AND at > $4 ORDER BY at
+
+-- name: add_starts
+INSERT INTO flow_start (tenant, workflow, flow_key, at, instance)
+SELECT $1, $2, $3, $4, key FROM unnest($5::bigint[]) AS k (key) ON CONFLICT DO NOTHING
+
+-- name: drop_starts
+DELETE FROM flow_start WHERE (tenant, workflow, flow_key, at, instance) IN (
+    SELECT tenant, workflow, flow_key, at, instance FROM flow_start WHERE at < $1 ORDER BY at LIMIT 1000 FOR UPDATE SKIP LOCKED
+)
 
 -- name: oldest_due
 SELECT least(
@@ -269,7 +341,11 @@ SELECT key, tenant, queue, status, owner IS NOT NULL AS owned FROM instance WHER
 
 -- name: delete_instances
 WITH gone AS (
-    DELETE FROM instance WHERE key = ANY($1::bigint[]) RETURNING key, tenant, queue, status
+    DELETE FROM instance WHERE key = ANY($1::bigint[])
+    RETURNING key, tenant, queue, status, workflow, flow_key, flow_key IS NOT NULL AND ended_at IS NULL AND held_until IS NULL AS frees
+), looks AS (
+    INSERT INTO flow_look (at, instance, tenant, workflow, flow_key)
+    SELECT 0, key, tenant, workflow, flow_key FROM gone WHERE frees ON CONFLICT DO NOTHING
 ), events AS (DELETE FROM event WHERE instance = ANY($1::bigint[])
 ), steps AS (DELETE FROM step WHERE instance = ANY($1::bigint[])
 ), open_steps AS (DELETE FROM step_open WHERE instance = ANY($1::bigint[])

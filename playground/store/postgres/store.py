@@ -15,9 +15,11 @@ from typing import Any
 from playground.store import columns
 from playground.store.encryption import Keyring
 from playground.store.errors import CLOSED, StoreError
+from playground.store.flow import Place
 from playground.store.metrics import COMMIT_BOUNDS, Histogram, StoreHealth, StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Floor, Notifications
+from playground.store.postgres import flow
 from playground.store.postgres.claims import Claims
 from playground.store.postgres.connections import OUTAGE_SECONDS, Connections, Transaction
 from playground.store.postgres.creation import Creator
@@ -86,7 +88,7 @@ class PostgresStore:
         self._lease_now = lease_now
         self._claims = Claims(
             self._connections, self._sql, self._writer, lambda: self._messenger.full,
-            uses_caller_clock=uses_caller_clock, lease_now=lease_now,
+            uses_caller_clock=uses_caller_clock, lease_now=lease_now, publish=publish,
         )  # fmt: skip
         self._closed = False
         self._heartbeat = Connections(
@@ -214,6 +216,10 @@ class PostgresStore:
         query, values = ("next_due", ()) if after is None else ("next_due_after", (after,))
         found = await self._read(query, *values)
         return found[0][0] if found else None
+
+    async def place(self, row: InstanceRow, *, at: int) -> Place:
+        self._check_open()
+        return await self._connections.snapshot(lambda tx: flow.place(tx, self._sql, row, at))
 
     async def oldest_due(self) -> int | None:
         [[due]] = await self._read("oldest_due", LANES_MAX)

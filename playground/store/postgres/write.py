@@ -16,6 +16,8 @@ from typing import Any
 
 from playground.store import columns
 from playground.store.cache import CachedInstance
+from playground.store.encoding import encode_or_none
+from playground.store.flow import looks
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change
 from playground.store.rows import OPEN_STEPS, InstanceRow
@@ -124,6 +126,8 @@ def write_statement(staged: Sequence[Staged], writer: str | None = None, commit:
     head: list[Any] = []
     full: list[Any] = []
     tally: list[Any] = []
+    notes: list[Any] = []
+    params: list[Any] = []
     for each in staged:
         before, row = each.cached.stored, each.cached.row
         assert row.execution >= before.execution and row.last_seq >= before.last_seq, "a row only moves forward"
@@ -134,9 +138,14 @@ def write_statement(staged: Sequence[Staged], writer: str | None = None, commit:
             full += columns.instance_update(row)
         if before.status != row.status:
             tally += (row.key, row.tenant, row.queue, before.status, row.status)
+        notes += [value for look in looks(before, row) for value in look]
+        if row.params is not before.params:
+            params += (row.key, encode_or_none(row.params))
     statement.add("head", head, 10, writer, commit)
-    statement.add("full", full, 23)
+    statement.add("full", full, 24)
     statement.add("tally", tally, 5)
+    statement.add("looks", notes, 5)
+    statement.add("params", params, 2)
     _add_journal(statement, staged)
     _add_steps(statement, staged)
     statement.add_values("end_of_group", [commit, writer])
@@ -152,6 +161,8 @@ def create_statement(
     statement.add("origins", [value for row in rows for value in columns.origin_values(row)], columns.ORIGIN_COLUMNS)
     statement.add("children", [value for child in children for value in child], 3)
     statement.add("tally", [v for row in rows for v in (row.key, row.tenant, row.queue, None, row.status)], 5)
+    notes = [value for row in rows for look in looks(None, row) for value in look]
+    statement.add("looks", notes, 5)
     _add_journal(statement, staged)
     _add_steps(statement, staged)
     statement.add_values("end", [])

@@ -35,13 +35,15 @@ WITH turn AS MATERIALIZED (
         last_seq = n.last_seq, owner = n.owner, due_at = n.due_at, wait_until = n.wait_until, fresh = n.fresh,
         in_execution = n.in_execution, log_bytes = n.log_bytes, stored_bytes = n.stored_bytes, output = n.output,
         error = n.error, rollback = n.rollback, started_at = n.started_at, ended_at = n.ended_at, paused_at = n.paused_at,
-        injected = n.injected, clock = n.clock, crashes = n.crashes, clock_at = n.clock_at
+        injected = n.injected, clock = n.clock, crashes = n.crashes, clock_at = n.clock_at,
+        held_until = n.held_until
     FROM unnest(
         :1::text[], :2::text[], :3::integer[], :4::integer[], :5::bigint[], :6::text[], :7::bigint[], :8::bigint[],
         :9::boolean[], :10::boolean[], :11::bigint[], :12::bigint[], :13::text[], :14::text[], :15::text[], :16::bigint[],
-        :17::bigint[], :18::bigint[], :19::text[], :20::bigint[], :21::integer[], :22::bigint[], :23::bigint[]
+        :17::bigint[], :18::bigint[], :19::text[], :20::bigint[], :21::integer[], :22::bigint[], :23::bigint[], :24::bigint[]
     ) AS n (snippet, status, generation, execution, last_seq, owner, due_at, wait_until, fresh, in_execution, log_bytes,
-        stored_bytes, output, error, rollback, started_at, ended_at, paused_at, injected, clock, crashes, clock_at, key)
+        stored_bytes, output, error, rollback, started_at, ended_at, paused_at, injected, clock, crashes, clock_at, held_until,
+        key)
     WHERE i.key = n.key AND n.key {kept}
 )
 
@@ -51,12 +53,12 @@ WITH input AS MATERIALIZED (
         :1::bigint[], :2::text[], :3::text[], :4::text[], :5::text[], :6::text[], :7::text[], :8::integer[], :9::integer[],
         :10::bigint[], :11::text[], :12::bigint[], :13::bigint[], :14::boolean[], :15::boolean[], :16::bigint[],
         :17::bigint[], :18::text[], :19::text[], :20::text[], :21::bigint[], :22::bigint[], :23::bigint[], :24::bigint[],
-        :25::text[], :26::bigint[], :27::integer[], :28::bigint[]
+        :25::text[], :26::bigint[], :27::integer[], :28::bigint[], :29::text[], :30::integer[], :31::bigint[]
     ) AS n (key, tenant, id)
 ), moved AS (
     INSERT INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
         due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at,
-        ended_at, paused_at, injected, clock, crashes, clock_at)
+        ended_at, paused_at, injected, clock, crashes, clock_at, flow_key, priority, held_until)
     SELECT * FROM input ORDER BY tenant, id
     ON CONFLICT (tenant, id) DO NOTHING RETURNING key
 ), refused AS MATERIALIZED (
@@ -75,6 +77,21 @@ WITH input AS MATERIALIZED (
 , children AS (
     INSERT INTO child (instance, parent, kind)
     SELECT n.* FROM unnest(:1::bigint[], :2::bigint[], :3::text[]) AS n (key) WHERE n.key {kept}
+)
+
+-- name: looks
+-- Each note is of an instance whose row this has locked, so that nobody else writes it.
+, looks AS (
+    INSERT INTO flow_look (at, instance, tenant, workflow, flow_key)
+    SELECT n.at, n.key, n.tenant, n.workflow, n.flow_key FROM unnest(
+        :1::bigint[], :2::bigint[], :3::text[], :4::text[], :5::text[]
+    ) AS n (at, key, tenant, workflow, flow_key) WHERE n.key {kept} ON CONFLICT DO NOTHING
+)
+
+-- name: params
+, params AS (
+    UPDATE origin o SET params = n.params
+    FROM unnest(:1::bigint[], :2::text[]) AS n (key, params) WHERE n.key {kept} AND o.instance = n.key
 )
 
 -- name: events

@@ -140,7 +140,7 @@ def parts_of(instances: Sequence[NewInstance], at: int) -> list[Part]:
     begin, count = 0, len(instances)
     while begin < count:
         one, end = instances[begin], begin + 1
-        if one.parent is None and not one.events:
+        if one.parent is None and not one.events and one.flow is None:
             while end < count and _are_alike(one, instances[end]):
                 end += 1
         if end - begin >= ALIKE_LEAST:

@@ -11,6 +11,7 @@ from playground.store.rows import InstanceRow
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.turns import QueueCapacity
 from playground.workflows.errors import Fenced
+from playground.workflows.events import WORKFLOW_ADMITTED, NewEvent
 
 SECOND_MS = 1_000
 
@@ -25,6 +26,8 @@ def claim(
 ) -> Claimed:
     """See `Store.claim`."""
     second, queues = at // SECOND_MS, transaction.queues
+    if transaction.flow.is_due(at):
+        _admit(transaction, at)
     capacity = QueueCapacity(limits, lambda queue: queues.load(queue, second))
     claimed: list[InstanceRow] = []
 
@@ -50,7 +53,16 @@ def claim(
     queues.full |= capacity.full
     if starts := capacity.starts():
         queues.count_starts(second, starts)
-    return Claimed(claimed, (second + 1) * SECOND_MS if capacity.rate_limited else None)
+    again = (second + 1) * SECOND_MS if capacity.rate_limited else None
+    return Claimed(claimed, at + 1 if transaction.flow.is_due(at) else again)
+
+
+def _admit(transaction: SqliteTransaction, at: int) -> None:
+    """Admit the held instances whose turn has come."""
+    transaction.flush()
+    for key in transaction.flow.admissible(at, transaction.row):
+        transaction.append(key, [NewEvent(WORKFLOW_ADMITTED)], None, at)
+    transaction.flush()
 
 
 def unclaim(transaction: SqliteTransaction, key: int, execution: int) -> None:

@@ -8,7 +8,7 @@
 SELECT i.key, i.tenant, i.id, i.workflow, i.snippet, o.class_name, o.params, i.queue, o.control_hash, o.metadata, o.limits,
     i.status, i.generation, i.execution, i.last_seq, i.owner, i.due_at, i.log_bytes, i.stored_bytes, i.output, i.error,
     i.rollback, i.created_at, i.started_at, i.ended_at, i.paused_at, i.wait_until, i.fresh, i.in_execution, i.injected,
-    i.clock, o.nonce, o.id_chosen, i.crashes, i.clock_at
+    i.clock, o.nonce, o.id_chosen, i.crashes, i.clock_at, i.flow_key, i.priority, i.held_until
 FROM instance i JOIN origin o ON o.instance = i.key
 
 -- name: instance_by_key
@@ -92,7 +92,7 @@ SELECT last_seq FROM instance WHERE key = ?
 -- name: insert_instance
 INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
     due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at,
-    injected, clock, crashes, clock_at)
+    injected, clock, crashes, clock_at, flow_key, priority, held_until)
 VALUES {rows}
 
 -- name: insert_origin
@@ -102,9 +102,9 @@ INSERT OR ROLLBACK INTO origin (instance, class_name, params, control_hash, meta
 -- Many instances with the values of insert_instance that they share, each with its place, id and stored_bytes (alike.py).
 INSERT OR ROLLBACK INTO instance (key, tenant, id, workflow, snippet, queue, status, generation, execution, last_seq, owner,
     due_at, wait_until, fresh, in_execution, log_bytes, stored_bytes, output, error, rollback, created_at, started_at, ended_at, paused_at,
-    injected, clock, crashes, clock_at)
+    injected, clock, crashes, clock_at, flow_key, priority, held_until)
 SELECT ?1 + column1, ?2, column2, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, column3, ?18, ?19, ?20, ?21, ?22, ?23, ?24,
-    ?25, ?26, ?27, ?28
+    ?25, ?26, ?27, ?28, ?29, ?30, ?31
 FROM (VALUES {rows})
 
 -- name: insert_alike_origins
@@ -138,7 +138,7 @@ DELETE FROM child WHERE instance = ?1 OR parent = ?1
 -- name: update_instance
 UPDATE instance SET snippet = ?, status = ?, generation = ?, execution = ?, last_seq = ?, owner = ?, due_at = ?, wait_until = ?, fresh = ?,
     in_execution = ?, log_bytes = ?, stored_bytes = ?, output = ?, error = ?, rollback = ?, started_at = ?, ended_at = ?,
-    paused_at = ?, injected = ?, clock = ?, crashes = ?, clock_at = ?
+    paused_at = ?, injected = ?, clock = ?, crashes = ?, clock_at = ?, held_until = ?
 WHERE key = ?
 
 -- name: grow_instances
@@ -273,6 +273,16 @@ SELECT key FROM instance INDEXED BY instance_fresh
 WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND queue = ? AND tenant = ? AND workflow = ?
 ORDER BY key LIMIT ?
 
+-- name: any_prior
+SELECT 1 FROM instance INDEXED BY instance_prior
+WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND priority > 0 LIMIT 1
+
+-- name: prior_of_lane
+-- Those of them that have a priority, in the order of their turn.
+SELECT -priority, key FROM instance INDEXED BY instance_prior
+WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND priority > 0 AND queue = ? AND tenant = ? AND workflow = ?
+ORDER BY priority DESC, key LIMIT ?
+
 -- name: first_lane
 SELECT queue, tenant, workflow FROM instance INDEXED BY instance_fresh
 WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL
@@ -309,11 +319,67 @@ SELECT min(due_at) FROM (
         SELECT due_at FROM instance INDEXED BY instance_fresh
         WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL LIMIT 1
     )
+    UNION ALL
+    SELECT min(at) FROM flow_look
 )
 
 -- name: next_due_after
--- New instances are due at once, so none of them falls due later.
-SELECT min(due_at) FROM instance INDEXED BY instance_woken WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL AND due_at > ?
+-- New instances are due at once, so none of them falls due later, unless it is held.
+SELECT min(due_at) FROM (
+    SELECT min(due_at) AS due_at FROM instance INDEXED BY instance_woken
+    WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL AND due_at > ?1
+    UNION ALL
+    SELECT min(at) FROM flow_look WHERE at > ?1
+)
+
+-- name: add_look
+INSERT OR IGNORE INTO flow_look (at, instance, tenant, workflow, flow_key) VALUES (?, ?, ?, ?, ?)
+
+-- name: due_looks
+SELECT at, instance, tenant, workflow, flow_key FROM flow_look WHERE at <= ? ORDER BY at LIMIT ?
+
+-- name: drop_look
+DELETE FROM flow_look WHERE at = ? AND instance = ?
+
+-- name: next_look
+SELECT min(at) FROM flow_look
+
+-- name: begun_of_key
+SELECT count(*) FROM instance INDEXED BY instance_flow
+WHERE tenant = ? AND workflow = ? AND flow_key = ? AND flow_key IS NOT NULL AND ended_at IS NULL AND held_until IS NULL
+
+-- name: held_of_key
+SELECT key FROM instance INDEXED BY instance_held
+WHERE tenant = ? AND workflow = ? AND flow_key = ? AND flow_key IS NOT NULL AND held_until IS NOT NULL
+    AND held_until <= ? AND status = 'queued'
+ORDER BY priority DESC, key LIMIT ?
+
+-- name: ahead_of_key
+-- Of those that are held, how many have their turn before one of this priority and key.
+SELECT count(*) FROM (
+    SELECT 1 FROM instance INDEXED BY instance_held
+    WHERE tenant = ?1 AND workflow = ?2 AND flow_key = ?3 AND flow_key IS NOT NULL AND held_until IS NOT NULL
+        AND held_until <= ?4 AND status = 'queued' AND (priority > ?5 OR (priority = ?5 AND key < ?6)) LIMIT ?7
+)
+
+-- name: living_of_key
+-- The unfinished instance of a key; with ?4 only one that has not started.
+SELECT id FROM instance INDEXED BY instance_flow
+WHERE tenant = ?1 AND workflow = ?2 AND flow_key = ?3 AND flow_key IS NOT NULL AND ended_at IS NULL
+    AND (NOT ?4 OR held_until IS NOT NULL)
+ORDER BY key LIMIT 1
+
+-- name: starts_of_key
+SELECT at FROM flow_start WHERE tenant = ? AND workflow = ? AND flow_key = ? AND at > ? ORDER BY at
+
+-- name: add_start
+INSERT OR IGNORE INTO flow_start (tenant, workflow, flow_key, at, instance) VALUES (?, ?, ?, ?, ?)
+
+-- name: drop_starts
+DELETE FROM flow_start WHERE at < ?
+
+-- name: update_params
+UPDATE origin SET params = ? WHERE instance = ?
 
 -- name: oldest_due
 -- The earliest due_at without an owner. New instances are indexed by lane, so this seeks the first of each lane: one index seek per lane,

@@ -15,7 +15,7 @@ from typing import Any
 from playground.store.encoding import encode
 from playground.store.named_sql import NamedSql
 from playground.store.rows import InstanceRow
-from playground.store.turns import QueueCapacity, RoundRobin
+from playground.store.turns import Place, QueueCapacity, RoundRobin, merged_places
 from playground.workflows.events import STATUSES
 
 CountGroup = tuple[str, str, str]  # (tenant, queue, status)
@@ -117,6 +117,7 @@ class Queues:
         self._run_sql, self._sql, self._execute_named = db.cursor().execute, sql, execute_named
         self.counts = StatusCounts(db.execute(sql["tally"]))
         self._running: Counter[str] = Counter()  # changes of `queue_load.running`, not written yet
+        self._has_priorities = db.execute(sql["any_prior"]).fetchone() is not None  # or has had since it was opened
         self._turns: RoundRobin | None = None  # built at its first use, and again after a rollback
         # Queues that recent claims skipped because they were at their limit of running instances; a hint.
         self.full: set[str] = set()
@@ -130,14 +131,16 @@ class Queues:
 
     def fresh_instances(self, limit: int, capacity: QueueCapacity, closed: Sequence[tuple[str, str]]) -> list[int]:
         """Keys of up to `limit` new instances, round robin over queues."""
-        query = self._sql["fresh_of_lane"]
+        query, prior_query = self._sql["fresh_of_lane"], self._sql["prior_of_lane"]
 
-        def oldest(queue: str, lane: tuple[str, str], limit: int) -> list[int]:
-            return [key for (key,) in self._run_sql(query, (queue, *lane, limit))]
+        def upcoming(queue: str, lane: tuple[str, str], limit: int) -> list[Place]:
+            prior = self._run_sql(prior_query, (queue, *lane, limit)).fetchall() if self._has_priorities else ()
+            oldest = (key for (key,) in self._run_sql(query, (queue, *lane, limit)))
+            return merged_places(prior, oldest, limit)
 
         if self._turns is None:
             self._turns = RoundRobin(self._lanes())
-        return self._turns.claim_instances(limit, capacity, frozenset(closed), oldest)
+        return self._turns.claim_instances(limit, capacity, frozenset(closed), upcoming)
 
     def load(self, queue: str, second: int) -> tuple[int, int]:
         """How many instances of a queue run, and were claimed in this second (epoch), without unwritten claims."""
@@ -164,6 +167,7 @@ class Queues:
 
     def add_turn(self, row: InstanceRow) -> None:
         """Add a new instance that is due to the round robin."""
+        self._has_priorities |= row.priority > 0
         if self._turns is not None and row.fresh and row.owner is None and row.due_at is not None:
             self._turns.add(row.queue, row.tenant, row.workflow)
 

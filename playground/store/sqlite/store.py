@@ -13,6 +13,7 @@ from pathlib import Path
 from playground.store import columns
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
+from playground.store.flow import Place
 from playground.store.metrics import StoreHealth, StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Notifications
@@ -31,7 +32,7 @@ from playground.store.protocol import (
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.secret_values import decrypt_result
 from playground.store.snippets import SnippetCache, make_snippet
-from playground.store.sqlite import claims
+from playground.store.sqlite import claims, flow
 from playground.store.sqlite.alike import parts_of, rows_of
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.migrations import migrate, schema_version
@@ -210,6 +211,9 @@ class SqliteStore:
                 lambda db: db.execute(self._sql["next_due_after"], (after,)).fetchone()[0]
             )
         return await self._readers.run_few(lambda db: db.execute(self._sql["next_due"]).fetchone()[0])
+
+    async def place(self, row: InstanceRow, *, at: int) -> Place:
+        return await self._readers.run(lambda db: flow.place(db, self._sql, row, at))
 
     async def oldest_due(self) -> int | None:
         return await self._readers.run(lambda db: db.execute(self._sql["oldest_due"], (LANES_MAX,)).fetchone()[0])

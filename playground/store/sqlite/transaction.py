@@ -25,6 +25,7 @@ from playground.store.rows import InstanceRow, NewInstance, Snippet
 from playground.store.secret_values import encrypt_secrets
 from playground.store.sqlite.alike import Alike, AlikeStatements, Created, Identity, Part
 from playground.store.sqlite.connections import shrink
+from playground.store.sqlite.flow import FlowNotes
 from playground.store.sqlite.new_instances import NewInstances
 from playground.store.sqlite.queues import Queues
 from playground.store.sqlite.step_reader import StepReader
@@ -88,6 +89,7 @@ class SqliteTransaction:
         # is written lets steps, events and children of many new instances be written in bulk.
         self._next_key: int = db.execute(sql["last_key"]).fetchone()[0] + 1
         self.queues = Queues(db, sql, self._execute_named)
+        self.flow = FlowNotes(db, sql, self._execute_named)
 
     def create(
         self,
@@ -110,8 +112,8 @@ class SqliteTransaction:
         with_extras: list[tuple[NewInstance, Change]] = []
         refused = []
         ids: set[Identity] = set()
-        # Checked before it is written, per process on purpose: the file's lock makes this the only writer, and a
-        # conflict in an INSERT of many rows would undo those of other calls.
+        # Checked first, per process on purpose: the file's lock makes this the only writer, and a conflict in an INSERT
+        # of many rows would undo those of other calls.
         for part in parts:
             if isinstance(part, Alike):
                 if self._are_free(part, ids):
@@ -123,6 +125,9 @@ class SqliteTransaction:
             for index, new in part:
                 if self._is_taken((new.tenant, new.id), ids):
                     refused.append(Refusal(index, new.id, InstanceAlreadyExists.code))
+                    continue
+                if new.flow is not None and (living := self.flow.living(new, created, self.flush)) is not None:
+                    refused.append(Refusal(index, *living))
                     continue
                 ids.add((new.tenant, new.id))
                 row = initial_row(new, self._take_keys(1), at)
@@ -143,6 +148,8 @@ class SqliteTransaction:
         self._new.alike += alike
         for row, n in (*((row, 1) for row in rows), *((part.row, len(part)) for part, _ in alike)):
             self.queues.counts.move(row.tenant, row.queue, None, row.status, n)
+        for row in rows:
+            self.flow.note(None, row)
         self._events += event_rows
         if created:
             self._new_due = at if self._new_due is None else min(at, self._new_due)
@@ -234,6 +241,8 @@ class SqliteTransaction:
             self._execute_named(name, (key,))
         self.queues.row_deleted(row)
         self.queues.write()
+        self.flow.note(row, None)
+        self.flow.write()
         self._touched.pop(key, None)
         self._cache.forget(key)
         self._deleted.append(key)
@@ -307,6 +316,9 @@ class SqliteTransaction:
             else:
                 self._execute_named("update_instance", columns.instance_update(row))
                 self.queues.row_changed(row, stored)
+                self.flow.note(stored, row)
+                if row.params is not stored.params:
+                    self._execute_named("update_params", (encode_or_none(row.params), row.key))
             if cached.changed or cached.keep_before_seq is not None:
                 steps += self._write_steps(cached)
             if cached.inbox_cleared or cached.inbox_removed or cached.inbox_added:
@@ -318,6 +330,7 @@ class SqliteTransaction:
         self._run_bulk(self._insert_inbox, columns.INBOX_COLUMNS, inbox)
         self._write_kv()
         self.queues.write()
+        self.flow.write()
         self._unwritten.clear()
         self._uncounted += len(self._events) // columns.EVENT_COLUMNS
         self._events.clear()
@@ -334,7 +347,7 @@ class SqliteTransaction:
         self.queues.counts.commit()
         appended: list[tuple[int, int | None]] = [(key, cached.row.last_seq) for key, cached in self._touched.items()]
         appended += [(key, None) for key in self._deleted]
-        due, self._new_due = self._new_due, None
+        due, self._new_due = self.flow.take_due(self._new_due), None
         if self.queues.has_freed_capacity:
             due, self.queues.has_freed_capacity = 0, False
         for cached in self._touched.values():
@@ -365,6 +378,7 @@ class SqliteTransaction:
         self._deleted.clear()
         self._new_due = None
         self.queues.rollback()
+        self.flow.rollback()
 
     def explain(self, fault: Exception) -> Exception:
         """`writer.Transaction.explain`."""

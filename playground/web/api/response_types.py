@@ -159,10 +159,22 @@ class Stream(msgspec.Struct):
     steps: list[StreamPart]
 
 
+class Queue(msgspec.Struct):
+    """What a queued instance waits for. `ahead`: how many go before it; `until`: it does not start before."""
+
+    reason: Literal["delay", "concurrency", "rate", "worker"]
+    text: str
+    key: str | None
+    priority: int
+    ahead: int | None
+    until: Time | None
+
+
 class Instance(msgspec.Struct):
-    """`breaks` are those set by POST …/break and not used up, `armed` when the worker is to be killed. `stopped_before`
-    is the step that a breakpoint has stopped it before, with its line and what it would begin with. `skips_sleeps`:
-    each sleep and each wait before a retry is over at once.
+    """`held_until`: it does not start before, and when it does depends on the limits of its key. `breaks` are those set
+    by POST …/break and not used up, `armed` when the worker is to be killed. `stopped_before` is the step that a
+    breakpoint has stopped it before, with its line and what it would begin with. `skips_sleeps`: each sleep and each
+    wait before a retry is over at once.
     """
 
     id: str
@@ -180,6 +192,8 @@ class Instance(msgspec.Struct):
     started_at: Time | None
     ended_at: Time | None
     waiting_until: Time | None
+    held_until: Time | None
+    queue: Queue | None
     kept_until: Time | None
     executions: list[Execution]
     last_seq: int

@@ -18,6 +18,7 @@ from playground.web.http.bodies import integer_of_query
 from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import NO_STORE, json_response
 from playground.web.instance_view import instance_address
+from playground.web.queue_view import queue_json
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
 
@@ -39,7 +40,39 @@ def as_mapping(retention: Retention | None) -> dict[str, Any] | None:
     return None if retention is None else msgspec.structs.asdict(retention)
 
 
-class TenantCreateBody(msgspec.Struct, forbid_unknown_fields=True):
+class DebounceBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    seconds: float
+    longest: float | msgspec.UnsetType = msgspec.UNSET
+    key: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class RateBody(msgspec.Struct, forbid_unknown_fields=True):
+    count: int
+    seconds: int
+
+
+class FlowLimitsBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    concurrency_per_key: int | None = None
+    rate: RateBody | None = None
+
+
+class FlowBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What may be asked of an instance's start: workflows/flow.py."""
+
+    key: str | None = None
+    delay: float | str | None = None
+    priority: int = 0
+    singleton: bool = False
+    debounce: DebounceBody | None = None
+    limits: FlowLimitsBody | None = None
+
+    def asked(self) -> dict[str, Any]:
+        """The arguments of `checked_flow`."""
+        names = ("key", "delay", "priority", "singleton", "debounce", "limits")
+        return {name: msgspec.to_builtins(getattr(self, name)) for name in names}
+
+
+class TenantCreateBody(FlowBody, forbid_unknown_fields=True):
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
     version: str = ""
@@ -47,7 +80,7 @@ class TenantCreateBody(msgspec.Struct, forbid_unknown_fields=True):
     retention: Retention | None = None
 
 
-class BatchEntry(msgspec.Struct, forbid_unknown_fields=True):
+class BatchEntry(FlowBody, forbid_unknown_fields=True):
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
     retention: Retention | None = None
@@ -83,13 +116,16 @@ async def create(context: Context, request: Request) -> Response:
     )
     params = _params_or_none(body.params)
     kept = as_mapping(body.retention)
-    row = await context.tenants.create(tenant, params, body.id, body.version, workflow=body.workflow, retention=kept)
-    return created_response(row)
+    row, created = await context.tenants.create_or_find(
+        tenant, params, body.id, body.version, workflow=body.workflow, retention=kept, asked=body.asked()
+    )
+    return created_response(row, created=created)
 
 
-def created_response(row: InstanceRow) -> Response:
-    """The answer to who started an instance of a tenant."""
-    return json_response(_created_json(row), 201, {"Location": instance_address(row), **NO_STORE})
+def created_response(row: InstanceRow, *, created: bool = True) -> Response:
+    """The answer to who started an instance of a tenant, or found the one of its key."""
+    headers = {"Location": instance_address(row), **NO_STORE}
+    return json_response(_created_json(row) | {"created": created}, 201 if created else 200, headers)
 
 
 async def create_batch(context: Context, request: Request) -> Response:
@@ -113,7 +149,7 @@ def _batch(body: BatchBody) -> dict[str, Any]:
     assert isinstance(body.instances, list), "one of the two was given"
     return {
         "instances": [
-            {"params": _params_or_none(it.params), "id": it.id, "retention": as_mapping(it.retention)}
+            {"params": _params_or_none(it.params), "id": it.id, "retention": as_mapping(it.retention), **it.asked()}
             for it in body.instances
         ]
     }
@@ -139,7 +175,7 @@ async def listed(context: Context, request: Request) -> Response:
     rows = await context.store.list(tenant, status=status, workflow=workflow, before=before, limit=limit)
     counts = await context.store.count(tenant=tenant)
     shown = {
-        "instances": [_listed_json(row) for row in rows],
+        "instances": [_listed_json(row) | {"queue": await _held_json(context, row)} for row in rows],
         "before": rows[-1].id if len(rows) == limit else None,
         "counts": {name: counts.get(name, 0) for name in ev.STATUSES},
     }
@@ -177,6 +213,11 @@ async def _row_key(context: Context, tenant: str, id: str | None) -> int | None:
         ) from None
 
 
+async def _held_json(context: Context, row: InstanceRow) -> dict[str, Any] | None:
+    """What holds an instance back, where something does: one that only waits for a worker is not looked up."""
+    return None if row.held_until is None else await queue_json(context.store, row, context.now())
+
+
 def _params_or_none(params: msgspec.Raw | msgspec.UnsetType) -> msgspec.Raw | None:
     return params if isinstance(params, msgspec.Raw) else None
 
@@ -198,5 +239,6 @@ def _listed_json(row: InstanceRow) -> dict[str, Any]:
         **_created_json(row),
         **times,
         "waiting_until": row.wait_until if row.status == ev.WAITING else None,
+        "held_until": row.held_until,
         "error": row.error,
     }

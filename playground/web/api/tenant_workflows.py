@@ -14,7 +14,7 @@ from playground.engine import queues
 from playground.engine.retention import deployed_retention
 from playground.store.tables import NewVersion, Version
 from playground.web.api.check import check_source, source_body_bytes
-from playground.web.api.tenant_instances import Retention, as_mapping
+from playground.web.api.tenant_instances import RateBody, Retention, as_mapping
 from playground.web.context import Context
 from playground.web.http import bodies
 from playground.web.http.authorization import authorized_tenant
@@ -31,7 +31,7 @@ class DeployBody(bodies.SourceBody, forbid_unknown_fields=True):
     source: str
     class_name: str = CLASS_NAME
     warm: bool = False
-    limits: dict[str, int] = msgspec.field(default_factory=dict)
+    limits: dict[str, int | RateBody] = msgspec.field(default_factory=dict)
     retention: Retention | None = None
 
 
@@ -40,7 +40,7 @@ async def deploy(context: Context, request: Request) -> Response:
     tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(request, DeployBody, source_body_bytes(context))
     kept = deployed_retention(as_mapping(body.retention), context.settings.retention_days)
-    new = NewVersion(body.source, body.class_name, _name(request), body.warm, body.limits, kept)
+    new = NewVersion(body.source, body.class_name, _name(request), body.warm, msgspec.to_builtins(body.limits), kept)
     context.tenants.check_deployment(tenant, new)
     context.limits.checks.charge(queues.of_tenant(tenant))
     checked = await check_source(context, new.source, queues.of_tenant(tenant), new.class_name)

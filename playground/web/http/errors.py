@@ -25,6 +25,7 @@ STATUS_OF: Mapping[str, int] = {
     "workflow.invalid_retention": 400,
     "not_serialisable": 400,
     "secret.invalid": 400,
+    "flow.invalid": 400,
     "dispatcher.invalid_metadata": 400,
     "binding.refused": 409,
     "non_retryable": 409,

@@ -49,6 +49,7 @@ function restarted(state, event, data) {
   state.diverged = [];
   state.bracket = { id: state.bracket.id + 1, open: [...state.open].filter((step) => !step.parent).length };
   state.status = "queued";
+  state.heldUntil = data.until ?? null;
   state.inExecution = false;
   state.output = state.error = state.rollback = state.startedAt = state.endedAt = state.pausedAt = null;
   state.logTruncated = 0;
@@ -62,6 +63,7 @@ function restarted(state, event, data) {
 function final(status) {
   return (state, event, data) => {
     state.status = status;
+    state.heldUntil = null;
     state.inExecution = false;
     state.output = data.output ?? null;
     state.error = data.error ?? null;
@@ -195,7 +197,16 @@ export const RUN = {
     state.trigger = data.trigger ?? null;
     state.createdAt = state.generationAt = event.at;
     state.status = "queued";
+    state.flow = data.flow ?? null;
+    state.heldUntil = data.flow?.until ?? null;
     hush(state, event.at);
+  },
+  workflow_admitted(state) {
+    state.heldUntil = null;
+  },
+  workflow_debounced(state, event, data) {
+    state.params = data.params ?? null;
+    state.heldUntil = data.until;
   },
   workflow_started(state, event) {
     state.startedAt = event.at;

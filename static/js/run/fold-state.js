@@ -27,6 +27,8 @@ export function newState() {
     endedAt: null,
     pausedAt: null,
     waitingUntil: null,
+    heldUntil: null, // it may not start yet, for a delay or the limits of its key, and not before this
+    flow: null, // what was asked of its start
     lastSeq: 0,
     steps: new Map(),
     executions: [],

@@ -225,7 +225,7 @@ export const STEPS = {
   rollback_started(state, event) {
     state.rollback = "running";
     forgetStops(state);
-    if (!state.inExecution) state.status = "queued";
+    if (!state.inExecution) Object.assign(state, { status: "queued", heldUntil: null });
     stirred(state, event);
   },
   rollback_step_started(state, event) {

@@ -195,6 +195,10 @@ export function said(event) {
       return brief(data.output);
     case "workflow_queued":
       return `${["fork", "chaos"].includes(data.trigger?.kind) ? `${data.trigger.kind} ${data.trigger.kind === "chaos" ? "run " : ""}of ${data.trigger.of}, ` : ""}${brief(data.params)}`;
+    case "workflow_admitted":
+      return "it may start now, and waits for a worker";
+    case "workflow_debounced":
+      return `asked for again: ${brief(data.params)}, not before ${clock(data.until)}`;
     case "step_errored":
     case "workflow_errored":
     case "wait_timed_out":

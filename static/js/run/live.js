@@ -28,6 +28,7 @@ import { Operations } from "./operations.js";
 import { outcome } from "./outcome.js";
 import { pagePath } from "./paths.js";
 import { pendingStops, togglePending } from "./pending-stops.js";
+import { Place } from "./place.js";
 import { Plan, flatten, startsRuns } from "./plan.js";
 import { Recode, relocate } from "./recode.js";
 import { mayStop, whyNoStop } from "./row-stop.js";
@@ -108,6 +109,7 @@ export class Live {
     this.watching = new Watching(part("notices"));
     this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
     this.effects = new Effects({ root: part("effects"), tab: root.querySelector("#tab-effects"), onStep: (step) => this.openStep(step), onChange: () => this.schedule() });
+    this.place = new Place(() => this.schedule());
     this.tabs = new Tabs({ root, onShow: () => this.shown() });
     this.scrubber = new Scrubber({ root: part("scrub"), seek: (seq) => this.seek(seq) });
     this.address = new Address();
@@ -160,6 +162,7 @@ export class Live {
     this.notices.refused();
     this.clear();
     this.effects.open(this.run);
+    this.place.open(this.run);
     this.lesson.open(this.run);
     this.watching.open(this.run);
     this.follow(0);
@@ -318,7 +321,7 @@ export class Live {
       this.header.tick(context);
     }
     this.notices.tick();
-    if (this.state.lastSeq || this.trouble) this.sentence.say(this.state, { ...context, doubles: this.effects.doubles, task: this.lesson.task });
+    if (this.state.lastSeq || this.trouble) this.sentence.say(this.state, { ...context, doubles: this.effects.doubles, place: this.place.found, task: this.lesson.task });
     const untold = this.telling.tell(this.state, this.moments.state, context);
     if (document.hidden) return;
     const rests = this.past || (context.final && !this.trouble);
@@ -353,6 +356,7 @@ export class Live {
     this.graph.update(state, context);
     this.drawer.update(state, context);
     this.effects.update(state, { final: context.final, past: this.past });
+    this.place.update(newest);
     this.tabs.count("journal", state.lastSeq);
     this.tabs.count("logs", state.logs.length);
     const end = context.final ? `${state.generation}:${state.status}` : null;

@@ -19,10 +19,10 @@ const MESSAGE = 200; // … and of an error's message
 const name = (step) => ({ code: short(pathLabel(step, PARENT), NAME) });
 
 /**
- * `task` is that of a lesson; it is said where it can be done. `hurried` asks for a sentence that stays true while steps come and go faster
+ * `place` is where a run stands that is held back, as the server says it. `task` is that of a lesson; it is said where it can be done. `hurried` asks for a sentence that stays true while steps come and go faster
  * than can be read.
  */
-export function narrate(state, { now, final, stale, watching = false, task = null, doubles = [], hurried = false }) {
+export function narrate(state, { now, final, stale, watching = false, task = null, doubles = [], hurried = false, place = null }) {
   if (stale) return say("i-journal", "The run goes on without this page. What it commits now will appear here, in order, once.");
   if (final) return ended(state, doubles);
   if (task && !watching && !state.armed && canTry(task, state)) return { icon: "i-hand", tone: "try", press: task.do, parts: ["Try it: ", ...spoken(lowered(task.say))] };
@@ -30,7 +30,7 @@ export function narrate(state, { now, final, stale, watching = false, task = nul
   if (state.stoppedBefore) return say("i-pause", state.status === "paused" ? "Paused before " : "Stopping before ", name(state.stoppedBefore), ". Nothing of it has begun.");
   if (state.status === "paused") return say("i-pause", "Paused. Sleeps and waits have stopped with it and keep their remaining time.");
   if (state.status === "waitingForPause") return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");
-  if (state.status === "queued") return queued(state);
+  if (state.status === "queued") return state.heldUntil === null ? queued(state) : held(state, now, place);
   const resumed = resumption(state, now);
   if (state.status === "waiting") return waiting(state, now, watching) ?? resumed ?? running(state);
   return resumed ?? (hurried ? busy(state) : running(state));
@@ -43,6 +43,15 @@ export function groundsOf(state, { press = "", past, stale, final }) {
 }
 
 const say = (icon, ...parts) => ({ icon, tone: "", parts });
+
+/** What may not start yet: see playground/workflows/flow.py. */
+function held(state, now, place) {
+  const { key, concurrency_per_key: most, rate, debounce } = state.flow ?? {};
+  if (state.heldUntil > now) return say("i-clock", `Starts at ${moment(state.heldUntil, now)}`, debounce ? ", or later if it is asked for again before." : ".");
+  if (place?.text) return say("i-clock", place.text);
+  const limits = [most && `concurrency ${most}`, rate && `${count(rate.count, "start")} in ${lasting(rate.seconds * 1000)}`].filter(Boolean);
+  return limits.length ? say("i-clock", `Waits for its turn: ${limits.join(", ")} for key `, { code: short(key, NAME) }, ".") : say("i-clock", "Waiting for a worker.");
+}
 
 function queued(state) {
   const last = state.executions[state.executions.length - 1];

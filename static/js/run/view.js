@@ -14,6 +14,7 @@ export function view(state) {
     started_at: state.startedAt,
     ended_at: state.endedAt,
     waiting_until: state.status === "waiting" ? state.waitingUntil : null,
+    held_until: state.heldUntil,
     executions: state.executions.map((one) => ({
       execution: one.execution,
       worker: one.worker,

@@ -119,12 +119,14 @@ export class Runs {
       el("span.num.took", {}, lastly(run)),
       workflow ? el("span.of-workflow", { title: workflow }, el("span.sr", {}, "workflow "), workflow) : null,
       error ? el("span.said", { title: error }, error) : null,
+      run.queue ? el("span.said.held", { title: run.queue.text }, run.queue.text) : null,
     );
   }
 }
 
 /** How long it took, or until when it waits. */
-function lastly({ status, started_at: from, ended_at: to, waiting_until: until }) {
+function lastly({ status, started_at: from, ended_at: to, waiting_until: until, queue }) {
   if (from !== null && to !== null) return lasting(to - from);
+  if (queue?.until) return `from ${moment(queue.until, Date.now())}`;
   return status === "waiting" && until !== null ? `until ${moment(until, Date.now())}` : "";
 }

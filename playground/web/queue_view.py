@@ -1,0 +1,60 @@
+"""What a queued instance waits for, in words: the queue's explanation, of the API and of the page.
+
+An instance that is held (workflows/flow.py) waits for a time or for the limits of its key; any other for a worker.
+"""
+
+from typing import Any
+
+from playground.store.protocol import Store
+from playground.store.rows import InstanceRow
+from playground.workflows import events as ev
+from playground.workflows.flow import FlowLimits, limits_of
+
+DELAY, CONCURRENCY, RATE, WORKER = "delay", "concurrency", "rate", "worker"
+KEY_SHOWN = 60  # characters of a key in a sentence
+
+
+async def queue_json(store: Store, row: InstanceRow, at: int) -> dict[str, Any] | None:
+    """What `queue` of an instance says at a time; None: it is not queued.
+
+    `reason` is why it does not run yet; `ahead` how many go before it, where that is known; `until` the time before
+    which it does not start, where there is one.
+    """
+    if row.status != ev.QUEUED or row.owner is not None:
+        return None
+    if row.held_until is None:
+        return _said(row, WORKER, "Waits for a worker.")
+    if row.held_until > at:
+        return _said(row, DELAY, "Starts when its time has come.", until=row.held_until)
+    if row.flow_key is None:
+        return _said(row, WORKER, "Waits for a worker.")
+    place, limits = await store.place(row, at=at), limits_of(row.limits)
+    ahead = place.ahead + (place.begun if limits.concurrency_per_key is not None else 0)
+    of_key = f"for key {row.flow_key if len(row.flow_key) <= KEY_SHOWN else row.flow_key[: KEY_SHOWN - 1] + '…'}"
+    if limits.concurrency_per_key is not None and place.begun >= limits.concurrency_per_key:
+        text = f"{ahead:,} ahead of it: concurrency {limits.concurrency_per_key:,} {of_key}."
+        return _said(row, CONCURRENCY, text, ahead)
+    if place.next_start_at is not None:
+        return _said(
+            row, RATE, f"{place.ahead:,} ahead of it: {_rate(limits)} {of_key}.", place.ahead, place.next_start_at
+        )
+    return _said(row, WORKER, "Waits for a worker.", place.ahead)
+
+
+def _said(
+    row: InstanceRow, reason: str, text: str, ahead: int | None = None, until: int | None = None
+) -> dict[str, Any]:
+    return {
+        "reason": reason,
+        "text": text,
+        "key": row.flow_key,
+        "priority": row.priority,
+        "ahead": ahead,
+        "until": until,
+    }
+
+
+def _rate(limits: FlowLimits) -> str:
+    assert limits.rate is not None
+    starts, seconds = limits.rate.count, limits.rate.seconds
+    return f"{starts:,} start{'s' if starts != 1 else ''} in {seconds:,} s"
