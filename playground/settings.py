@@ -146,6 +146,11 @@ class Settings:
     )
     stream_names: int = _row(100, "streams that one execution may append to", public=True, least=1)
     step_limit: int = _row(25_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
+    children_limit: int = _row(10_000, "most children that one instance runs", public=True, least=1)
+    child_depth: int = _row(8, "how deep children of children may go", public=True, least=1)
+    children_per_minute: int = _row(
+        600, "children that the anonymous instances of one address may start in a minute", public=True, least=1
+    )
     journal_events: int = _row(250_000, "most events in the journal of one instance", public=True, least=1_000)
     ahead_entries: int = _row(
         2_000,

@@ -39,7 +39,7 @@ settings.load_profile("steady")
 ON_BOTH_DATABASES = frozenset(
     f"test_{name}"
     for name in (
-        *("bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
+        *("bindings_children", "bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
         *("code_change", "flow_runs", "fork", "gate", "nodes", "nodes_limits", "operations", "stream", "tenants_http"),
         *("property_nodes", "property_operations"),
     )

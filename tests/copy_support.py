@@ -28,11 +28,11 @@ from playground.store.copying import TABLES, CopySide, Digest
 from playground.store.encryption import Keyring
 from playground.store.open import open_for_copy
 from playground.store.protocol import Store
-from playground.store.rows import Snippet
+from playground.store.rows import Awaited, Snippet
 from playground.store.snippets import make_snippet
 from playground.store.tables import NewEffect, NewVersion, Scope, scope_of
 from playground.workflows import events as ev
-from playground.workflows.events import NewEvent
+from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.flow import Flow, FlowLimits, Rate
 
 KEYS = bytes(range(32))
@@ -78,6 +78,7 @@ async def fill(store: Store, *, many: int = 30) -> None:
     failing = [started(do("f")), attempt(do("f")), attempt_errored(do("f"), retry_at=AT + 900), printed("x")]
     asleep_until = [NewEvent(ev.WORKFLOW_WAITING, {"until": AT + 900}), execution_ended()]
     await store.append(row.key, [*failing, *asleep_until], execution=1, at=AT)
+    await store.families.add(row.key, Awaited(row.key, StepKey(ev.CHILD, "kid", 2, do("t")), 7, cascades=False))
     row = await running(store, "waits", queue="other")
     received = NewEvent(ev.EVENT_RECEIVED, {"type": "early", "payload": {"n": AWKWARD}})
     waits = [started(wait()), received, NewEvent(ev.WORKFLOW_WAITING, {"until": None}), execution_ended()]

@@ -111,7 +111,7 @@ def state_says(state: State) -> dict[str, Any]:
             "started_seq": step.started_seq,
             "line": step.line,
             "config": step.config,
-            "event_type": step.event_type,
+            "event_type": step.event_type or step.child,
             "attempt": step.attempts[-1].attempt if step.attempts else 0,
             "error": step.error,
             "until": step.until if status in ("open", "retrying") else None,

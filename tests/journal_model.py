@@ -69,7 +69,7 @@ class Model(Injected):
             self._receive, self._receive, self._set_break, self._clear_break, self._disarm, self._skip_sleeps,
             self._terminate,
             self._set_breakpoint, self._clear_breakpoint,
-            self._restart, self._recode, self._wake, self._pause,
+            self._restart, self._recode, self._wake, self._pause, self._end_child,
         ]  # fmt: skip
         if self._status == ev.PAUSED:
             return [*anywhere, *[self._resume] * 5, *[self._give] * 3]
@@ -88,7 +88,7 @@ class Model(Injected):
             return [*anywhere, *[self._roll_back] * 10, *[self._restart] * 2]
         outcomes = [self._complete_attempt, self._complete_attempt, self._fail_attempt, self._fail_attempt]
         begins = [self._stop_before, self._stop_before, *[self._begin_do] * 5, *[self._begin_retry] * 3]
-        suspends = [self._sleep, self._sleep, self._wait_for_event, self._wait_for_event]
+        suspends = [self._sleep, self._sleep, self._wait_for_event, self._wait_for_event, self._run_child]
         if self._status == ev.WAITING_FOR_PAUSE:
             begins = []
         return [*anywhere, *outcomes * 2, *begins, *suspends, self._end, self._end]
@@ -103,8 +103,10 @@ class Model(Injected):
                 data["rollback"] = HANDLER
         elif kind == ev.WAIT:
             data["event_type"] = "go"
+        elif kind == ev.CHILD:
+            data["child"] = "copied"
         if kind != ev.SLEEP and pick.random() < 0.3:
-            data |= {"status": ERRORED if kind == ev.DO else TIMED_OUT, "error": ERROR}
+            data |= {"status": TIMED_OUT if kind == ev.WAIT else ERRORED, "error": ERROR}
         elif kind != ev.SLEEP:
             data |= {"output": pick.choice(OUTPUTS), "edited": True}
         self._add(ev.STEP_COPIED, key, **data)
@@ -275,14 +277,33 @@ class Model(Injected):
         step = self._begin(key, OPEN, event_type=type)
         self._take_kept([step])
 
+    def _run_child(self, pick: Random) -> None:
+        key = self._new_key(pick, ev.CHILD)
+        self._add(ev.CHILD_STARTED, key, child=f"child-{self._seq}", line=7, clock_us=self._clock())
+        self._begin(key, OPEN)
+
+    def _end_child(self, pick: Random) -> None:
+        """A child ends, whatever its parent does."""
+        waiting = self._with(OPEN, kinds=(ev.CHILD,))
+        if not waiting:
+            return
+        step = pick.choice(waiting)
+        if pick.random() < 0.5:
+            self._add(ev.CHILD_COMPLETED, step.key, output=pick.choice(OUTPUTS))
+            step.status = COMPLETED
+        else:
+            self._add(ev.CHILD_ERRORED, step.key, error=ERROR)
+            step.status = ERRORED
+        self._activate()
+
     def _end_suspension(self, pick: Random) -> None:
-        waiting = self._with(OPEN)
+        waiting = self._with(OPEN, kinds=(ev.SLEEP, ev.WAIT))
         if waiting and self._status not in HELD:
             self._end_wait(pick.choice(waiting), clock_us=self._clock())
 
     def _wake(self, pick: Random) -> None:
         """A person ends a sleep, a wait or the delay before a retry, with a worker or without."""
-        waiting = self._with(OPEN, RETRYING)
+        waiting = self._with(OPEN, kinds=(ev.SLEEP, ev.WAIT)) + self._with(RETRYING)
         if not waiting or self._status in HELD:
             return
         step = pick.choice(waiting)
@@ -294,12 +315,15 @@ class Model(Injected):
 
     def _give_up(self, pick: Random) -> None:
         found = self._with(OPEN, COMPLETED, TIMED_OUT, kinds=(ev.SLEEP, ev.WAIT))
+        found += self._with(OPEN, COMPLETED, ERRORED, kinds=(ev.CHILD,))
         found = [step for step in found if not step.copied]
         if not found:
             return
         step = pick.choice(found)
         if step.key.kind == ev.SLEEP:
             self._add(ev.SLEEP_CANCELLED, step.key, clock_us=self._clock())
+        elif step.key.kind == ev.CHILD:
+            self._add(ev.CHILD_CANCELLED, step.key, clock_us=self._clock())
         elif step.received is None:
             self._add(ev.WAIT_CANCELLED, step.key, clock_us=self._clock())
         else:
@@ -401,6 +425,7 @@ class Model(Injected):
             ev.DO: {"config": {"timeout": 5}, **({"rollback": HANDLER} if pick.random() < 0.5 else {})},
             ev.SLEEP: {"duration": 500},
             ev.WAIT: {"event_type": "go", "timeout": 900},
+            ev.CHILD: {},
         }[kind]
         self._add(ev.BREAKPOINT_HIT, step=key.as_json(), line=7, clock_us=self._clock(), **begins)
         self._forget_stops()
@@ -419,6 +444,7 @@ class Model(Injected):
             data |= {
                 ev.DO: {"status": ERRORED, "error": ERROR, "config": {"timeout": 5}},
                 ev.WAIT: {"status": TIMED_OUT, "error": TIMEOUT, "event_type": "go"},
+                ev.CHILD: {"status": ERRORED, "error": ERROR},
             }[key.kind]
             if key.kind == ev.DO and pick.random() < 0.5:
                 data["rollback"] = HANDLER

@@ -474,6 +474,23 @@ def test_a_step_says_what_its_callback_calls_and_whether_that_starts_workflows()
     assert "inside" not in nodes[2]
 
 
+def test_a_child_that_is_run_is_a_step_of_the_outline():
+    nodes = outline("""
+        await self.env.WORKFLOWS.run({"n": 1})
+        await self.env.WORKFLOWS.run({"n": 2}, id="named")
+        await asyncio.gather(*(self.env.WORKFLOWS.run({"n": n}, name=f"order {n}") for n in range(3)))
+        await self.env.AI.run("model", {"prompt": "is no step"})
+    """)
+    assert [(node["kind"], node["name"]) for node in nodes] == [
+        ("child", "child"),
+        ("child", "named"),
+        ("parallel", "for n in range(3)"),
+    ]
+    assert [(node["kind"], node["name"], node["pattern"]) for node in nodes[2]["children"]] == [
+        ("child", "order {n}", True)
+    ]
+
+
 def test_steps_in_steps_stay_bounded():
     code = "\n".join(
         f'async def s{n}():\n    await step.do("a{n}", s{n + 1})\n    await step.do("b{n}", s{n + 1})'

@@ -231,12 +231,14 @@ async def test_a_loader_may_give_another_binding_or_none(engine: Engine) -> None
 
 
 @on_engine()
-async def test_code_that_came_as_a_snippet_has_no_workflows(engine: Engine) -> None:
+async def test_code_that_came_as_a_snippet_has_only_children_of_its_own(engine: Engine) -> None:
     from playground import WorkflowInstance
     from playground.engine import CreateInstance
 
-    row = await engine.create(CreateInstance(workflow("return sorted(self.env)")))
-    assert await output(WorkflowInstance(engine, "", row.id)) == ["EFFECTS", "KV"]
+    row = await engine.create(
+        CreateInstance(workflow('return [sorted(self.env), hasattr(self.env.WORKFLOWS, "create")]'))
+    )
+    assert await output(WorkflowInstance(engine, "", row.id)) == [["EFFECTS", "KV", "WORKFLOWS"], False]
 
 
 @on_engine(workers=1, queued_per_tenant=20)

@@ -46,7 +46,7 @@ def test_calls_take_what_python_takes(api: dict[str, Any]) -> None:
         if owner in OWNERS and name != "step.do":
             given = inspect.signature(getattr(OWNERS[owner], method)).parameters
             known = [one for one in given if one not in ("self", "call", "more")]  # more: older spellings
-            assert [written.lstrip("*").partition("=")[0] for written in params] == known, name
+            assert [written.lstrip("*").partition("=")[0] for written in params if written != "*"] == known, name
     for form in ("step.do", "@step.do"):
         takes = inspect.signature(steps.Steps.do).parameters
         wanted = {written.partition("=")[0] for written in api["names"][form]} - {"*"}
@@ -73,6 +73,8 @@ def test_every_call_of_python_is_there(api: dict[str, Any]) -> None:
             for name, member in vars(kind).items()
             if inspect.iscoroutinefunction(member) and not name.startswith("_")
         }
+        if kind is binding_stubs.Workflow:
+            calls.add("run")  # counted when it is called, as the methods of `step` are
         assert named == ({"do", "sleep", "sleep_until", "wait_for_event"} if kind is steps.Steps else calls), owner
     assert set(api["env"]) == set(OWNERS) - {"step", "handle"}
 

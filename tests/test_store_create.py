@@ -18,11 +18,12 @@ from store_support import (
 
 from playground.store.encoding import as_objects
 from playground.store.errors import ChildrenUnfinished, QueueFull
+from playground.store.rows import Awaited
 from playground.store.snippets import make_snippet
 from playground.store.tables import scope_of
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound, NotSerialisable
-from playground.workflows.events import NewEvent
+from playground.workflows.events import NewEvent, StepKey
 
 
 @with_store
@@ -310,3 +311,39 @@ async def test_what_needs_an_instance_is_not_created_once_that_is_deleted(store)
     with pytest.raises(InstanceNotFound):
         await creating
     assert await store.count() == {"queued": 1}
+
+
+@with_store
+async def test_a_child_that_is_waited_for_says_what_is_to_be_done_about_it(store):
+    [parent] = await create(store, "parent", at=AT)
+    step = StepKey(ev.CHILD, "kid", 1, StepKey(ev.DO, "outer", 2))
+    started = [NewEvent(ev.CHILD_STARTED, {"child": "kid", "line": 1}, step)]
+    committed = await store.decide(parent.key, lambda _: started, execution=None, at=AT)
+    awaited = Awaited(parent.key, step, committed.events[0].seq, cascades=True)
+    trigger = {"kind": ev.CHILD, "of": "parent"}
+    ended = []
+    unsubscribe = store.listen_ended(ended.extend)
+    [kid] = (await store.create([new("kid", parent=parent.key, trigger=trigger, awaited=awaited)], at=AT))[0]
+    other = awaited._replace(started_seq=99)
+    [stray] = (await store.create([new("stray", parent=parent.key, trigger=trigger, awaited=other)], at=AT))[0]
+
+    async def stand():
+        found = await store.families.of([parent.key])
+        assert found == await store.families.of([kid.key, stray.key]) == await store.families.after(0, 10)
+        return [(child.id, child.ended, child.wanted) for child in found]
+
+    assert await stand() == [("kid", False, True), ("stray", False, False)], "a step of another start is another step"
+    assert (await store.families.of([kid.key]))[0].awaited == awaited
+    await store.decide(kid.key, lambda _: [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    assert await stand() == [("kid", True, True), ("stray", False, False)] and ended == [kid.key]
+    end = [NewEvent(ev.CHILD_ERRORED, {"error": {"name": "E", "message": "m"}}, step)]
+    await store.decide(parent.key, lambda _: end, execution=None, at=AT)
+    assert await stand() == [("kid", True, False), ("stray", False, False)]
+    await store.delete(stray.key)
+    assert await stand() == [("kid", True, False), (None, True, False)], "a row outlives its instance"
+    await store.families.forget([kid.key])
+    await store.families.add(stray.key, awaited)
+    assert [child.awaited for child in await store.families.after(kid.key, 10)] == [other], "one that is stays"
+    unsubscribe()
+    await store.decide(parent.key, lambda _: [NewEvent(ev.WORKFLOW_TERMINATED)], execution=None, at=AT)
+    assert ended == [kid.key]

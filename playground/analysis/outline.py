@@ -1,4 +1,4 @@
-"""The outline: the steps, sleeps and waits that a run will reach, in that order, as far as the source shows them.
+"""The outline: the steps, sleeps, waits and children that a run will reach, in that order, as far as the source shows.
 
 A decorated step is at its first call (or where another step's parameter requests it), with the line of its decorator,
 which is its line in the journal. Calls of helper functions are followed. Conditions are labelled by their source. A
@@ -18,7 +18,7 @@ from typing import Any
 from playground.analysis.labels import Labels
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, Placed, below, children
 from playground.analysis.workflow import StepCall, Workflow, is_env
-from playground.workflows.events import DO, SLEEP, WAIT
+from playground.workflows.events import CHILD, DO, SLEEP, WAIT
 
 NODES = 500  # nodes at most; a longer outline is not read
 MAX_HELPER_CALLS = 500  # calls that are followed: a chain of helpers that each call the next one twice is exponential
@@ -228,6 +228,11 @@ class _Outliner:
             if step.kind != DO or step.callback is not None:
                 into.append(self.step(step))
             return
+        if _runs_child(node):
+            for argument in [*node.args, *(given.value for given in node.keywords)]:
+                self.visit(argument, into)
+            into.append(self.child(node))
+            return
         called_name = self.tree.dotted(node.func) or ""
         gathers = _GATHERS.get(called_name)
         if gathers is not None:
@@ -404,6 +409,16 @@ class _Outliner:
         if self.starting[callback]:
             made["child"] = True
 
+    def child(self, node: ast.Call) -> Node:
+        """A workflow that is run as a child: the step is named as it will be (`Steps.run_child`)."""
+        self.count += 1
+        made: Node = {"kind": CHILD, "name": CHILD, "line": node.lineno, "end_line": node.end_lineno}
+        given = {each.arg: each.value for each in node.keywords}
+        name = given.get("name", given.get("id"))
+        if name is not None:
+            made.update(self.labels.name(name, "?"))
+        return made
+
     def starts_workflow(self, node: ast.AST) -> bool:
         """Whether a node is the call `self.env.NAME.create(...)`."""
         if not (
@@ -452,6 +467,12 @@ class _Outliner:
             )
             for node in below(value)
         )
+
+
+def _runs_child(node: ast.Call) -> bool:
+    """Whether a call is `self.env.WORKFLOWS.run(...)`. Other bindings may have a `run` that is no step."""
+    binding = node.func.value if isinstance(node.func, ast.Attribute) and node.func.attr == "run" else None
+    return isinstance(binding, ast.Attribute) and binding.attr == "WORKFLOWS" and is_env(binding.value)
 
 
 def _awaitables(arguments: list[ast.expr]) -> list[ast.expr]:

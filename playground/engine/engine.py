@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from playground.engine import flow, operations
+from playground.engine import flow, operations, queues
 from playground.engine.batches import BATCH_MOST
+from playground.engine.bindings.binding import NewChild
+from playground.engine.bindings.own_workflow import OwnWorkflow
 from playground.engine.clock import Clock, SharedClock
 from playground.engine.code import compatibility
 from playground.engine.code.checker import Check, Checker
@@ -22,6 +24,7 @@ from playground.engine.execution.execution import Execution
 from playground.engine.execution.faults import NewBreak
 from playground.engine.execution.gate import may_run_ahead
 from playground.engine.execution.pipeline import spawn
+from playground.engine.families import Families
 from playground.engine.ids import Ids
 from playground.engine.limits import SharedCounts, StoredPerDay
 from playground.engine.metrics import EngineMetrics
@@ -29,13 +32,14 @@ from playground.engine.nodes import MACHINE, Heartbeat
 from playground.engine.queues import LimitsOfTenants, TenantLimits
 from playground.engine.scheduler import Scheduler
 from playground.engine.workers import Workers
+from playground.sandbox.frames import size_of
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store.encoding import encode_input
 from playground.store.errors import QueueFull
 from playground.store.open import free_bytes
 from playground.store.protocol import Committed, Decider, History, Refusal, Store
-from playground.store.rows import InstanceRow, NewInstance
+from playground.store.rows import Awaited, InstanceRow, NewInstance
 from playground.store.snippets import make_snippet
 from playground.workflows import events as ev
 from playground.workflows import names, values
@@ -56,6 +60,7 @@ from playground.workflows.flow import Flow
 from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
 DRY_RUNS = 2  # dry runs at once
+MINUTE_SECONDS = 60
 FORKS = 2  # prepared at once: each holds all results of an instance
 
 
@@ -66,8 +71,8 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
 
     `source` is None where a `CodeSource` is registered for `workflow`; `version` then identifies that code.
     `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
-    `parent` and `injected`: see `NewInstance`. `breaks` and `breakpoints` are set before it runs. `flow` is when it may
-    start, see workflows/flow.py.
+    `parent`, `awaited` and `injected`: see `NewInstance`; `id_is_chosen`: whether an id that is given was chosen.
+    `breaks` and `breakpoints` are set before it runs. `flow` is when it may start, see workflows/flow.py.
     """
 
     source: str | None
@@ -85,6 +90,8 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     version: str = ""
     events: Sequence[NewEvent] = ()
     parent: int | None = None
+    awaited: Awaited | None = None
+    id_is_chosen: bool = True
     injected: Mapping[str, Any] | None = None
     breaks: Sequence[NewBreak] = ()
     breakpoints: Sequence[StepPattern] = ()
@@ -93,6 +100,24 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     def __post_init__(self) -> None:
         if self.source is not None:
             msgspec.structs.force_setattr(self, "source", without_byte_order_mark(self.source))
+
+
+def child_of(template: CreateInstance, child: NewChild) -> CreateInstance:
+    """The child that a new instance of this template becomes."""
+    parent = child.parent
+    return replace(
+        template,
+        id=child.id,
+        id_is_chosen=child.is_chosen,
+        params=child.params,
+        queue=parent.queue if parent.tenant == template.tenant else template.queue,
+        trigger={"kind": ev.CHILD, "of": parent.id, "step": child.awaited.step.as_json()},
+        parent=parent.key,
+        awaited=child.awaited,
+        limits={**(template.limits or {}), "child_depth": child.depth_left},
+        events=child.events,
+        injected=child.injected,
+    )
 
 
 class Engine:
@@ -126,6 +151,7 @@ class Engine:
             services.turns,
             keep=services.workers.keep_checked,
         )
+        self._children_started = services.shared.count_of("children_per_minute", MINUTE_SECONDS, 1_000)
         self.fork_slots = asyncio.Semaphore(FORKS)  # per node on purpose: it bounds this process's memory
         self._background: set[asyncio.Task[Any]] = set()
         # Per node on purpose: a dry run takes this node's workers and processor, and changes nothing.
@@ -166,8 +192,12 @@ class Engine:
         stored = StoredPerDay(settings.stored_per_day, shared)
         counts, limits = EngineMetrics(log), LimitsOfTenants(settings)
         workers = Workers(sandbox, settings)
-        services = Services(store, sandbox, clock, settings, log, sources, stored, counts, limits, shared, workers)
+        families = Families(store, clock, log, settings.instance_bytes)
+        services = Services(
+            store, sandbox, clock, settings, log, sources, stored, counts, limits, shared, workers, families
+        )
         engine = cls(services, ids, node, heartbeat, correct_clock)
+        sources.set_own_workflow(lambda row: OwnWorkflow(row, engine.start_own_child))
         await engine._scheduler.start()
         try:
             yield engine
@@ -177,6 +207,33 @@ class Engine:
             await engine._scheduler.stop()
             workers.close()
             await shared.close()
+
+    async def start_own_child(self, row: InstanceRow, child: NewChild) -> int:
+        """Create a child that runs the code of its parent, and charge it to the parent's address; returns its key.
+
+        Raises as `create`; Busy too where the address has started as many as it may in a minute.
+        """
+        most, address = self.settings.children_per_minute, queues.billed(row.queue)
+        if not row.tenant and address.startswith(queues.ADDRESS):
+            await self._children_started.read(address)
+            if self._children_started.total(address) >= most:
+                raise Busy(
+                    f"One address may start {most:,} children in a minute. Start fewer, or later.",
+                    retry_after=60,
+                    setting="children_per_minute",
+                )
+            self._children_started.add(address, 1)
+        self.stored.add(address, size_of(child.params.value))
+        template = CreateInstance(
+            None,
+            tenant=row.tenant,
+            workflow=row.workflow,
+            class_name=row.class_name,
+            control_hash=row.control_hash,
+            limits=dict(row.limits) if row.limits else None,
+            version=row.snippet,
+        )
+        return (await self.create(child_of(template, child))).key
 
     def run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine in the background, until it is done or the engine closes."""
@@ -379,9 +436,10 @@ class Engine:
             trigger=new.trigger,
             events=[*new.events, *await _breaks(new.breaks), *_breakpoints(new.breakpoints)],
             parent=new.parent,
+            awaited=new.awaited,
             injected=new.injected,
             nonce=nonce,
-            id_chosen=new.id is not None,
+            id_chosen=new.id is not None and new.id_is_chosen,
             flow=new.flow,
             held_until=held_until,
         )
@@ -432,7 +490,9 @@ class Engine:
             CannotBreak: a break or a breakpoint makes no sense.
         """
         broken, stops = await _breaks(new_breaks), _breakpoints(new_breakpoints)
-        return await self.operate(row, operations.restart(from_step, broken, stops, at=self.clock.now()))
+        committed = await self.operate(row, operations.restart(from_step, broken, stops, at=self.clock.now()))
+        self._services.families.look_at([row.key])  # it waits for some children no more
+        return committed
 
     async def set_break(self, row: InstanceRow, new: NewBreak) -> Committed:
         """Break a step on purpose, or clear a break.
@@ -476,6 +536,7 @@ class Engine:
         if row.status not in ev.FINAL_STATUSES:
             with suppress(CannotTerminate):  # it has just ended by itself
                 await self.operate(row, operations.terminate(False))
+        await self._services.families.settle([row.key])  # while how it ended can still be read
         await self.store.delete(row.key)
 
     async def kill_worker(self, row: InstanceRow, when: str = ev.KILL_NOW) -> Committed:
@@ -560,6 +621,7 @@ def _are_alike(one: CreateInstance, other: CreateInstance) -> bool:
         and one.version is other.version
         and one.snippet_params is other.snippet_params
         and one.parent is other.parent
+        and one.awaited is other.awaited
         and one.events is other.events
         and one.breaks is other.breaks
         and one.breakpoints is other.breakpoints

@@ -182,7 +182,7 @@ def _edited(step: StepRow, tree: Any, now: int) -> NewEvent:
 def _fields_of_row(step: StepRow) -> dict[str, Any]:
     named = {
         "config": step.config,
-        "event_type": step.event_type,
+        "child" if step.key.kind == ev.CHILD else "event_type": step.event_type,
         "rollback": step.rollback_config,
         "began_us": step.started_clock,
         "clock_us": step.clock,
@@ -213,7 +213,7 @@ class _ParentJournal:
             self.keys.append((event.seq, NewEvent(event.type, msgspec.json.decode(event.data), step)))
         elif step is None:
             return
-        elif event.type in (ev.STEP_STARTED, ev.SLEEP_STARTED, ev.WAIT_STARTED):
+        elif event.type in (ev.STEP_STARTED, ev.SLEEP_STARTED, ev.WAIT_STARTED, ev.CHILD_STARTED):
             self._started_at[step] = event.at
             self.durations[step] = {"attempts": 0}
         elif event.type == ev.STEP_GIVEN:
@@ -226,6 +226,8 @@ class _ParentJournal:
             ev.SLEEP_COMPLETED,
             ev.WAIT_COMPLETED,
             ev.WAIT_TIMED_OUT,
+            ev.CHILD_COMPLETED,
+            ev.CHILD_ERRORED,
         ):
             self.durations[step]["took_ms"] = event.at - self._started_at[step]
         elif event.type == ev.STEP_COPIED:
@@ -233,7 +235,7 @@ class _ParentJournal:
             self.durations[step] = {
                 name: msgspec.json.decode(data[name]) for name in ("attempts", "took_ms") if name in data
             }
-        if step is not None and event.type in (ev.STEP_COMPLETED, ev.STEP_COPIED, ev.STEP_GIVEN):
+        if step is not None and event.type in (ev.STEP_COMPLETED, ev.CHILD_COMPLETED, ev.STEP_COPIED, ev.STEP_GIVEN):
             self.shown_outputs.pop(step, None)
             if _REDACTED in bytes(event.data):
                 self.shown_outputs[step] = msgspec.json.decode(event.data).get("output")

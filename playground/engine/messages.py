@@ -26,6 +26,8 @@ LIMITS: Mapping[str, tuple[str, str]] = {
     "result": ("value_bytes", "Keep large data elsewhere and return its address."),
     "storage": ("instance_bytes", "Keep large data elsewhere and store its address."),
     "output": ("value_bytes", "Print and return less: keep large data elsewhere."),
+    "children": ("children_limit", "Give each child more of the work."),
+    "child depth": ("child_depth", "Start the child from a run further up."),
     "calls": ("calls_per_execution", "Call bindings less often."),
     "streams": ("stream_bytes", "Append less often, or values that say more."),
     "protocol": ("protocol", ""),
@@ -67,6 +69,31 @@ def timed_out(milliseconds: int) -> Mapping[str, Any]:
 def cancelled() -> Mapping[str, Any]:
     """An attempt that still ran when `run` failed."""
     return error("Cancelled", "The run ended while this attempt was running.")
+
+
+def child_terminated(id: str) -> Mapping[str, Any]:
+    """A child was ended by a person or a program."""
+    return error("ChildTerminated", f'The child "{id}" was terminated.')
+
+
+def child_gone(id: str) -> Mapping[str, Any]:
+    """A child is not kept any more, so nobody knows how it ended."""
+    return error("ChildDeleted", f'The child "{id}" was deleted.')
+
+
+def child_too_large(most: int) -> Mapping[str, Any]:
+    """There is no room for a child's output."""
+    return limit(f"storage: with the child's output the instance would hold more than {most:,} bytes", "")
+
+
+def too_many_children(most: int) -> Mapping[str, Any]:
+    """An instance has run as many children as it may."""
+    return limit(f"children: the limit of {most:,} children of one instance has been reached", "", "children_limit")
+
+
+def children_too_deep(most: int) -> Mapping[str, Any]:
+    """A child of a child … would run one more."""
+    return limit(f"child depth: children of children may be {most:,} deep", "", "child_depth")
 
 
 def rollback_missing(step: StepKey) -> Mapping[str, Any]:

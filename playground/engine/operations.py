@@ -6,9 +6,10 @@ The table of operations and statuses is that of shared/spec/semantics.md, sectio
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from playground.engine import messages
+from playground.sandbox.frames import size_of
 from playground.store.encoding import as_objects
 from playground.store.protocol import Decider, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import (
@@ -113,7 +114,7 @@ def end_wait(step: StepKey, timeout: int, *, virtual: bool = False) -> Decider:
 
 
 def cancel_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Decider:
-    """The code has cancelled a sleep or a wait.
+    """The code has cancelled a sleep, a wait or the wait for a child.
 
     An event that was delivered, but not received by the code, goes to the next wait or back to its place in the inbox.
     """
@@ -124,6 +125,8 @@ def cancel_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Dec
             return []
         if step.kind == ev.SLEEP:
             return [NewEvent(ev.SLEEP_CANCELLED, clocked, step)]
+        if step.kind == ev.CHILD:
+            return [NewEvent(ev.CHILD_CANCELLED, clocked, step)]
         if row.status != STEP_COMPLETED or row.received is None:
             return [NewEvent(ev.WAIT_CANCELLED, clocked, step)]
         events = [NewEvent(ev.WAIT_CANCELLED, {"returned": row.received, **clocked}, step)]
@@ -138,6 +141,43 @@ def cancel_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Dec
         return events
 
     return DeciderWithNeeds(decide, Needs(steps=(step,)))
+
+
+class ChildEnd(NamedTuple):
+    """How the child of a step has ended: with an output, or with an error."""
+
+    step: StepKey
+    started_seq: int
+    output: Any = None
+    error: Mapping[str, Any] | None = None
+
+
+def end_children(ends: Sequence[ChildEnd], at: int, most_bytes: int) -> Decider:
+    """End the steps that still wait for these children; nothing happens to the others, whoever ended them.
+
+    An instance that would hold more than `most_bytes`, unless it has a limit of its own, gets an error for an output.
+    """
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row, events = snapshot.row, []
+        most = (row.limits or {}).get("instance_bytes", most_bytes)
+        left = most - row.stored_bytes
+        for end in ends:
+            step = snapshot.step(end.step)
+            if step is None or step.status != STEP_OPEN or step.started_seq != end.started_seq:
+                continue
+            error = end.error
+            if error is None:
+                left -= size_of(end.output)
+                error = messages.child_too_large(most) if left < 0 else None
+            stamp = clock_stamp(row, at)
+            if error is None:
+                events.append(NewEvent(ev.CHILD_COMPLETED, {"output": end.output, **stamp}, end.step))
+            else:
+                events.append(NewEvent(ev.CHILD_ERRORED, {"error": error, **stamp}, end.step))
+        return events
+
+    return DeciderWithNeeds(decide, Needs(steps=tuple(end.step for end in ends)))
 
 
 def end_sleep(step: StepKey, *, virtual: bool = False) -> Decider:

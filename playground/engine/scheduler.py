@@ -117,6 +117,7 @@ class Scheduler:
         """Close what lost nodes left open, then begin to claim."""
         services = self._services
         await self.membership.join()
+        services.families.start()
         self._unsubscribe = services.store.listen_due(self._on_due)
         self._loop_task = asyncio.get_running_loop().create_task(self._run())
         self.expire()
@@ -132,6 +133,7 @@ class Scheduler:
         if self._loop_task is not None:
             self._loop_task.cancel()
             await asyncio.wait([self._loop_task])
+        await self._services.families.stop()
         for timer in (self._timer, self._expiry):
             if timer is not None:
                 timer.cancel()
@@ -154,6 +156,7 @@ class Scheduler:
         self._stopping = True
         self._unsubscribe()
         await self.membership.abandon()
+        await self._services.families.stop()
         tasks = [task for execution in self.executions.values() for task in execution.abandon()]
         for task in (self._loop_task, *self._tasks):
             if task is not None:
@@ -170,7 +173,12 @@ class Scheduler:
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way on this side of the workers and outside the store."""
-        return not self._wake.is_set() and all(execution.at_rest for execution in self.executions.values())
+        families = self._services.families
+        return (
+            families.at_rest
+            and not self._wake.is_set()
+            and all(execution.at_rest for execution in self.executions.values())
+        )
 
     def wake(self) -> None:
         """Something may be due now."""
@@ -269,6 +277,7 @@ class Scheduler:
     async def _take_over(self, row: InstanceRow) -> None:
         """Close what a lost node left open of an instance."""
         await recover(self._services, row)
+        self._services.families.walk_all()
 
     async def _release_unplayed(self, owned_count: int) -> None:
         """Close what this node has and does not play: the answer of the claim never came, or a commit failed.
@@ -276,6 +285,7 @@ class Scheduler:
         Nobody else would take it over while the node lives. `owned_count` was read while executions began and ended, so
         one of these may be missed; the next renewal finds it.
         """
+        self._services.families.walk_on()
         owner = self.membership.owner
         if owner is None or owned_count <= len(self.executions):
             return

@@ -29,6 +29,7 @@ Milliseconds = Annotated[int, Meta(ge=0, le=366 * 86_400_000)]
 Timestamp = Annotated[int, Meta(ge=-(2**53), le=2**53)]  # epoch milliseconds, or a duration of any length
 Label = Annotated[str, Meta(max_length=100)]
 Label200 = Annotated[str, Meta(max_length=200)]
+ChildId = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")] | None
 
 
 class ProtocolError(Exception):
@@ -36,7 +37,7 @@ class ProtocolError(Exception):
 
 
 class Step(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    kind: Literal["do", "sleep", "wait"]
+    kind: Literal["do", "sleep", "wait", "child"]
     name: Name
     count: Count
     parent: "Step | None" = None  # the step in whose callback it was called
@@ -146,6 +147,21 @@ class Wait(Struct, frozen=True, tag="wait", tag_field="op"):
     step: Step
     event_type: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")]
     timeout: Milliseconds
+    line: Line = None
+    clock: Clock | None = None
+
+
+class Child(Struct, frozen=True, tag="child", tag_field="op"):
+    """The code runs another workflow and waits for its end. `id` None: it does not care which; `workflow` None: the
+    caller's own.
+    """
+
+    step: Step
+    binding: Label
+    id: ChildId = None
+    params: Any = None
+    cascade: bool = True
+    workflow: Annotated[str, Meta(max_length=64)] | None = None
     line: Line = None
     clock: Clock | None = None
 
@@ -276,6 +292,17 @@ class _LargeFinish(Struct, frozen=True, tag="finish", tag_field="op"):
     ready: bool = False
 
 
+class _LargeChild(Struct, frozen=True, tag="child", tag_field="op"):
+    step: Step
+    binding: Label
+    id: ChildId = None
+    params: msgspec.Raw = msgspec.Raw(b"null")
+    cascade: bool = True
+    workflow: Annotated[str, Meta(max_length=64)] | None = None
+    line: Line = None
+    clock: Clock | None = None
+
+
 _SmallFrame = (
     Do
     | Resume
@@ -294,11 +321,11 @@ _SmallFrame = (
     | Missing
     | Call
 )
-ExecutionFrame = _SmallFrame | Done | Did | Finish
+ExecutionFrame = _SmallFrame | Done | Did | Finish | Child
 _OtherFrame = Collected | Replayed | Checked | Probed
 WorkerFrame = ExecutionFrame | _OtherFrame
 _decoder = msgspec.json.Decoder(WorkerFrame)
-_LargeFrame = _SmallFrame | _LargeDone | _LargeDid | _LargeFinish | _OtherFrame
+_LargeFrame = _SmallFrame | _LargeDone | _LargeDid | _LargeFinish | _LargeChild | _OtherFrame
 _large_decoder = msgspec.json.Decoder(_LargeFrame)
 _decode_value = msgspec.json.Decoder().decode
 # What stands for a byte where numbers are looked for: 0 for each digit.
@@ -330,7 +357,7 @@ def decode(data: bytes) -> WorkerFrame:
 
 
 def _decode_large(data: bytes) -> WorkerFrame:
-    """Decode a frame without its result, which is decoded where it is small.
+    """Decode a frame without its result, or a child's params, which are decoded where they are small.
 
     msgspec checks the grammar of raw JSON, but neither its UTF-8 nor the range of its numbers: this checks them.
     """
@@ -339,6 +366,10 @@ def _decode_large(data: bytes) -> WorkerFrame:
         data.decode()
     if isinstance(frame, _LargeFinish):
         return Finish(_result(frame.output), frame.ready)
+    if isinstance(frame, _LargeChild):
+        params = _result(frame.params)
+        fields = (frame.cascade, frame.workflow, frame.line, frame.clock)
+        return Child(frame.step, frame.binding, frame.id, params, *fields)
     if isinstance(frame, _LargeDone):
         return Done(
             frame.step, frame.attempt, _result(frame.value), frame.rollback, frame.clock, frame.took, frame.ahead

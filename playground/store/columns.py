@@ -18,8 +18,8 @@ from playground.store.encoding import (
     raw_if_large,
     raw_text_if_large,
 )
-from playground.store.rows import Child, InboxRow, InstanceRow, StepRow
-from playground.workflows.events import DO, Event, NewEvent, StepKey
+from playground.store.rows import Awaited, AwaitedChild, Child, InboxRow, InstanceRow, StepRow
+from playground.workflows.events import CHILD, DO, Event, NewEvent, StepKey
 
 INSTANCE_COLUMNS = 31
 ORIGIN_COLUMNS = 8
@@ -99,6 +99,18 @@ def only_appended(before: InstanceRow, after: InstanceRow) -> bool:
 def child(r: Sequence[Any]) -> Child:
     """From a row of `children`."""
     return Child(r[0], r[1], r[2], r[3], r[4], r[5], decode_or_none(r[6]))
+
+
+def awaited_child(r: Sequence[Any]) -> AwaitedChild:
+    """From a row of `awaited_columns`."""
+    awaited = Awaited(r[1], step_key(CHILD, r[2], r[3]), r[4], bool(r[5]))
+    return AwaitedChild(r[0], awaited, r[6], r[7], bool(r[8]), bool(r[9]), bool(r[10]))
+
+
+def awaited_values(key: int, awaited: Awaited) -> tuple[Any, ...]:
+    """For insert_awaited."""
+    step = awaited.step
+    return (key, awaited.parent, step_path(step), step.count, awaited.started_seq, awaited.cascades)
 
 
 def step_row(r: Sequence[Any]) -> StepRow:

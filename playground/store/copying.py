@@ -78,6 +78,7 @@ TABLES = (
     _table("snippet", 1, "id source params created_at"),
     _table("kv", 3, "tenant instance key value"),
     _table("child", 1, "instance parent kind"),
+    _table("awaited", 1, "instance parent name count started_seq cascades"),
     _table("inbox", 2, "instance seq at type payload"),
     _table("effect", 2, "instance number at kind tenant scope key data step attempt execution asked"),
     _table("origin", 1, "instance class_name params control_hash metadata limits nonce id_chosen"),

@@ -17,6 +17,7 @@ from playground.store.errors import StoreError
 from playground.workflows.errors import InstanceNotFound
 
 Listener = Callable[[int | None], None]  # called with the last committed seq; None: the instance was deleted
+EndedListener = Callable[[Sequence[int]], None]  # called with keys of instances that this process has ended
 DueListener = Callable[[int], None]  # called with the time at which an unowned instance falls due, epoch milliseconds
 
 
@@ -24,11 +25,13 @@ class CommitChanges(NamedTuple):
     """What a commit changed that subscribers wait for.
 
     `last_seqs` are instance keys with their last seq (None: deleted). `due` is when the first instance that became
-    claimable falls due, in epoch milliseconds (None: no instance did).
+    claimable falls due, in epoch milliseconds (None: no instance did). `ended` are the keys of those that have
+    ended by a commit of this process.
     """
 
     last_seqs: Sequence[tuple[int, int | None]] = ()
     due: int | None = None
+    ended: Sequence[int] = ()
 
 
 class Floor(NamedTuple):
@@ -74,6 +77,7 @@ class Notifications:
         self._last_seq, self._floor = last_seq, floor
         self._watches: dict[int, _JournalWatch] = {}
         self._due_listeners: tuple[DueListener, ...] = ()
+        self._ended_listeners: tuple[EndedListener, ...] = ()
         self._polling: asyncio.Task[None] | None = None
         self._poll_now = asyncio.Event()
         self._told_due: int | None = None
@@ -112,6 +116,10 @@ class Notifications:
             for due_listener in self._due_listeners:
                 due_listener(changes.due)
 
+        if changes.ended:
+            for ended_listener in self._ended_listeners:
+                ended_listener(changes.ended)
+
     def last_seq(self, key: int) -> int:
         """The last seq of a watched journal, as far as it is known; 0 where nobody watches it."""
         watch = self._watches.get(key)
@@ -136,6 +144,15 @@ class Notifications:
 
         def unsubscribe() -> None:
             self._due_listeners = tuple(each for each in self._due_listeners if each != listener)
+
+        return unsubscribe
+
+    def listen_ended(self, listener: EndedListener) -> Callable[[], None]:
+        """See `Store.listen_ended`."""
+        self._ended_listeners += (listener,)
+
+        def unsubscribe() -> None:
+            self._ended_listeners = tuple(each for each in self._ended_listeners if each != listener)
 
         return unsubscribe
 

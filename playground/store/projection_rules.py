@@ -196,7 +196,7 @@ class Fold(msgspec.Struct):
         handler = data.get("rollback") or None
         row = StepRow(
             key, STORED_STATUSES.get(status, status), self.last_seq, data.get("line"), data.get("config"), 0, 0, 0,
-            data.get("until"), None, data.get("error"), data.get("event_type"),
+            data.get("until"), None, data.get("error"), data.get("event_type") or data.get("child"),
             None if handler is None else event_rules.PENDING, handler, started_clock=data.get("clock_us"),
         )  # fmt: skip
         if project_step is not None:
@@ -226,8 +226,9 @@ class Fold(msgspec.Struct):
 PROGRESS = frozenset({
     ev.STEP_STARTED, ev.ATTEMPT_STARTED, ev.ATTEMPT_COMPLETED, ev.STEP_COMPLETED, ev.STEP_ERRORED,
     ev.SLEEP_STARTED, ev.SLEEP_COMPLETED, ev.SLEEP_CANCELLED, ev.WAIT_STARTED, ev.WAIT_COMPLETED, ev.WAIT_TIMED_OUT,
-    ev.WAIT_CANCELLED, ev.ROLLBACK_STARTED, ev.ROLLBACK_STEP_STARTED, ev.ROLLBACK_ATTEMPT_STARTED,
-    ev.ROLLBACK_STEP_COMPLETED, ev.STEP_GIVEN,
+    ev.WAIT_CANCELLED, ev.CHILD_STARTED, ev.CHILD_COMPLETED, ev.CHILD_ERRORED, ev.CHILD_CANCELLED,
+    ev.ROLLBACK_STARTED, ev.ROLLBACK_STEP_STARTED, ev.ROLLBACK_ATTEMPT_STARTED, ev.ROLLBACK_STEP_COMPLETED,
+    ev.STEP_GIVEN,
 })  # fmt: skip
 
 
@@ -451,6 +452,9 @@ STEP_PROJECTIONS: Mapping[str, StepProjection] = {
     ev.WAIT_COMPLETED: _wait_completed,
     ev.WAIT_TIMED_OUT: _wait_timed_out,
     ev.WAIT_CANCELLED: _wait_cancelled,
+    ev.CHILD_COMPLETED: _step_completed,
+    ev.CHILD_ERRORED: _step_ended,
+    ev.CHILD_CANCELLED: _step_ended,
     ev.STEP_RELEASED: _step_released,
     ev.ROLLBACK_ATTEMPT_COMPLETED: _attempt_completed,
     ev.ROLLBACK_ATTEMPT_ERRORED: _handler_attempt_errored,

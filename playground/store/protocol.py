@@ -23,7 +23,7 @@ from playground.store.rows import (
     Snippet,
     StepRow,
 )
-from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
+from playground.store.tables import EffectStore, FamilyStore, KvStore, TenantStore, UsageStore
 from playground.workflows.events import Event, NewEvent, StepKey
 
 
@@ -236,9 +236,9 @@ class Store(Protocol):
     `at` is epoch milliseconds by the caller's clock. `due_at` is compared with it on SQLite; a store that nodes on
     several machines share compares with its own clock, by which its nodes go (`NodeStore.clock`).
 
-    `nodes` are the engines that run instances; `kv`, `effects`, `tenants` and `usage` are the tables that are not
-    journals. `poll_ms` is how long a lost notification may stay unnoticed: the store then polls for what it would have
-    said (`notifications.Floor`). None: none is ever lost. Every implementation guarantees:
+    `nodes` are the engines that run instances; `kv`, `effects`, `families`, `tenants` and `usage` are the tables that
+    are not journals. `poll_ms` is how long a lost notification may stay unnoticed: the store then polls for what it
+    would have said (`notifications.Floor`). None: none is ever lost. Every implementation guarantees:
 
     - A call that writes is one transaction: durable when it returns, without any effect when it raises. Concurrent
       calls may share a transaction, and a refused one does not affect the others.
@@ -258,6 +258,7 @@ class Store(Protocol):
     nodes: NodeStore
     kv: KvStore
     effects: EffectStore
+    families: FamilyStore
     tenants: TenantStore
     usage: UsageStore
     poll_ms: int | None
@@ -428,6 +429,12 @@ class Store(Protocol):
 
         None: the instance was deleted. A hint, late by `poll_ms` at most: the listener reads the journal by seq.
         Returns a function that unsubscribes, which may be called more than once.
+        """
+
+    def listen_ended(self, listener: Callable[[Sequence[int]], None]) -> Callable[[], None]:
+        """Call `listener` on the event loop with the keys of instances that have ended by a commit of this process.
+
+        Returns a function that unsubscribes.
         """
 
     def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:

@@ -11,6 +11,18 @@ from playground.workflows.flow import Flow
 from playground.workflows.names import CLASS_NAME
 
 
+class Awaited(NamedTuple):
+    """Who waits for the end of a new instance: the step of `parent`, which started at `started_seq` of its journal.
+
+    `cascades`: the child is terminated when nobody waits for it any more.
+    """
+
+    parent: int
+    step: StepKey
+    started_seq: int
+    cascades: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Snippet:
     """Immutable, content-addressed code: `id` is the hash of source and params text."""
@@ -29,7 +41,8 @@ class NewInstance(msgspec.Struct, frozen=True, gc=False):
 
     `limits` overrides settings for this instance (for example `{"attempt_wall_seconds": 60}`). `events` follow the
     first event of its journal; they may copy steps and set keys. `parent` is the key of the instance it derives from,
-    which lists it by `trigger["kind"]`. `injected`, `nonce`, `id_chosen`: as in `InstanceRow`. `flow`: what was asked
+    which lists it by `trigger["kind"]`; `awaited` says who waits for its end. `injected`, `nonce`, `id_chosen`: as in
+    `InstanceRow`. `flow`: what was asked
     of its start; a singleton, or one that is debounced, is refused where there is one of its key. `held_until`: as in
     `InstanceRow`, set where `flow.is_held`.
     """
@@ -47,6 +60,7 @@ class NewInstance(msgspec.Struct, frozen=True, gc=False):
     trigger: str | Mapping[str, Any] = "api"
     events: Sequence[NewEvent] = ()
     parent: int | None = None
+    awaited: Awaited | None = None
     injected: Mapping[str, Any] | None = None
     nonce: str | None = None
     id_chosen: bool = True
@@ -118,6 +132,22 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     held_until: int | None = None
 
 
+class AwaitedChild(NamedTuple):
+    """A child whose end its parent has still to learn of, or whose parent's end it may have.
+
+    `tenant` and `id` are None where it has been deleted. `ended`: it has ended, or is gone. `wanted`: its parent still
+    waits for it; `parent_runs`: on some node, so that it need not be woken.
+    """
+
+    key: int
+    awaited: Awaited
+    tenant: str | None
+    id: str | None
+    ended: bool
+    wanted: bool
+    parent_runs: bool
+
+
 class Child(NamedTuple):
     """An instance derived from another, as `InstanceRow` but without its values, which may be large."""
 
@@ -145,14 +175,14 @@ OPEN_HANDLERS = frozenset({"running", "retrying"})  # of a step's `rollback`
 class StepRow(msgspec.Struct, frozen=True, gc=False):
     """A step of the instance's current generation. `started_seq` orders steps by start, `ended_seq` by end.
 
-    `result` is the encoded value that replay returns (the true one where the journal shows it redacted), and
-    `result_bytes` its length as JSON. Like params, outputs and payloads, a large one stays JSON text
-    (`encoding.as_objects` decodes it). `result_seq` is the seq of the event that holds the result, None where the row
-    holds it because the event shows something else. `failures` counts attempts that failed by themselves, `losses` the
-    workers lost in a row on the open attempt. `rollback` is None without a handler, else `pending`, `running`,
-    `retrying`, `completed` or `errored`, with a config, attempt and until of its own. `started_clock` and `clock` are
-    start and end on the workflow's clock, in microseconds, None where no worker sent them. `received` is the seq of the
-    event that a wait received.
+    `event_type` is what a wait waits for, and of a child the id of the instance. `result` is the encoded value that
+    replay returns (the true one where the journal shows it redacted), and `result_bytes` its length as JSON. Like
+    params, outputs and payloads, a large one stays JSON text (`encoding.as_objects` decodes it). `result_seq` is the
+    seq of the event that holds the result, None where the row holds it because the event shows something else.
+    `failures` counts attempts that failed by themselves, `losses` the workers lost in a row on the open attempt.
+    `rollback` is None without a handler, else `pending`, `running`, `retrying`, `completed` or `errored`, with a
+    config, attempt and until of its own. `started_clock` and `clock` are start and end on the workflow's clock, in
+    microseconds, None where no worker sent them. `received` is the seq of the event that a wait received.
 
     Architecture Invariant: a result is stored in the event or in the row, never in both.
     """

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from playground.store.encryption import Keyring
+from playground.store.rows import Awaited, AwaitedChild
 from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW
 
 # Outcomes of `TenantStore.deploy` that change nothing: the tenant has as many as it may.
@@ -114,6 +115,22 @@ class EffectStore(Protocol):
         """The number of an instance's effects and of requests for them: while both are unchanged, so is the result of
         `of_instance`.
         """
+
+
+class FamilyStore(Protocol):
+    """The children that are waited for (engine/families.py). `Store.create` adds those that say so."""
+
+    async def of(self, keys: Sequence[int]) -> Sequence[AwaitedChild]:
+        """Those among these instances, and those of these parents, as of the last commit."""
+
+    async def after(self, key: int, limit: int) -> Sequence[AwaitedChild]:
+        """Those with a key over `key`, in order."""
+
+    async def add(self, key: int, awaited: Awaited) -> None:
+        """Have an instance waited for; one that is already stays as it is."""
+
+    async def forget(self, keys: Sequence[int]) -> None:
+        """What these stood for has been done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ PROGRESS_TYPES = frozenset(
         ev.WAIT_TIMED_OUT,
         ev.WAIT_CANCELLED,
         ev.SLEEP_CANCELLED,
+        ev.CHILD_STARTED,
+        ev.CHILD_COMPLETED,
+        ev.CHILD_ERRORED,
+        ev.CHILD_CANCELLED,
     }
 )
 

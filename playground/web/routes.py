@@ -87,6 +87,8 @@ OF_INSTANCES: tuple[Call, ...] = (
     _get(f"{INSTANCE}/steps/{{kind}}/{{name:path}}/{{count}}", step_output.get,
          error_codes=("instance.not_found", "step.not_found", "step.no_output")),
     _get(f"{INSTANCE}/effects", instances.effects, error_codes=("instance.not_found",)),
+    _get(f"{INSTANCE}/children", instances.children, query=("limit",),
+         error_codes=("instance.not_found", "query.invalid")),
 )  # fmt: skip
 
 

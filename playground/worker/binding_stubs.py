@@ -5,7 +5,7 @@ A call is sent over the channel, runs on the trusted side and returns a value.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from playground.worker import failures
 from playground.worker.channel import Channel
@@ -93,14 +93,50 @@ class Batch(list[Any]):
 _CLOUDFLARES_SPELLING: Mapping[str, str] = {"createBatch": "create_batch", "deleteBatch": "delete_batch"}
 
 
-class Workflow:
-    """Creates and finds instances of the tenant's own."""
+class RunChild(Protocol):
+    """Runs another workflow as a step: `Steps.run_child`."""
 
-    def __init__(self, name: str, call: Callable[..., Coroutine[Any, Any, Any]]) -> None:
-        self._name, self._call = name, call
+    def __call__(
+        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool
+    ) -> Coroutine[Any, Any, Any]: ...
+
+
+class Children:
+    """Runs children: all that code may do which is nobody's."""
+
+    def __init__(self, name: str, run_child: RunChild) -> None:
+        self._name, self._run_child = name, run_child
 
     def __repr__(self) -> str:
         return f"<workflow binding {self._name}>"
+
+    def __getattr__(self, method: str) -> Any:
+        raise AttributeError(
+            f"env.{self._name} has no method {method!r} here; it has: run. Instances are created and controlled by "
+            "code that a tenant has deployed."
+        )
+
+    def run(
+        self, params: Any = None, *, id: Any = None, name: Any = None, workflow: Any = None, cascade: bool = True
+    ) -> Coroutine[Any, Any, Any]:
+        """Run the workflow with other params and wait durably for its end: a step, which gives the child's output or
+        raises its error.
+
+        Args:
+            id: the child's; by default one that belongs to this step.
+            name: the step's; by default the id, or "child".
+            workflow: another of the tenant's workflows, by its name; by default the one that runs.
+            cascade: whether the child is terminated when nobody waits for it any more.
+        """
+        return self._run_child(self._name, params, id, name, workflow=workflow, cascade=bool(cascade))
+
+
+class Workflow(Children):
+    """Creates and finds instances of the tenant's own."""
+
+    def __init__(self, name: str, call: Callable[..., Coroutine[Any, Any, Any]], run_child: RunChild) -> None:
+        super().__init__(name, run_child)
+        self._call = call
 
     async def create(
         self, id: Any = None, params: Any = None, workflow: str | None = None, retention: Any = None, **asked: Any
@@ -153,6 +189,7 @@ class Bindings:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self.run_child: RunChild  # set before there is an environment
         self._calls: dict[int, asyncio.Future[Any]] = {}
         self._last_call = 0
         self._outside_steps: set[int] = set()  # calls made by the workflow's own code
@@ -174,7 +211,8 @@ class Bindings:
         if "streams" in entry:
             return streams
         if "workflow" in entry:
-            return Workflow(name, self._call)
+            runs_only = entry["workflow"] == "run"
+            return Children(name, self.run_child) if runs_only else Workflow(name, self._call, self.run_child)
         return Binding(name, entry["methods"], self._call) if "methods" in entry else values.decode(entry["value"])
 
     def handle_response(self, frame: Mapping[str, Any]) -> None:

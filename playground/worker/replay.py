@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from playground.worker.channel import Channel
 from playground.worker.context import MACHINERY, Key, context_of, parent_of, parse_key
 from playground.worker.loop import Loop
-from playground.workflows.events import DO
+from playground.workflows.events import CHILD, DO
 
 COMPLETED = "completed"
 ERRORED = "errored"
@@ -73,14 +73,19 @@ class History:
         counts[kind, name] += 1
         if parent is None:
             return kind, name, counts[kind, name]
-        while self._was_cancelled((kind, name, counts[kind, name], parent)):
+        while self._needs_new((kind, name, counts[kind, name], parent)):
             counts[kind, name] += 1
         return kind, name, counts[kind, name], parent
 
-    def _was_cancelled(self, key: Key) -> bool:
-        """Whether an earlier attempt of its parent cancelled it: this attempt may not, so it needs a new step."""
+    def _needs_new(self, key: Key) -> bool:
+        """Whether an attempt of its parent needs a new step in its place: an earlier one cancelled it, which this one
+        may not, or its child failed, which another attempt is to run again.
+        """
         stored = self._stored.get(key)
-        return stored is not None and stored["status"] == CANCELLED
+        if stored is None:
+            return False
+        status: str = stored["status"]
+        return status == CANCELLED or (key[0] == CHILD and status == ERRORED)
 
     def reset_counts(self, parent: Key) -> None:
         """Count the steps nested in `parent` from 1: a new attempt of it begins."""

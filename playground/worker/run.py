@@ -148,6 +148,7 @@ class Execution:
                 self._log,
             )
         )
+        self._bindings.run_child = self.steps.run_child
         self.steps.attempts.breaks.replace_breaks(start.get("breaks", ()))
         if "breakpoints" in start:
             self.steps.breakpoints.replace(start["breakpoints"])

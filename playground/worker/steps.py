@@ -12,15 +12,15 @@ from types import FrameType
 from typing import Any
 
 from playground.worker import decorated_steps, failures
-from playground.worker.attempts import Attempts, Do, ExecutionContext
+from playground.worker.attempts import Attempts, Do, ExecutionContext, encode_value
 from playground.worker.context import Key, Record, label_of, parent_of, parse_key, step_of_caller, utc_datetime
 from playground.worker.decorated_steps import Decorated, Decorations
 from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
 from playground.workflows import breakpoints, durations, names, unavailable, values
 from playground.workflows import step_config as configs
-from playground.workflows.errors import InvalidEventType
-from playground.workflows.events import DO, MAX_STEP_DEPTH, SLEEP, WAIT
+from playground.workflows.errors import InvalidEventType, InvalidId, InvalidName
+from playground.workflows.events import CHILD, DO, MAX_STEP_DEPTH, SLEEP, WAIT
 
 
 class Breakpoints:
@@ -149,6 +149,29 @@ class Steps:
         frame = {"op": "wait", "event_type": event_type, "timeout": milliseconds, "line": _caller_line()}
         return self._suspend(self._next_key(WAIT, name), frame)
 
+    def run_child(
+        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool
+    ) -> Coroutine[Any, Any, Any]:
+        """Run another workflow and wait durably for its end (`self.env.WORKFLOWS.run`)."""
+        if id is not None:
+            try:
+                id = names.check_instance_id(id)
+            except InvalidId as refused:
+                raise WorkflowFatalError(refused.message) from None
+        if workflow is not None:
+            try:
+                workflow = names.check_name(workflow, "workflow")
+            except InvalidName as refused:
+                raise WorkflowFatalError(refused.message) from None
+        name = self._checked_name(CHILD if name is None and id is None else id if name is None else name)
+        key = self._next_key(CHILD, name)
+        frame = {"op": "child", "binding": binding, "id": id, "cascade": cascade, "line": _caller_line()}
+        if workflow is not None:
+            frame["workflow"] = workflow
+        if not self._history.is_over(key):
+            frame["params"], _ = encode_value(params, f'params of child "{name}"', self._limits["value_bytes"])
+        return self._suspend(key, frame)
+
     # Called for frames.
 
     def handle_frame(self, frame: Mapping[str, Any]) -> None:
@@ -239,7 +262,7 @@ class Steps:
             return stored
         return self._replay.take_due_result(key) or await self._replay.result_future(key)
 
-    # Sleeps and waits.
+    # Sleeps, waits and children.
 
     async def _suspend(self, key: Key, frame: dict[str, Any]) -> Any:
         stored = self._history.reach_step(key)
@@ -266,6 +289,8 @@ class Steps:
             raise
         if outcome["status"] == ERRORED:
             raise self._rebuild_error(outcome["error"])
+        if key[0] == CHILD:
+            return values.decode(outcome["value"])
         return self._event(outcome["value"]) if key[0] == WAIT else None
 
     def _check_until(self, until: int) -> None:

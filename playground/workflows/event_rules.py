@@ -20,11 +20,11 @@ from playground.workflows.events import StepKey
 RUNNING = "running"  # an attempt is open
 RETRYING = "retrying"  # between two attempts
 SLEEPING = "sleeping"
-WAITING = "waiting"  # for an event
+WAITING = "waiting"  # for an event, or for a child
 COMPLETED = "completed"
 ERRORED = "errored"
 TIMED_OUT = "timed_out"  # no event came in time
-CANCELLED = "cancelled"  # a sleep or wait that the code cancelled, or that was open when the run ended
+CANCELLED = "cancelled"  # a sleep, wait or child that the code cancelled, or that was open when the run ended
 PENDING = "pending"  # a handler that has not started
 STATUSES = (RUNNING, RETRYING, SLEEPING, WAITING, COMPLETED, ERRORED, TIMED_OUT, CANCELLED)
 OPEN_STATUSES = frozenset({RUNNING, RETRYING, SLEEPING, WAITING})
@@ -337,6 +337,10 @@ RULES: Mapping[str, Rule] = {
     ev.WAIT_COMPLETED: Rule(step=_wait_ended(COMPLETED), activates=True),
     ev.WAIT_TIMED_OUT: Rule(step=_wait_ended(TIMED_OUT), activates=True),
     ev.WAIT_CANCELLED: Rule(step=_wait_ended(CANCELLED), activates=True),
+    ev.CHILD_STARTED: Rule(begins=WAITING),
+    ev.CHILD_COMPLETED: Rule(step=_wait_ended(COMPLETED), activates=True),
+    ev.CHILD_ERRORED: Rule(step=_wait_ended(ERRORED), activates=True),
+    ev.CHILD_CANCELLED: Rule(step=_wait_ended(CANCELLED), activates=True),
     ev.ROLLBACK_STARTED: Rule(instance=_rollback_started, activates=True),
     ev.ROLLBACK_STEP_STARTED: Rule(handler=_handler_started, activates=True),
     ev.ROLLBACK_ATTEMPT_STARTED: Rule(handler=_attempt_started, activates=True),

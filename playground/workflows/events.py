@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple, get_args
 DO = "do"
 SLEEP = "sleep"
 WAIT = "wait"
-KINDS = (DO, SLEEP, WAIT)
+CHILD = "child"
+KINDS = (DO, SLEEP, WAIT, CHILD)
 
 # Each with what has happened and, after a colon, the fields of `data`. docs/events.md is generated from these lines.
 WORKFLOW_QUEUED = "workflow_queued"  # the instance was created: params, trigger (a word, or {kind, of, …} where another
@@ -69,6 +70,11 @@ WAIT_COMPLETED = "wait_completed"  # the event came: event {type, payload, times
 WAIT_TIMED_OUT = "wait_timed_out"  # it did not come in time: error
 WAIT_CANCELLED = "wait_cancelled"  # the code cancelled it: returned? (seq of the event_received that had ended the wait
 # unseen by the code, and can end another)
+CHILD_STARTED = "child_started"  # the code runs another workflow and waits for its end: child (its id), line, clock_us,
+# workflow? (another one than its own), cascade? (false: it goes on when nobody waits for it any more)
+CHILD_COMPLETED = "child_completed"  # the child has completed: output
+CHILD_ERRORED = "child_errored"  # it failed, was terminated or deleted, or could not be started: error
+CHILD_CANCELLED = "child_cancelled"  # the code does not wait for it any more
 STEP_RELEASED = "step_released"  # the code received the end of a step later than its event says: clock_us?, reordered?
 # (its place is after all that stands before this)
 REPLAY_DIVERGED = "replay_diverged"  # a replay started something new before it had called every step of the
@@ -118,8 +124,8 @@ KILL_NOW, KILL_DURING_STEP, KILL_BEFORE_COMMIT, KILL_NEVER = KILL_POINTS
 
 DISARMING = frozenset({KILLED, COMPLETED, LIMIT})  # these ends of an execution disarm a kill
 
-SUSPENSION_ENDS = frozenset({SLEEP_COMPLETED, WAIT_COMPLETED, WAIT_TIMED_OUT})
-SUSPENSION_CANCELS = frozenset({SLEEP_CANCELLED, WAIT_CANCELLED})
+SUSPENSION_ENDS = frozenset({SLEEP_COMPLETED, WAIT_COMPLETED, WAIT_TIMED_OUT, CHILD_COMPLETED, CHILD_ERRORED})
+SUSPENSION_CANCELS = frozenset({SLEEP_CANCELLED, WAIT_CANCELLED, CHILD_CANCELLED})
 
 FINAL_TYPES = frozenset({WORKFLOW_COMPLETED, WORKFLOW_ERRORED, WORKFLOW_TERMINATED})
 

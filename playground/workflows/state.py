@@ -60,7 +60,7 @@ class Rollback:
 
 @dataclass(slots=True)
 class Step:
-    """A do, sleep or wait of the current generation.
+    """A do, sleep, wait or child of the current generation.
 
     `attempt` is the number of the latest attempt. `copied` has the attempts and the duration of a step that a fork took
     over.
@@ -85,6 +85,7 @@ class Step:
     cut_short: bool = False  # it was open when the run ended
     copied: dict[str, Any] | None = None
     edited: bool = False  # a person gave its result
+    child: str | None = None  # the id of the instance that it runs
 
     @property
     def is_over(self) -> bool:
@@ -102,7 +103,7 @@ class Step:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
         }
-        shown |= _present(self, "until", "event_type", "config", "error")
+        shown |= _present(self, "until", "event_type", "child", "config", "error")
         if self.has_output:
             shown["output"] = self.output
         if self.virtual:
@@ -265,6 +266,7 @@ class State:
         data = event.data
         step = self.steps[event.key] = Step(event.key, status, data.get("line"), event.at, started_seq=event.seq)
         step.until, step.event_type, step.config = data.get("until"), data.get("event_type"), data.get("config")
+        step.child = data.get("child")
         if data.get("rollback"):
             step.rollback = Rollback(PENDING)
 
@@ -444,6 +446,9 @@ STEP_CHANGES: Mapping[str, StepChange] = {
     ev.WAIT_COMPLETED: _wait_completed,
     ev.WAIT_TIMED_OUT: _ended,
     ev.WAIT_CANCELLED: _cancelled,
+    ev.CHILD_COMPLETED: _step_completed,
+    ev.CHILD_ERRORED: _ended,
+    ev.CHILD_CANCELLED: _cancelled,
     ev.ROLLBACK_STEP_STARTED: _handler_started,
     ev.ROLLBACK_ATTEMPT_STARTED: _handler_attempt_started,
     ev.ROLLBACK_ATTEMPT_COMPLETED: _handler_attempt_completed,

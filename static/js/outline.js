@@ -165,6 +165,7 @@ export function makeOutline({ onPick, onHover }) {
     if (item.extra) return item.line ? `line ${item.line}, at run time` : "at run time";
     if (item.kind === "sleep") return item.duration ? `sleep ${item.duration}` : `sleep, line ${item.line}`;
     if (item.kind === "wait") return `event, line ${item.line}`;
+    if (item.kind === "child") return `child run, line ${item.line}`;
     return `line ${item.line}`;
   }
 

@@ -21,7 +21,14 @@ from playground.store.sqlite import store as sqlite_store
 from playground.store.sqlite.migrations import migrate
 from playground.store.sqlite.nodes import SqliteNodes
 from playground.store.sqlite.store import SqliteStore
-from playground.store.sqlite.tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
+from playground.store.sqlite.tables import (
+    SqliteEffects,
+    SqliteFamilies,
+    SqliteKv,
+    SqliteTenants,
+    SqliteUsage,
+    Tables,
+)
 from playground.store.sqlite.transaction import SqliteTransaction
 from simulation.plants import Plant
 
@@ -110,6 +117,7 @@ class SimulatedStore(SqliteStore):
         self.nodes = self._nodes
         tables = Tables(readers, writer, self._transaction, self._keyring)
         self.kv, self.effects = SqliteKv(tables), SqliteEffects(tables)
+        self.families = SqliteFamilies(tables)
         self.tenants, self.usage = SqliteTenants(tables), SqliteUsage(tables)
 
     def lease_end(self, owner: str) -> int | None:

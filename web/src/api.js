@@ -45,6 +45,10 @@ export const CALLS = table({
   "STREAMS.progress": { params: [["percent", "A number from 0 to 100."], ['text=""', "What is being done."], ['stream="progress"', "The stream's name, 1 to 100 letters, digits, `_` and `-`."]], doc: "Appends how far the step is, which the page draws as a bar in the step's row." },
   "SECRETS.get": { params: [["name", "Its name, as the tenant set it. Without such a secret the error lists the names."]], doc: "A secret of the tenant. The journal shows [REDACTED] instead of it." },
   "SECRETS.names": { params: [], doc: "The names of the tenant's secrets." },
+  "WORKFLOWS.run": {
+    params: [["params=None", "Its `event.payload`."], ["*"], ["id=None", "Its id; by default one that belongs to this step."], ["name=None", 'The name of the step; by default the id, or `"child"`.'], ["workflow=None", "Another of the tenant's workflows, by its name; by default the one that runs."], ["cascade=True", "Terminates the child when nobody waits for it any more: its parent has ended, was restarted or has cancelled the call."]],
+    doc: "Runs a workflow as a child and waits for its end: a step. Returns the child's output, or raises its error. Code of the page runs itself with other params; a tenant's code, the tenant's newest version. Outside of other steps the waiting run needs no process.",
+  },
   "WORKFLOWS.create": { params: [["id=None", "Its id; by default a new one, in a step one derived from the step."], ["params=None", "Its `event.payload`."], ["workflow=None", "Another of the tenant's workflows, by its name; by default the one that runs."], ["retention=None", "How long it is kept once it has ended: `{success_retention, error_retention}`, both optional."], ["**asked", "When it may start: `key`, `delay`, `priority`, `singleton`, `debounce`, `limits`."]], doc: "Creates an instance of the tenant's workflow and returns its handle." },
   "WORKFLOWS.create_batch": { params: [["batch", "Up to 100 of `{id, params}`, or `{count, params}`."]], doc: "Creates several instances. `errors` of the result lists those that were not created." },
   "WORKFLOWS.delete_batch": { params: [["ids", "Up to 100 ids."]], doc: "Removes several instances and their journals. `deleted` and `errors` of the result have an entry for each id." },
@@ -93,7 +97,7 @@ export const MEMBERS = table({
     KV: ["", "Keys and values of this instance, or of the tenant. Committed with the step's result."],
     STREAMS: ["", "Values that a step gives out while it runs: words of an answer, progress. For steps only."],
     SECRETS: ["", "A tenant's secrets. For deployed code only, not for code that is run from the page."],
-    WORKFLOWS: ["", "Creates and finds instances of the tenant. For deployed code only, not for code that is run from the page."],
+    WORKFLOWS: ["", "Runs workflows as children and waits for them: `run`. For deployed code it also creates and finds instances of the tenant."],
   }),
   rollback: table({
     ctx: ["", "The attempt of the handler."],

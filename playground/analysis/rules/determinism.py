@@ -124,10 +124,12 @@ def _sleep(workflow: Workflow, node: ast.Call) -> Iterator[Diagnostic]:
 def _is_of_a_binding(workflow: Workflow, function: ast.expr) -> bool:
     """Whether a method of `self.env.X` is called that belongs in a step.
 
-    Secrets must not be in a journal, and handles can't be, so both are taken outside of steps.
+    Secrets must not be in a journal, and handles can't be, so both are taken outside of steps; a child that is run is a
+    step itself.
     """
     name = _binding(workflow, function)
-    return name is not None and name != "SECRETS" and not (name == HANDLES and getattr(function, "attr", "") == "get")
+    method = getattr(function, "attr", "")
+    return name is not None and name != "SECRETS" and not (name == HANDLES and method in ("get", "run"))
 
 
 def _binding(workflow: Workflow, function: ast.expr) -> str | None:

@@ -8,13 +8,14 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from playground.engine.execution.budget import Budget
 from playground.engine.limits import UncommittedWrites
 from playground.engine.redaction import Redactor, secret_in_name
+from playground.store.encoding import Encoded
 from playground.store.protocol import Store
-from playground.store.rows import InstanceRow
+from playground.store.rows import Awaited, InstanceRow
 from playground.store.tables import Scope, scope_of
 from playground.workflows.errors import BindingError
 from playground.workflows.events import NewEvent, StepKey
@@ -88,6 +89,35 @@ def _method(function: Callable[..., Any]) -> Method:
         parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters if parameter.name != CALL
     ]
     return Method(inspect.Signature(shown), len(shown) < len(parameters))
+
+
+@dataclass(frozen=True, slots=True)
+class NewChild:
+    """A child that an instance runs. `is_chosen`: its code chose the id; `workflow`: one that it names, or its own;
+    `depth_left`: how deep its own children may go.
+    """
+
+    id: str
+    is_chosen: bool
+    workflow: str | None
+    params: Encoded
+    awaited: Awaited
+    parent: InstanceRow
+    depth_left: int
+    events: Sequence[NewEvent]
+    injected: Mapping[str, Any] | None
+
+
+@runtime_checkable
+class ChildStarter(Protocol):
+    """A binding whose workflow may be run as a child."""
+
+    @property
+    def tenant(self) -> str:
+        """Whose instances its children are."""
+
+    async def start_child(self, child: NewChild) -> int:
+        """Create a child; returns its key. Raises InstanceAlreadyExists, and what else refuses a new instance."""
 
 
 class Bound(Protocol):

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playground.engine.batches import batch_entries
-from playground.engine.bindings.binding import Binding, CallContext
+from playground.engine.bindings.binding import Binding, CallContext, NewChild
+from playground.engine.engine import child_of
 from playground.engine.instances import Instances, WorkflowInstance
 from playground.workflows.errors import InvalidFlow
 from playground.workflows.flow import FIELDS
@@ -131,6 +132,11 @@ class Workflow(Instances, Binding):
     def describe(self) -> Mapping[str, Any]:
         """See `Binding`."""
         return self.target().describe()
+
+    async def start_child(self, child: NewChild) -> int:
+        """See `ChildStarter`."""
+        instances = self if child.workflow is None else self.named(child.workflow)
+        return (await self._engine.create(child_of(await instances.template(), child))).key
 
     def target(self) -> Binding:
         """See `Binding`: tenant code has handles too, so each of its calls names the instance."""

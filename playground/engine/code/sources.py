@@ -4,7 +4,7 @@
 whether it came as a snippet or was deployed; each binding serves any number of tenants at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +27,7 @@ DEFAULT_BINDINGS: Mapping[str, Binding] = {"EFFECTS": Effects(), "KV": KV(), "ST
 # server that knows of one only leaves the others' instances to those that know more, and no dispatcher has such a name.
 DEPLOYED = "tenant-workflow"
 _NAME_MARK = "/"
+WORKFLOWS = "WORKFLOWS"  # the binding that starts instances
 NAME_LENGTH = 100  # characters of a binding's name
 LIMITS = (
     "attempt_wall_seconds",
@@ -136,6 +137,11 @@ class Sources:
     def __init__(self, store: Store, env: Mapping[str, Any]) -> None:
         self._store, self._env = store, env
         self._registered: dict[str, CodeSource] = {}
+        self._own_workflow: Callable[[InstanceRow], Binding] | None = None
+
+    def set_own_workflow(self, make: Callable[[InstanceRow], Binding]) -> None:
+        """What code that came as a snippet finds as `self.env.WORKFLOWS`: it can run itself as a child."""
+        self._own_workflow = make
 
     def register(self, workflow: str, source: CodeSource) -> None:
         """From now on instances of this workflow's name get their code from `source`.
@@ -163,4 +169,7 @@ class Sources:
         snippet = await self._store.snippet(row.snippet)
         if snippet is None:
             raise NonRetryableError(f'The code of instance "{row.id}" is not in the database any more.')
-        return Code(snippet.source, row.class_name, env=self._env, version=row.snippet)
+        env = self._env
+        if self._own_workflow is not None:
+            env = {WORKFLOWS: self._own_workflow(row), **env}
+        return Code(snippet.source, row.class_name, env=env, version=row.snippet)

@@ -226,7 +226,11 @@ def stop_data(frame: frames.Stop) -> dict[str, Any]:
 
 def is_stop(frame: frames.Stop) -> bool:
     """Whether a `stop` has what its kind of step begins with, and is not of a step inside another."""
-    wanted = {ev.DO: frame.config is not None, ev.WAIT: frame.event_type is not None and frame.timeout is not None}
+    wanted = {
+        ev.DO: frame.config is not None,
+        ev.CHILD: True,
+        ev.WAIT: frame.event_type is not None and frame.timeout is not None,
+    }
     sleeps = (frame.duration is None) != (frame.until is None)
     return frame.step.parent is None and wanted.get(frame.step.kind, sleeps)
 

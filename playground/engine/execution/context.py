@@ -15,6 +15,7 @@ from playground.engine.execution.budget import Budget
 from playground.engine.execution.gate import OutputGate
 from playground.engine.execution.open_steps import OpenStep
 from playground.engine.execution.pipeline import Pipeline
+from playground.engine.families import Families
 from playground.engine.limits import SharedCounts, StoredPerDay, UncommittedWrites
 from playground.engine.metrics import EngineMetrics
 from playground.engine.queues import LimitsOfTenants
@@ -46,6 +47,7 @@ class Services:
     tenant_limits: LimitsOfTenants
     shared: SharedCounts
     workers: Workers
+    families: Families
     turns: FairReading = field(default_factory=FairReading)
     uncommitted: UncommittedWrites = field(default_factory=UncommittedWrites)
 

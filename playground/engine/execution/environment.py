@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from playground.engine import messages
-from playground.engine.bindings.binding import Binding, CallContext, CallLimits, Host
+from playground.engine.bindings.binding import Binding, CallContext, CallLimits, ChildStarter, Host
 from playground.engine.bindings.secrets import Secrets
 from playground.engine.bindings.streams import Streams
 from playground.engine.code.metadata import TENANT
@@ -25,7 +25,13 @@ from playground.workflows import values
 from playground.workflows.errors import BindingError, NonRetryableError, NotSerialisable, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
 
-_NAMING = (frames.Do, frames.Did, frames.Sleep, frames.Wait)  # frames that start a step or a wait, with its name
+_NAMING = (
+    frames.Do,
+    frames.Did,
+    frames.Sleep,
+    frames.Wait,
+    frames.Child,
+)  # frames that start a step or a wait, with its name
 
 REFUSALS = 1_000  # calls refused for a limit before the worker is ended
 
@@ -95,6 +101,11 @@ class ExecutionEnvironment:
         self._in_flight: Counter[str] = Counter()
         self._refused = 0
 
+    def starter(self, name: str) -> ChildStarter | None:
+        """The binding of this name, where its workflow may be run as a child."""
+        found = self._env.get(name)
+        return found if isinstance(found, ChildStarter) else None
+
     def begin(self, code: Code) -> None:
         """Set the env of the code that is about to run."""
         self._env = dict(code.env)
@@ -124,6 +135,8 @@ class ExecutionEnvironment:
             what = "A step's name"
         elif isinstance(frame, frames.Wait) and self._redactor.contains_secret(frame.event_type):
             what = "An event's type"
+        elif isinstance(frame, frames.Child) and self._redactor.contains_secret(frame.id or ""):
+            what = "An instance's id"
         else:
             return None
         step = f"{self._redactor.redact(key.name)}-{key.count}"
@@ -243,7 +256,7 @@ class ExecutionEnvironment:
             attempt = execution.open_attempt(key)
             if attempt is None:
                 raise NonRetryableError(_OVER.format(called=called, step=key))
-            idempotency_key = f"{row.tenant}/{_idempotency_name(row)}/{row.generation}/{key.kind}/{key}"
+            idempotency_key = f"{row.tenant}/{idempotency_name(row)}/{row.generation}/{key.kind}/{key}"
         metadata = values.decode(row.metadata) if isinstance(row.metadata, dict) else {}
         tenant = row.tenant if metadata.get(TENANT) is None else metadata[TENANT]
         return CallContext(
@@ -251,7 +264,7 @@ class ExecutionEnvironment:
         )
 
 
-def _idempotency_name(row: InstanceRow) -> str:
+def idempotency_name(row: InstanceRow) -> str:
     """An instance in its idempotency keys: its number, which another database may have too, and its random part."""
     return f"{row.key}" if row.nonce is None else f"{row.key}-{row.nonce}"
 

@@ -1,10 +1,10 @@
 """One execution: a worker's whole life for an instance, from its start frame to the event that records how it ended.
 
 Its parts are the other files of this folder, written against context.py: start.py how it starts, frame_handlers.py what
-each frame means, attempts.py the attempts of a `do` and the acknowledgements, waits.py sleeps and waits, rollback.py
-the saga, budget.py how much the worker may send and store, watchdog.py when an idle, stalled or dead worker is given
-up, faults.py what goes wrong on purpose. Frames become events through the pipeline; what the worker waits for is
-acknowledged when the commit that holds it is durable.
+each frame means, attempts.py the attempts of a `do` and the acknowledgements, waits.py sleeps and waits, children.py
+other instances that the code runs, rollback.py the saga, budget.py how much the worker may send and store, watchdog.py
+when an idle, stalled or dead worker is given up, faults.py what goes wrong on purpose. Frames become events through the
+pipeline; what the worker waits for is acknowledged when the commit that holds it is durable.
 
 The journal is the mailbox of an execution. Whoever wants something of the instance commits it, on whichever node, and
 the execution acts on what it did not write itself (`on_others_events`).
@@ -22,6 +22,7 @@ from playground.engine.execution import open_steps, pipeline
 from playground.engine.execution.attempts import Acknowledgements, Attempts
 from playground.engine.execution.breakpoints import Breakpoints
 from playground.engine.execution.budget import Ahead, Budget
+from playground.engine.execution.children import Children
 from playground.engine.execution.context import Services
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Breaks, Chaos
@@ -65,6 +66,7 @@ class Execution:
         self.breakpoints = Breakpoints(self._send_breakpoints)
         self.chaos = Chaos(self.kill_worker_and_end)
         self.waits = Waits(self)
+        self.children = Children(self)
         self.rollback = Rollback(self)
         self.idle_timeout = IdleTimeout(self)
         self.cpu_watchdog = CpuWatchdog(self)

@@ -13,6 +13,7 @@ from playground.engine.execution import breakpoints as stops
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Attempts
 from playground.engine.execution.breakpoints import Breakpoints
+from playground.engine.execution.children import Children
 from playground.engine.execution.context import ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Chaos
@@ -44,6 +45,7 @@ class Handling(ExecutionContext, Protocol):
     bindings: ExecutionEnvironment
     breakpoints: Breakpoints
     chaos: Chaos
+    children: Children
     diverged: bool
     worker_exit: WorkerExit
     idle_timeout: IdleTimeout
@@ -157,7 +159,9 @@ def _may_begin(execution: Handling, frame: frames.Do | frames.Did) -> bool:
     return False
 
 
-def _parent_has_begun(execution: Handling, frame: frames.Do | frames.Did | frames.Sleep | frames.Wait) -> bool:
+def _parent_has_begun(
+    execution: Handling, frame: frames.Do | frames.Did | frames.Sleep | frames.Wait | frames.Child
+) -> bool:
     """Whether the step in whose callback this one was called has begun; if not, the worker is ended."""
     parent = frames.step_key(frame.step).parent
     if parent is None or (parent.kind == ev.DO and parent in execution.steps):
@@ -171,6 +175,15 @@ def _suspend(execution: Handling, frame: Any, size: int) -> None:
         execution.advance_workflow_clock(frame.clock)
         begin = execution.waits.sleep if isinstance(frame, frames.Sleep) else execution.waits.wait
         begin(frame)
+
+
+def _child(execution: Handling, frame: frames.Child, size: int) -> None:
+    most = execution.services.limit(execution.row, "value_bytes")
+    if size > most and frames.size_of(frame.params) > most:
+        execution.break_limit(f"params: more than {most:,} bytes", "value_bytes")
+    elif _parent_has_begun(execution, frame):
+        execution.advance_workflow_clock(frame.clock)
+        execution.children.run(frame)
 
 
 def _stop(execution: Handling, frame: frames.Stop, size: int) -> None:
@@ -307,6 +320,7 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Collected: lambda execution, frame, size: execution.rollback.on_collected_frame(),
     frames.Sleep: _suspend,
     frames.Wait: _suspend,
+    frames.Child: _child,
     frames.Stop: _stop,
     frames.Cancel: lambda execution, frame, size: execution.waits.cancel(frame),
     frames.Received: _received,

@@ -15,7 +15,7 @@ from playground.store.protocol import History
 from playground.store.rows import STEP_CANCELLED, STEP_COMPLETED, STEP_ERRORED, STEP_OPEN, StepRow
 from playground.workflows import step_config as configs
 from playground.workflows.breaks import Break
-from playground.workflows.events import DO, SLEEP, StepKey
+from playground.workflows.events import CHILD, DO, SLEEP, StepKey
 
 RUNNING = "running"
 RETRYING = "retrying"
@@ -61,6 +61,8 @@ class OpenStep:
     late: bool = False
     broken: Break | None = None  # the break that its open attempt falls under
     reply: Mapping[str, Any] | None = None
+    child: str | None = None  # the id of the instance that it runs
+    started_seq: int = 0  # of a child, once it is known
 
     def stop_timer(self) -> None:
         """Cancel the timer."""
@@ -68,6 +70,15 @@ class OpenStep:
             self.timer.cancel()
             self.timer = None
 
+
+class _NoTimer:
+    """Stands for the timer of a step that the code waits for without a deadline."""
+
+    def cancel(self) -> None:
+        """There is nothing to cancel."""
+
+
+NO_TIMER: Timer = _NoTimer()
 
 ENDED = OpenStep(StepKey(SLEEP, "", 0), OVER)
 """Stands for every sleep and wait that has ended and whose end the code has received: there may be thousands, and none
@@ -158,4 +169,6 @@ def _from_row(row: StepRow) -> OpenStep:
         rollback_attempt=row.rollback_attempt,
         rollback_failures=row.rollback_failures,
         rollback_until=row.rollback_until,
+        child=row.event_type if row.key.kind == CHILD else None,
+        started_seq=row.started_seq if row.key.kind == CHILD else 0,
     )

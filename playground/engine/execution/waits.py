@@ -14,7 +14,7 @@ from playground.engine.execution.context import ExecutionContext
 from playground.engine.execution.faults import Chaos
 from playground.engine.execution.open_steps import OpenStep
 from playground.sandbox import frames
-from playground.store.protocol import Decider
+from playground.store.protocol import Committed, Decider
 from playground.workflows import durations
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
@@ -43,7 +43,7 @@ class Waits:
         execution = self._execution
         key, now = frames.step_key(frame.step), execution.services.clock.now()
         step = execution.steps.get(key)
-        if self._has_ended(key, step, ev.SLEEP):
+        if self.has_ended(key, step, ev.SLEEP):
             return
         if step is None:
             until = max(0, frame.until) if frame.until is not None else now + (frame.duration or 0)
@@ -62,7 +62,7 @@ class Waits:
         execution = self._execution
         key, now = frames.step_key(frame.step), execution.services.clock.now()
         step = execution.steps.get(key)
-        if self._has_ended(key, step, ev.WAIT):
+        if self.has_ended(key, step, ev.WAIT):
             return
         if step is None:
             until = now + frame.timeout
@@ -92,8 +92,13 @@ class Waits:
         execution.steps[key] = open_steps.ENDED
         execution.pipeline.decide(
             operations.cancel_suspension(key, execution.services.clock.now(), clock_field(frame.clock)),
-            execution.apply_committed,
+            self._forget_child if key.kind == ev.CHILD else execution.apply_committed,
         )
+
+    def _forget_child(self, committed: Committed) -> None:
+        """The code waits for a child no more."""
+        self._execution.apply_committed(committed)
+        self._execution.services.families.look_at([self._execution.row.key])
 
     def on_released(self, frame: frames.Released) -> None:
         """The code received an end later than at its event; every replay releases it there too."""
@@ -120,8 +125,9 @@ class Waits:
         awaited = step.timer is not None
         step.stop_timer()
         step.status = open_steps.OVER
-        reply = {"op": "over", "step": step.key, "value": event.data.get("event"), "clock": event.data.get("clock_us")}
-        if event.type == ev.WAIT_TIMED_OUT:
+        value = event.data.get("output" if event.key.kind == ev.CHILD else "event")
+        reply = {"op": "over", "step": step.key, "value": value, "clock": event.data.get("clock_us")}
+        if event.type in (ev.WAIT_TIMED_OUT, ev.CHILD_ERRORED):
             reply["error"] = event.data["error"]
         step.reply = reply
         if awaited:
@@ -131,13 +137,13 @@ class Waits:
     def rearm(self) -> None:
         """A pause was cancelled: what fell due meanwhile is due now."""
         for step in self._execution.steps.values():
-            if step.status == open_steps.OPEN and step.timer is not None:
+            if step.status == open_steps.OPEN and step.timer is not None and step.key.kind != ev.CHILD:
                 self._arm(step)
             elif step.status == open_steps.RETRYING and step.timer is not None:
                 self._execution.attempts.resume(step)
 
-    def _has_ended(self, key: StepKey, step: OpenStep | None, kind: str) -> bool:
-        """Whether a sleep or wait needs no timer: it ended before the code came to it again, or is out of place."""
+    def has_ended(self, key: StepKey, step: OpenStep | None, kind: str) -> bool:
+        """Whether a sleep, a wait or a child is over: it ended before the code came to it again, or is out of place."""
         if step is not None and step.status == open_steps.OVER and step.reply is not None:
             self._execution.acknowledgements.send_end(dict(step.reply))
             return True

@@ -38,6 +38,7 @@ FETCH_ROWS = 64  # at first; more where they are small
 LOCK_SECONDS = 10  # until the connection of a copy that was killed is gone
 BOOLEANS: Mapping[str, frozenset[str]] = {
     "instance": frozenset({"fresh", "in_execution"}),
+    "awaited": frozenset({"cascades"}),
     "origin": frozenset({"id_chosen"}),
     "tenant_version": frozenset({"warm"}),
     "tenant_secret": frozenset({"encrypted"}),

@@ -23,7 +23,7 @@ from playground.store.postgres.write import Staged, create_statement
 from playground.store.postgres.writer import Writer
 from playground.store.projection import first_event, initial_row, project
 from playground.store.protocol import Refusal
-from playground.store.rows import InstanceRow, NewInstance, Snippet
+from playground.store.rows import Awaited, InstanceRow, NewInstance, Snippet
 from playground.store.secret_values import encrypt_secrets
 from playground.workflows.errors import InstanceAlreadyExists
 from playground.workflows.events import QUEUED, NewEvent
@@ -59,6 +59,7 @@ class _Batch:
         self.places: dict[int, int] = {}  # of rows in their calls, by key
         self.staged: list[Staged] = []
         self.children: list[tuple[int, int, str]] = []
+        self.awaited: list[tuple[int, Awaited]] = []
         self.snippets: dict[str, Snippet] = {}
 
 
@@ -190,6 +191,7 @@ class Creator:
             raise not_found(call.needs)
         rows, refused, staged = [], [], []
         children: list[tuple[int, int, str]] = []
+        awaited: list[tuple[int, Awaited]] = []
         ids: set[Identity] = set()
         places: dict[int, int] = {}
         living: dict[tuple[Scope, str], str] = {}
@@ -214,6 +216,8 @@ class Creator:
             staged.append(each)
             if new.parent is not None and not isinstance(new.trigger, str):
                 children.append((each.cached.key, new.parent, new.trigger["kind"]))
+            if new.awaited is not None:
+                awaited.append((each.cached.key, new.awaited))
         if call.instead_of is not None:
             await self._detach(tx, batch, *call.instead_of)
         batch.taken |= ids
@@ -222,6 +226,7 @@ class Creator:
         batch.places.update(places)
         batch.staged += staged
         batch.children += children
+        batch.awaited += awaited
         for row in rows:
             if row.tenant in batch.queued and row.status == QUEUED:
                 batch.queued[row.tenant] += 1
@@ -252,7 +257,7 @@ class Creator:
         """Write the batch; ids that another node has taken meanwhile become refusals."""
         if batch.snippets:
             await tx.rows(self._sql["insert_snippets"], *_snippet_columns(batch.snippets.values()))
-        statement = create_statement(batch.rows, batch.staged, batch.children)
+        statement = create_statement(batch.rows, batch.staged, batch.children, batch.awaited)
         [moved] = await tx.row(statement.text(), *statement.values)
         written = set(moved)
         identities = [(row.tenant, row.id) for row in batch.rows]

@@ -24,6 +24,7 @@ from playground.store.metrics import Histogram
 from playground.store.notifications import CommitChanges, Notifications
 from playground.store.postgres.connections import Connection, Connections, DatabaseFault
 from playground.store.rows import InstanceRow
+from playground.workflows.events import FINAL_STATUSES
 
 CHANNEL = "journal"
 SEND_AFTER_SECONDS = 0.006
@@ -37,14 +38,17 @@ NOTIFY = f"SELECT pg_notify('{CHANNEL}', message) FROM unnest($1::text[]) AS mes
 
 
 class Hints:
-    """What a commit changed that others wait for. `freed` are queues that have one running instance less."""
+    """What a commit changed that others wait for. `freed` are queues that have one running instance less, `ended` the
+    instances that have ended, which no other node is told of.
+    """
 
-    __slots__ = ("due", "freed", "last_seqs")
+    __slots__ = ("due", "ended", "freed", "last_seqs")
 
     def __init__(self) -> None:
         self.last_seqs: dict[int, int | None] = {}
         self.due: int | None = None
         self.freed: set[str] = set()
+        self.ended: list[int] = []
 
     def __bool__(self) -> bool:
         return bool(self.last_seqs) or self.due is not None or bool(self.freed)
@@ -56,6 +60,8 @@ class Hints:
             self.add_due(row.due_at)
         for look in looks(before, row):
             self.add_due(look.at)
+        if row.status in FINAL_STATUSES and (before is None or before.status not in FINAL_STATUSES):
+            self.ended.append(row.key)
         if before is not None and before.owner is not None and row.owner is None:
             self.freed.add(row.queue)
 
@@ -73,6 +79,7 @@ class Hints:
         """Add those of another commit."""
         self.last_seqs.update(other.last_seqs)
         self.freed |= other.freed
+        self.ended += other.ended
         if other.due is not None:
             self.add_due(other.due)
 
@@ -129,6 +136,8 @@ class Messenger:
     def publish(self, hints: Hints) -> None:
         """Tell this process at once, and the other nodes soon."""
         self._receive(list(hints.last_seqs.items()), hints.due, {_digest(queue) for queue in hints.freed})
+        if hints.ended:
+            self._notifications.notify(CommitChanges(ended=hints.ended))
         if self._connections.pooled and not hints:
             return
         if not self._outgoing:

@@ -29,7 +29,14 @@ from playground.store.postgres.nodes import CONNECTIONS as OF_HEARTBEAT
 from playground.store.postgres.nodes import PostgresNodes
 from playground.store.postgres.notify import POLL_SECONDS, POLL_WITHOUT_LISTEN_SECONDS, Hints, Messenger
 from playground.store.postgres.opening import Facts, prepare, run_blocking
-from playground.store.postgres.tables import PostgresEffects, PostgresKv, PostgresTenants, PostgresUsage, Tables
+from playground.store.postgres.tables import (
+    PostgresEffects,
+    PostgresFamilies,
+    PostgresKv,
+    PostgresTenants,
+    PostgresUsage,
+    Tables,
+)
 from playground.store.postgres.upkeep import Upkeep
 from playground.store.postgres.writer import Call, Writer
 from playground.store.projection_rules import replace
@@ -48,7 +55,7 @@ from playground.store.protocol import (
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.secret_values import decrypt_result
 from playground.store.snippets import SnippetCache, make_snippet
-from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
+from playground.store.tables import EffectStore, FamilyStore, KvStore, TenantStore, UsageStore
 from playground.workflows.errors import Fenced, InstanceExpired, InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent, StepKey
 
@@ -100,6 +107,7 @@ class PostgresStore:
         tables = Tables(self._connections, self._writer, keyring, self._creator.settled)
         self.kv: KvStore = PostgresKv(tables)
         self.effects: EffectStore = PostgresEffects(tables)
+        self.families: FamilyStore = PostgresFamilies(tables)
         self.tenants: TenantStore = PostgresTenants(tables)
         self.usage: UsageStore = PostgresUsage(tables)
 
@@ -296,6 +304,9 @@ class PostgresStore:
     def listen(self, key: int, listener: Callable[[int | None], None]) -> Callable[[], None]:
         self._messenger.start()
         return self._notifications.listen(key, listener)
+
+    def listen_ended(self, listener: Callable[[Sequence[int]], None]) -> Callable[[], None]:
+        return self._notifications.listen_ended(listener)
 
     def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:
         self._messenger.start()

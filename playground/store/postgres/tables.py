@@ -11,12 +11,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
+from playground.store.columns import awaited_child, awaited_values
 from playground.store.encoding import decode, encode
 from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
 from playground.store.postgres.connections import Connections, Transaction
 from playground.store.postgres.locked import not_found
 from playground.store.postgres.writer import Call, Writer
+from playground.store.rows import Awaited, AwaitedChild
 from playground.store.secret_values import encrypt_secret, secret_place
 from playground.store.table_values import (
     effect_row,
@@ -125,6 +127,25 @@ class PostgresEffects:
     async def change_counters(self, instance: int) -> tuple[int, int]:
         found = await self._tables.first_row("effects_edition", instance)
         return int(found[0]), int(found[1])
+
+
+class PostgresFamilies:
+    """Implements `tables.FamilyStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def of(self, keys: Sequence[int]) -> Sequence[AwaitedChild]:
+        return [awaited_child(row) for row in await self._tables.rows("awaited_of", [*keys])]
+
+    async def after(self, key: int, limit: int) -> Sequence[AwaitedChild]:
+        return [awaited_child(row) for row in await self._tables.rows("awaited_after", key, limit)]
+
+    async def add(self, key: int, awaited: Awaited) -> None:
+        await self._tables.run("insert_awaited", *awaited_values(key, awaited))
+
+    async def forget(self, keys: Sequence[int]) -> None:
+        await self._tables.run("forget_awaited", [*keys])
 
 
 class PostgresTenants:

@@ -34,6 +34,34 @@ RETURNING number, at, kind, key, data, step, attempt, execution, asked
 -- name: count_effects
 SELECT count(*) FROM effect WHERE instance = $1
 
+-- name: awaited_columns
+-- The last three: whether the child has ended, or is gone, whether its parent still waits for it, and has a node.
+a.instance, a.parent, a.name, a.count, a.started_seq, a.cascades, c.tenant, c.id, c.key IS NULL OR c.ended_at IS NOT NULL,
+    p.ended_at IS NULL AND EXISTS (
+        SELECT FROM step_open s WHERE s.instance = p.key AND s.generation = p.generation AND s.kind = 'child'
+            AND s.name = a.name AND s.count = a.count AND s.started_seq = a.started_seq AND s.status = 'open'
+    ), p.owner IS NOT NULL
+
+-- name: with_both
+awaited a LEFT JOIN instance c ON c.key = a.instance LEFT JOIN instance p ON p.key = a.parent
+
+-- name: awaited_of
+-- Of these children, and of these parents.
+SELECT {awaited_columns} FROM {with_both} WHERE a.instance IN (
+    SELECT instance FROM awaited WHERE instance = ANY($1::bigint[])
+    UNION SELECT instance FROM awaited WHERE parent = ANY($1::bigint[])
+)
+
+-- name: awaited_after
+SELECT {awaited_columns} FROM {with_both} WHERE a.instance > $1 ORDER BY a.instance LIMIT $2
+
+-- name: insert_awaited
+INSERT INTO awaited (instance, parent, name, count, started_seq, cascades) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING
+
+-- name: forget_awaited
+DELETE FROM awaited WHERE instance = ANY($1::bigint[])
+
 -- name: tenant
 SELECT name, created_at, trigger_hash FROM tenant WHERE name = $1
 

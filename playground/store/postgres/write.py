@@ -20,7 +20,7 @@ from playground.store.encoding import encode_or_none
 from playground.store.flow import looks
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change
-from playground.store.rows import OPEN_STEPS, InstanceRow
+from playground.store.rows import OPEN_STEPS, Awaited, InstanceRow
 from playground.store.tables import scope_of
 from playground.workflows.events import StepKey
 
@@ -153,13 +153,17 @@ def write_statement(staged: Sequence[Staged], writer: str | None = None, commit:
 
 
 def create_statement(
-    rows: Sequence[InstanceRow], staged: Sequence[Staged], children: Sequence[tuple[int, int, str]]
+    rows: Sequence[InstanceRow],
+    staged: Sequence[Staged],
+    children: Sequence[tuple[int, int, str]],
+    awaited: Sequence[tuple[int, Awaited]] = (),
 ) -> Statement:
     """The statement that writes new instances; those whose id is taken are left out."""
     statement = Statement()
     statement.add("create", [value for row in rows for value in columns.instance_values(row)], columns.INSTANCE_COLUMNS)
     statement.add("origins", [value for row in rows for value in columns.origin_values(row)], columns.ORIGIN_COLUMNS)
     statement.add("children", [value for child in children for value in child], 3)
+    statement.add("awaited", [value for each in awaited for value in columns.awaited_values(*each)], 6)
     statement.add("tally", [v for row in rows for v in (row.key, row.tenant, row.queue, None, row.status)], 5)
     notes = [value for row in rows for look in looks(None, row) for value in look]
     statement.add("looks", notes, 5)

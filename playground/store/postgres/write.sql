@@ -94,6 +94,14 @@ WITH input AS MATERIALIZED (
     FROM unnest(:1::bigint[], :2::text[]) AS n (key, params) WHERE n.key {kept} AND o.instance = n.key
 )
 
+-- name: awaited
+, awaited_children AS (
+    INSERT INTO awaited (instance, parent, name, count, started_seq, cascades)
+    SELECT n.* FROM unnest(
+        :1::bigint[], :2::bigint[], :3::text[], :4::integer[], :5::bigint[], :6::boolean[]
+    ) AS n (key) WHERE n.key {kept}
+)
+
 -- name: events
 , events AS (
     INSERT INTO event (instance, seq, at, type, execution, step, data)

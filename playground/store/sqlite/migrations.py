@@ -37,6 +37,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("12.sql"),
     _script_migration("13.sql"),
     _script_migration("14.sql"),
+    _script_migration("15.sql"),
 )
 
 

@@ -24,6 +24,7 @@ class NewInstances:
         self._steps: list[Any] = []
         self._inbox: list[Any] = []
         self._children: list[tuple[int, int, str]] = []
+        self._awaited: list[tuple[Any, ...]] = []
 
     def add(self, new: NewInstance, change: Change) -> dict[KvPlace, str | None]:
         """Add the initial steps and inbox of one, and its parent; returns its initial keys and values."""
@@ -34,6 +35,8 @@ class NewInstances:
             self._inbox += columns.inbox_values(row.key, event)
         if new.parent is not None and not isinstance(new.trigger, str):
             self._children.append((row.key, new.parent, new.trigger["kind"]))
+        if new.awaited is not None:
+            self._awaited.append(columns.awaited_values(row.key, new.awaited))
         scope = scope_of(row)
         return {(*scope, name): text for name, text in change.kv.items()}
 
@@ -78,6 +81,11 @@ class NewInstances:
         children, self._children = self._children, []
         return children
 
+    def take_awaited(self) -> Sequence[tuple[Any, ...]]:
+        """Values for one insert_awaited each."""
+        awaited, self._awaited = self._awaited, []
+        return awaited
+
     def take_steps_and_inbox(self) -> tuple[list[Any], list[Any]]:
         """Values for insert_steps and insert_inbox."""
         steps, inbox = self._steps, self._inbox
@@ -87,3 +95,4 @@ class NewInstances:
     def clear(self) -> None:
         """Drop all."""
         self.take_rows(), self.take_alike(), self.take_snippets(), self.take_children(), self.take_steps_and_inbox()
+        self.take_awaited()

@@ -120,6 +120,9 @@ SELECT instance, 1, ?3, ?4, NULL, NULL, ?5 || coalesce(params, 'null') || ?6 FRO
 -- name: insert_child
 INSERT OR ROLLBACK INTO child (instance, parent, kind) VALUES (?, ?, ?)
 
+-- name: insert_awaited
+INSERT OR ROLLBACK INTO awaited (instance, parent, name, count, started_seq, cascades) VALUES (?, ?, ?, ?, ?, ?)
+
 -- name: children
 -- Without values: an instance may have a hundred children with a megabyte each.
 SELECT key, id, status, execution, started_at, ended_at, injected FROM instance

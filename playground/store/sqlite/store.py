@@ -38,10 +38,17 @@ from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
 from playground.store.sqlite.secrets_at_rest import prepare_encryption
-from playground.store.sqlite.tables import SqliteEffects, SqliteKv, SqliteTenants, SqliteUsage, Tables
+from playground.store.sqlite.tables import (
+    SqliteEffects,
+    SqliteFamilies,
+    SqliteKv,
+    SqliteTenants,
+    SqliteUsage,
+    Tables,
+)
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
-from playground.store.tables import EffectStore, KvStore, TenantStore, UsageStore
+from playground.store.tables import EffectStore, FamilyStore, KvStore, TenantStore, UsageStore
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent, StepKey
 
@@ -94,6 +101,7 @@ class SqliteStore:
         tables = Tables(self._readers, self._writer, self._transaction, keyring)
         self.kv: KvStore = SqliteKv(tables)
         self.effects: EffectStore = SqliteEffects(tables)
+        self.families: FamilyStore = SqliteFamilies(tables)
         self.tenants: TenantStore = SqliteTenants(tables)
         self.usage: UsageStore = SqliteUsage(tables)
 
@@ -292,6 +300,9 @@ class SqliteStore:
 
     def listen(self, key: int, listener: Callable[[int | None], None]) -> Callable[[], None]:
         return self._notifications.listen(key, listener)
+
+    def listen_ended(self, listener: Callable[[Sequence[int]], None]) -> Callable[[], None]:
+        return self._notifications.listen_ended(listener)
 
     def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:
         return self._notifications.listen_due(listener)

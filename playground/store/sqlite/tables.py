@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from playground.store.columns import awaited_child, awaited_values
 from playground.store.encoding import decode, encode
 from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
+from playground.store.rows import Awaited, AwaitedChild
 from playground.store.secret_values import encrypt_secret, secret_place
 from playground.store.sqlite.connections import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
@@ -125,6 +127,25 @@ class SqliteEffects:
     async def change_counters(self, instance: int) -> tuple[int, int]:
         found = await self._tables.first_row("effects_edition", (instance,))
         return (0, 0) if found is None else (int(found[0]), int(found[1]))
+
+
+class SqliteFamilies:
+    """Implements `tables.FamilyStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def of(self, keys: Sequence[int]) -> Sequence[AwaitedChild]:
+        return [awaited_child(row) for row in await self._tables.few_rows("awaited_of", (json.dumps([*keys]),))]
+
+    async def after(self, key: int, limit: int) -> Sequence[AwaitedChild]:
+        return [awaited_child(row) for row in await self._tables.rows("awaited_after", (key, limit))]
+
+    async def add(self, key: int, awaited: Awaited) -> None:
+        await self._tables.write(lambda db: db.execute(SQL["insert_awaited"], awaited_values(key, awaited)))
+
+    async def forget(self, keys: Sequence[int]) -> None:
+        await self._tables.write(lambda db: db.execute(SQL["forget_awaited"], (json.dumps([*keys]),)))
 
 
 class SqliteTenants:

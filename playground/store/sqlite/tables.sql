@@ -163,3 +163,30 @@ DELETE FROM usage WHERE limit_name = ? AND unit < ?
 
 -- name: usage
 SELECT unit, amount FROM usage WHERE limit_name = ? AND key = ? AND unit >= ? ORDER BY unit
+
+-- name: awaited_columns
+-- The last three: whether the child has ended, or is gone, whether its parent still waits for it, and has a node.
+a.instance, a.parent, a.name, a.count, a.started_seq, a.cascades, c.tenant, c.id, c.key IS NULL OR c.ended_at IS NOT NULL,
+    p.ended_at IS NULL AND EXISTS (
+        SELECT 1 FROM step s WHERE s.instance = p.key AND s.generation = p.generation AND s.kind = 'child'
+            AND s.name = a.name AND s.count = a.count AND s.started_seq = a.started_seq AND s.status = 'open'
+    ), p.owner IS NOT NULL
+
+-- name: with_both
+awaited a LEFT JOIN instance c ON c.key = a.instance LEFT JOIN instance p ON p.key = a.parent
+
+-- name: awaited_of
+-- Of these children, and of these parents.
+SELECT {awaited_columns} FROM {with_both} WHERE a.instance IN (
+    SELECT instance FROM awaited WHERE instance IN (SELECT value FROM json_each(?1))
+    UNION SELECT instance FROM awaited WHERE parent IN (SELECT value FROM json_each(?1))
+)
+
+-- name: awaited_after
+SELECT {awaited_columns} FROM {with_both} WHERE a.instance > ? ORDER BY a.instance LIMIT ?
+
+-- name: insert_awaited
+INSERT OR IGNORE INTO awaited (instance, parent, name, count, started_seq, cascades) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: forget_awaited
+DELETE FROM awaited WHERE instance IN (SELECT value FROM json_each(?))

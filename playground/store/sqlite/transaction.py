@@ -350,17 +350,19 @@ class SqliteTransaction:
         due, self._new_due = self.flow.take_due(self._new_due), None
         if self.queues.has_freed_capacity:
             due, self.queues.has_freed_capacity = 0, False
+        ended: list[int] = []
         for cached in self._touched.values():
             row = cached.row
             if row.owner is None and row.due_at is not None and (due is None or row.due_at < due):
                 due = row.due_at
             if cached.row.status in FINAL_STATUSES:
+                ended.append(cached.key)
                 self._cache.forget(cached.key)
             else:
                 self._cache.put(cached)
         self._touched.clear()
         self._deleted.clear()
-        return CommitChanges(appended, due)
+        return CommitChanges(appended, due, ended)
 
     def rollback(self) -> None:
         """`writer.Transaction.rollback`."""
@@ -447,6 +449,8 @@ class SqliteTransaction:
             self._execute_named("insert_snippet", (snippet.id, snippet.source, snippet.params, snippet.created_at))
         for child in self._new.take_children():
             self._execute_named("insert_child", child)
+        for awaited in self._new.take_awaited():
+            self._execute_named("insert_awaited", awaited)
 
     def _write_steps(self, cached: CachedInstance) -> list[Any]:
         generation = cached.row.generation

@@ -2,6 +2,8 @@
 
 How several instances stand, in one answer: for the list of recent runs, which knows their ids and nothing else.
 
+The children that an instance runs, and how each stands.
+
 The ledger of an instance's pretended side effects, which shows what happened twice.
 """
 
@@ -154,6 +156,28 @@ async def statuses(context: Context, request: Request) -> Response:
         error = brief_error(row.error)
         found.append({"id": row.id, "status": row.status, **times, "execution": row.execution, "error": error})
     return json_response({"statuses": found}, headers=NO_STORE)
+
+
+CHILDREN_DEFAULT = 100
+CHILDREN_MOST = 1_000  # in one answer
+
+
+async def children(context: Context, request: Request) -> Response:
+    """The instances that an instance has run as children, newest first; `more`: there are older ones."""
+    row = await find_instance(context, request)
+    limit = integer_of_query(request, "limit", CHILDREN_DEFAULT, least=1, most=CHILDREN_MOST)
+    found = await context.store.children(row.key, ev.CHILD, limit=limit + 1)
+    shown = [
+        {
+            "id": child.id,
+            "status": child.status,
+            "started_at": child.started_at,
+            "ended_at": child.ended_at,
+        }
+        for child in found[:limit]
+    ]
+    await charge_reading(context, request, row, events=len(shown))
+    return json_response({"children": shown, "more": len(found) > limit}, headers=NO_STORE)
 
 
 async def effects(context: Context, request: Request) -> Response:

@@ -41,7 +41,7 @@ class PatternBody(msgspec.Struct, forbid_unknown_fields=True):
     """The steps that a breakpoint stands before: every call of a name, of one kind or one call only."""
 
     name: str
-    kind: Literal["do", "sleep", "wait"] | None = None
+    kind: Literal["do", "sleep", "wait", "child"] | None = None
     count: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] | None = None
 
 
@@ -79,7 +79,7 @@ class ContinueBody(msgspec.Struct, forbid_unknown_fields=True):
 class StepBody(msgspec.Struct, forbid_unknown_fields=True):
     name: str
     count: int = 1
-    kind: Literal["do", "sleep", "wait"] = "do"
+    kind: Literal["do", "sleep", "wait", "child"] = "do"
     parent: "StepBody | None" = None
 
 

@@ -66,7 +66,7 @@ class CheckResult(msgspec.Struct):
 class StepKey(msgspec.Struct):
     """A step. `parent` is the step in whose callback it was called."""
 
-    kind: Literal["do", "sleep", "wait"]
+    kind: Literal["do", "sleep", "wait", "child"]
     name: str
     count: int
     parent: "StepKey | UnsetType" = UNSET
@@ -110,7 +110,7 @@ class Rollback(msgspec.Struct):
 
 
 class Step(msgspec.Struct):
-    kind: Literal["do", "sleep", "wait"]
+    kind: Literal["do", "sleep", "wait", "child"]
     name: str
     count: int
     line: int | None
@@ -120,6 +120,7 @@ class Step(msgspec.Struct):
     parent: StepKey | UnsetType = UNSET
     until: Time | UnsetType = UNSET
     event_type: str | UnsetType = UNSET
+    child: Annotated[str, msgspec.Meta(description="id of the instance that it runs")] | UnsetType = UNSET
     config: Json | UnsetType = UNSET
     output: Any = UNSET
     error: Json | UnsetType = UNSET

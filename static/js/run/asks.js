@@ -3,10 +3,13 @@
 
 import { askForm, trackTool } from "./ask.js";
 
+/** Whether a step waits for an event that a person may send. */
+const takesEvent = (step) => step?.kind === "wait" && step.status === "waiting";
+
 export class Asks {
   /**
    * @param {{wake: (step: object) => Promise<any>, send: (type: string, payload: import("../exact.js").JsonText) => Promise<string>, payloadFor: (step: object) => string,
-   *   opened: () => void, left: () => void}} how `opened` is called when a form has been asked for, `left` when one is left by Esc
+   *   childTool: (step: object) => HTMLElement, opened: () => void, left: () => void}} how `opened` is called when a form has been asked for, `left` when one is left by Esc
    */
   constructor(how) {
     Object.assign(this, how);
@@ -34,8 +37,8 @@ export class Asks {
 
   /** The waiting step whose form is there: the one chosen, else the first. */
   formKey(state) {
-    if (this.chosen && state.steps.get(this.chosen)?.status === "waiting") return this.chosen;
-    for (const step of state.open) if (step.status === "waiting") return step.key;
+    if (this.chosen && takesEvent(state.steps.get(this.chosen))) return this.chosen;
+    for (const step of state.open) if (takesEvent(step)) return step.key;
     return null;
   }
 
@@ -47,10 +50,11 @@ export class Asks {
 
   /** What stands on the track of a step, or null. */
   toolOf(step) {
+    if (step.child && step.endedAt === null && !step.edited) return this.childTool(step);
     if (!this.may || this.paused || step.endedAt !== null) return null;
     if (step.status === "sleeping") return this.tool(step, "Wake now", () => this.wake(step), { name: `Wake ${step.name} now` });
     if (step.status === "retrying" && step.until !== null && step.attempts.length) return this.tool(step, "Retry now", () => this.wake(step), { name: `Retry ${step.name} now`, counting: true });
-    if (step.status === "waiting" && this.open !== step.key) return this.tool(step, "Send event", () => this.choose(step));
+    if (takesEvent(step) && this.open !== step.key) return this.tool(step, "Send event", () => this.choose(step));
     return null;
   }
 

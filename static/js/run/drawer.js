@@ -18,12 +18,12 @@ import { clock, copiedWords, count, errorBrief, hours, lasting, left, moment, pa
 const LINES = 200; // printed lines shown here; the Logs tab has all
 const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
 
-const KIND = { do: "step", sleep: "sleep", wait: "wait for event" };
+const KIND = { do: "step", sleep: "sleep", wait: "wait for event", child: "child run" };
 
 export class Drawer {
-  /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it, `pageOf(id)` is where another run is looked at, `childLinks(step)` are links to those that the step has started */
-  constructor({ root, close, copy, breakStep, restart, fork, pageOf, childLinks }) {
-    Object.assign(this, { root, close, copy, breakStep, restart, fork, pageOf, childLinks });
+  /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it, `pageOf(id)` is where another run is looked at, `childOf(step)` is a link to the run that a step waits for, `childLinks(step)` are links to those that the step has started */
+  constructor({ root, close, copy, breakStep, restart, fork, pageOf, childOf, childLinks }) {
+    Object.assign(this, { root, close, copy, breakStep, restart, fork, pageOf, childOf, childLinks });
     this.reset();
   }
 
@@ -111,7 +111,7 @@ export class Drawer {
 
   body(state, { final, now }, lines) {
     const { step } = this;
-    const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final, this.pageOf) : story(step, state, { final, now, pageOf: this.pageOf }));
+    const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final, this.pageOf) : story(step, state, { final, now, pageOf: this.pageOf, childOf: this.childOf }));
     if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final, state));
     const right = el("section", {});
     right.append(...this.result(), ...streams(partsOf(state, step)), ...config(step), ...printedBy(lines));
@@ -207,23 +207,26 @@ const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 const pauseRow = (ms, skipped) =>
   el("li.pause", {}, icon("i-retry"), el("span", {}, ...(skipped ? [`waited, ended early by hand: it was to last ${planned(skipped)} `, el("span.tag.open", {}, "virtual")] : ["waited by its config"])), el("span.num", {}, lasting(ms)));
 
-function story(step, state, { final, now, pageOf }) {
+function story(step, state, { final, now, pageOf, childOf }) {
   const list = el("ol.try-list");
   const row = (mark, words, at, tone = "") => list.append(el("li", {}, icon(mark, { tone }), el("span", {}, words), el("span.num", {}, at === null ? "" : hours(at))));
   if (step.copied) return copiedStory(list, step, state, pageOf);
   if (step.edited) return list.append(givenRow(step)), list;
   if (step.kind === "sleep") row("i-sleep", "fell asleep", step.startedAt);
+  else if (step.kind === "child") row("i-play", ["started the run ", childOf(step)], step.startedAt);
   else row("i-waiting", ["began to wait for ", el("code", {}, step.eventType)], step.startedAt);
   if (step.endedAt === null) {
     if (final) row("i-stop", "the run ended first", state.endedAt);
+    else if (step.until === null) row("i-waiting", "waits for its end", null, "now");
     else row("i-clock", `until ${moment(step.until, now)}, ${left(step.until - now)} from now at most`, null, "now");
   } else if (step.byEnd) row("i-stop", "the run ended first", step.endedAt);
   else if (step.status === "cancelled") {
     row("i-stop", "cancelled: the code gave it up", step.endedAt);
     if (step.returned) row("i-waiting", ["the event that it was given went back to those kept for ", el("code", {}, step.eventType)], null);
-  } else if (step.status === "timed_out") row("i-failed", "no event in time", step.endedAt, "bad");
+  } else if (step.status === "errored") row("i-failed", "the run failed", step.endedAt, "bad");
+  else if (step.status === "timed_out") row("i-failed", "no event in time", step.endedAt, "bad");
   else if (step.virtual) row("i-done", [`${skippedWords(step) || "ended early"} `, el("span.tag.open", {}, "virtual")], step.endedAt);
-  else row("i-done", step.kind === "sleep" ? "woke" : "received it", step.endedAt);
+  else row("i-done", step.kind === "sleep" ? "woke" : step.kind === "child" ? "the run completed" : "received it", step.endedAt);
   if (step.error) list.append(el("li", {}, trace(step.error)));
   return list;
 }

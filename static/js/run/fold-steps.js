@@ -31,6 +31,7 @@ function addStep(state, event, status, more) {
     endedAt: null,
     until: null,
     eventType: null,
+    child: null, // the id of the run that it started and waits for
     config: null,
     hasOutput: false,
     output: null,
@@ -138,18 +139,18 @@ function rollbackStepEnded(status) {
 /** A step that a fork begins with: it ran in the instance that this one was forked from. */
 function stepCopied(state, event, data) {
   const copied = Object.fromEntries(["attempts", "took_ms", "edited"].filter((name) => name in data).map((name) => [name, data[name]]));
-  const { config = null, event_type: eventType = null, error = null } = data;
+  const { config = null, event_type: eventType = null, child = null, error = null } = data;
   const output = "output" in data ? { hasOutput: true, output: data.output } : {};
-  const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, error, copied, ...output });
+  const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, child, error, copied, ...output });
   if (data.rollback) step.rollback = newHandler("pending");
   close(state, step);
 }
 
 /** A person gave the result, or the error, of the step that the run was stopped before: it does not run. */
 function stepGiven(state, event, data) {
-  const { config = null, event_type: eventType = null, error = null } = data;
+  const { config = null, event_type: eventType = null, child = null, error = null } = data;
   const output = "output" in data ? { hasOutput: true, output: data.output } : {};
-  const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, error, edited: true, ...output });
+  const step = addStep(state, event, data.status, { endedAt: event.at, endedSeq: event.seq, config, eventType, child, error, edited: true, ...output });
   if (data.rollback) step.rollback = newHandler("pending");
   close(state, step);
   state.stoppedBefore = null;
@@ -220,6 +221,19 @@ export const STEPS = {
   wait_timed_out(state, event) {
     if (end(state, event, "timed_out")) stirred(state, event);
   },
+  child_started(state, event, data) {
+    addStep(state, event, "waiting", { child: data.child, cascade: data.cascade ?? true });
+  },
+  child_completed(state, event, data) {
+    const step = end(state, event, "completed");
+    if (!step) return;
+    Object.assign(step, { hasOutput: true, output: data.output ?? null });
+    stirred(state, event);
+  },
+  child_errored(state, event) {
+    if (end(state, event, "errored")) stirred(state, event);
+  },
+  child_cancelled: cancelled,
   sleep_cancelled: cancelled,
   wait_cancelled: cancelled,
   rollback_started(state, event) {

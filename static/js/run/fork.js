@@ -40,11 +40,11 @@ export async function fork(run, { step = null, output = null, source = null, sto
 
 /** What may become of the step that a fork leaves at: [[value, words]]. */
 function choices(step, last) {
-  const again = { do: "Run it again", sleep: "Sleep again", wait: "Wait for its event again" }[step.kind];
-  const kept = step.status === "completed" ? { do: "Keep its result", sleep: "Keep it: it slept", wait: "Keep its event" }[step.kind] : step.status === "cancelled" ? "Keep it: it was cancelled" : "Keep its error";
+  const again = { do: "Run it again", sleep: "Sleep again", wait: "Wait for its event again", child: "Run its child again" }[step.kind];
+  const kept = step.status === "completed" ? { do: "Keep its result", sleep: "Keep it: it slept", wait: "Keep its event", child: "Keep its result" }[step.kind] : step.status === "cancelled" ? "Keep it: it was cancelled" : "Keep its error";
   const found = [["again", again]];
   if (step.endedAt !== null && (step.status === "completed" || !last)) found.push(["keep", kept]);
-  if (step.kind !== "sleep") found.push(["edit", step.kind === "do" ? "Give it another result" : "Give it another event"]);
+  if (step.kind !== "sleep") found.push(["edit", step.kind === "wait" ? "Give it another event" : "Give it another result"]);
   return found;
 }
 

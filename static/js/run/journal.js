@@ -22,7 +22,7 @@ const GROUPS = {
   run: /^(workflow|execution|kill|event|code|replay|sleeps)_/,
   logs: /^log/,
 };
-const BAD = new Set(["attempt_errored", "step_errored", "wait_timed_out", "workflow_errored", "rollback_attempt_errored", "rollback_step_errored", "rollback_errored"]);
+const BAD = new Set(["attempt_errored", "step_errored", "wait_timed_out", "child_errored", "workflow_errored", "rollback_attempt_errored", "rollback_step_errored", "rollback_errored"]);
 
 export class Journal {
   constructor({ root, copy }) {
@@ -184,6 +184,10 @@ export function said(event) {
       return `until ${clock(data.until)}`;
     case "wait_started":
       return `for ${data.event_type}, until ${clock(data.until)}`;
+    case "child_started":
+      return `runs ${data.child}${data.cascade === false ? ", which goes on if nobody waits for it" : ""}`;
+    case "child_completed":
+      return brief(data.output);
     case "wait_completed":
       return `${data.event?.type}: ${brief(data.event?.payload)}`;
     case "event_received":
@@ -194,7 +198,7 @@ export function said(event) {
     case "workflow_completed":
       return brief(data.output);
     case "workflow_queued":
-      return `${["fork", "chaos"].includes(data.trigger?.kind) ? `${data.trigger.kind} ${data.trigger.kind === "chaos" ? "run " : ""}of ${data.trigger.of}, ` : ""}${brief(data.params)}`;
+      return `${["fork", "chaos", "child"].includes(data.trigger?.kind) ? `${data.trigger.kind} ${data.trigger.kind === "chaos" ? "run " : ""}of ${data.trigger.of}, ` : ""}${brief(data.params)}`;
     case "workflow_admitted":
       return "it may start now, and waits for a worker";
     case "workflow_debounced":
@@ -202,6 +206,7 @@ export function said(event) {
     case "step_errored":
     case "workflow_errored":
     case "wait_timed_out":
+    case "child_errored":
     case "rollback_step_errored":
     case "rollback_errored":
       return errorBrief(data.error);
@@ -226,6 +231,8 @@ export function said(event) {
       return data.virtual ? "ended early by hand" : "";
     case "sleep_cancelled":
       return "the code gave it up";
+    case "child_cancelled":
+      return "the code waits for it no more";
     case "wait_cancelled":
       return `the code gave it up${data.returned ? "; its event went back to those that are kept" : ""}`;
     case "step_released":

@@ -231,7 +231,8 @@ function waited(step, execution, live) {
   if (step.endedExecution === execution.execution) {
     if (step.status === "timed_out") return ["fail", "timed out"];
     if (step.status === "cancelled") return ["partly", step.byEnd ? "the run ended" : "cancelled"];
-    return ["ran", sleep ? "slept" : "received"];
+    if (step.status === "errored") return ["fail", "its run failed"];
+    return ["ran", sleep ? "slept" : step.kind === "child" ? "its run completed" : "received"];
   }
   if (step.execution === execution.execution) return ["partly", sleep ? "fell asleep" : "began to wait"]; // it ended after this one
   return ["partly", sleep ? "still asleep" : "still waiting"];

@@ -42,11 +42,12 @@ export class Lineage {
     const { run, forks } = this;
     const from = state.trigger?.kind === "fork" ? state.trigger : null;
     const chaos = state.trigger?.kind === "chaos" ? state.trigger : null;
-    const drawn = from || chaos || forks.length ? JSON.stringify([from && state.rows.filter((step) => step.copied).length, from, chaos, forks]) : "";
+    const parent = state.trigger?.kind === "child" ? state.trigger : null;
+    const drawn = parent || from || chaos || forks.length ? JSON.stringify([from && state.rows.filter((step) => step.copied).length, from, chaos, parent, forks]) : "";
     if (drawn === this.drawn) return;
     this.drawn = drawn;
-    this.line.hidden = !from && !chaos && !forks.length;
-    this.line.replaceChildren(...(chaos ? [rerun(chaos, run)] : []), ...(from ? [origin(from, state, run)] : []), ...(forks.length ? [children(forks, run)] : []));
+    this.line.hidden = !from && !chaos && !parent && !forks.length;
+    this.line.replaceChildren(...(parent ? [startedBy(parent, run)] : []), ...(chaos ? [rerun(chaos, run)] : []), ...(from ? [origin(from, state, run)] : []), ...(forks.length ? [children(forks, run)] : []));
   }
 }
 
@@ -57,6 +58,11 @@ function origin(from, state, run) {
   const at = from.step ? [" at ", el("code", { title: from.step.name }, short(pathLabel(from.step), NAME))] : [" at its end"];
   const told = `${copied.length ? `, ${count(copied.length, "step")} copied` : ""}${changes ? `, with ${changes}` : ""}. `;
   return el("p", {}, icon("i-fork"), el("span", {}, "Fork of ", runLink(run, from.of), ...at, told, ...compareLink(run, from.of, run.id, "Compare with its parent")));
+}
+
+/** A child says who waits for it. */
+function startedBy({ of, step }, run) {
+  return el("p", {}, icon("i-play"), el("span", {}, "Child of ", runLink(run, of), ": its step ", el("code", { title: step.name }, short(pathLabel(step), NAME)), " started it."));
 }
 
 /** A run of a chaos run says which, and what is done to it. */

@@ -8,6 +8,7 @@ import { Address, momentOf } from "./address.js";
 import { onKey } from "../keys.js";
 import { BreakList } from "./break-list.js";
 import { breakpointOf } from "./breakpoints.js";
+import { ChildRuns, childLink } from "./child-runs.js";
 import { childLinks } from "./children.js";
 import { Diverged } from "./diverged.js";
 import { Drawer } from "./drawer.js";
@@ -69,6 +70,7 @@ export class Live {
     this.header = new Header({ root: part("head"), act: (what, when) => (what === "now" ? this.seek(null) : operations.act(what, when)) });
     this.notices = new Notices({ root: part("notices"), retryNow: () => this.stream?.retryNow() });
     this.breaks = new BreakList({ root: part("notices"), clear: (step) => operations.clearBreak(step), disarm: () => operations.disarm() });
+    this.childRuns = new ChildRuns();
     this.timeline = new Timeline({
       root: this.parts.timeline,
       onOpen: (step) => this.openStep(step),
@@ -80,6 +82,7 @@ export class Live {
       onStop: () => operations.act("terminate"),
       onFix: (step, line) => this.fix(step, line),
       onFold: () => this.lens.update(this.state, this.context()),
+      childTool: (step) => this.childRuns.toolOf(step),
       payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
       copy,
     });
@@ -97,6 +100,7 @@ export class Live {
       restart: (step) => operations.restartFrom(step),
       fork: (step) => operations.fork(step),
       pageOf: (id) => pagePath({ ...this.run, id }),
+      childOf: (step) => childLink(this.run, step),
       childLinks: async (step) => (startsRuns(this.plan.flat, step) ? childLinks(this.run, [step]) : []),
     });
     this.diverged = new Diverged(part("notices"));
@@ -149,6 +153,7 @@ export class Live {
   open({ id, tenant = null, token = null, source = "", snippet = null, code = () => source, view = null, outline = [], example = null }) {
     this.close();
     this.run = { id, tenant, token, source, snippet, code, example };
+    this.childRuns.reset(this.run);
     this.lineage.open(this.run, view !== null);
     this.recode.open(this.run);
     this.plan = new Plan(flatten(outline));
@@ -348,6 +353,7 @@ export class Live {
     if (this.past && this.seen === state.lastSeq) return; // only what comes behind it has changed
     this.seen = state.lastSeq;
     relocate(state, this.plan.flat, newest);
+    this.childRuns.update(state, !context.past && !context.final);
     this.timeline.update(state, context);
     this.table.update(state, context);
     this.journal.show(state.lastSeq, this.past);

@@ -114,19 +114,19 @@ function unpaused(from, to, pauses) {
 function wait(step, state, final) {
   const bars = (type, to, title) => unpaused(step.startedAt, to, state.pauses).map(([from, until]) => ({ type, from, to: until, title }));
   const open = step.endedAt === null;
-  const verb = step.kind === "sleep" ? "asleep" : `waiting for ${step.eventType}`;
+  const verb = step.kind === "sleep" ? "asleep" : step.kind === "child" ? `waiting for the run ${step.child}` : `waiting for ${step.eventType}`;
   if (open && final) return bars(step.kind, state.endedAt, `${verb} until the end`);
   if (!open) {
     const took = lasting(step.endedAt - step.startedAt);
     const cancelled = `${verb} until ${step.byEnd ? "the end" : `it was cancelled, after ${took}`}`;
-    const how = step.status === "cancelled" ? cancelled : step.status === "timed_out" ? `timed out after ${took}` : step.kind === "sleep" ? `slept ${took}` : `received after ${took}`;
-    const marks = bars(step.status === "timed_out" ? "late" : step.kind, step.endedAt, step.virtual ? `${how}, ended early by hand` : how);
+    const how = step.status === "cancelled" ? cancelled : step.status === "timed_out" ? `timed out after ${took}` : step.kind === "sleep" ? `slept ${took}` : step.kind === "child" ? `${step.status === "errored" ? "its run failed" : "its run completed"} after ${took}` : `received after ${took}`;
+    const marks = bars(step.status === "timed_out" || step.status === "errored" ? "late" : step.kind, step.endedAt, step.virtual ? `${how}, ended early by hand` : how);
     if (step.virtual) marks[marks.length - 1].skipped = true;
     return marks;
   }
   return [
     ...bars(`${step.kind}-on`, null, `${verb} since ${clock(step.startedAt)}`),
-    { type: "ahead", from: null, to: state.status === "paused" ? Infinity : step.until, title: `until ${clock(step.until)}` },
+    ...(step.until === null ? [] : [{ type: "ahead", from: null, to: state.status === "paused" ? Infinity : step.until, title: `until ${clock(step.until)}` }]),
   ];
 }
 

@@ -95,10 +95,16 @@ function waiting(state, now, watching) {
   const held = alive(state) ? "" : " Nothing runs meanwhile: no process, no memory, one row with a due time.";
   const waits = open.filter((step) => step.status === "waiting");
   const sleeps = open.filter((step) => step.status === "sleeping");
+  const runs = waits.filter((step) => step.kind === "child");
+  if (runs.length && runs.length === waits.length) {
+    const whom = runs.length > 1 ? `${count(runs.length, "run")} that this one has started` : "the run that it has started";
+    return say("i-waiting", ...listed(runs.slice(0, 1)), runs.length > 1 ? " and others wait for " : " waits for ", whom, ".", held && " Nothing runs here meanwhile: no process, no memory, one row.");
+  }
   if (waits.length) {
-    const first = waits[0];
-    const whom = waits.length > 1 ? `${count(waits.length, "event")}, the first of type ` : "the event ";
-    const parts = [...listed(waits.slice(0, 1)), waits.length > 1 ? " and others wait for " : " waits for ", whom, { code: first.eventType }, `, until ${moment(first.until, now)}.`];
+    const first = waits.find((step) => step.kind === "wait");
+    const events = waits.length - runs.length;
+    const whom = events > 1 ? `${count(events, "event")}, the first of type ` : "the event ";
+    const parts = [...listed([first]), waits.length > 1 ? " and others wait for " : " waits for ", whom, { code: first.eventType }, `, until ${moment(first.until, now)}.`];
     return say("i-waiting", ...parts, held || (watching ? "" : " Send it below."));
   }
   if (sleeps.length) {

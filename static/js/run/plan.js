@@ -1,7 +1,7 @@
 // What has not happened yet: entries of the outline for which no step has started. Pure.
 
 /** Kinds of entries of an outline that are steps. */
-export const STEP_KINDS = new Set(["do", "sleep", "wait"]);
+export const STEP_KINDS = new Set(["do", "sleep", "wait", "child"]);
 
 /** Whether the name of an entry is made at run time: it stands in the outline as a pattern, or not at all. */
 export const isComputed = (entry) => Boolean(entry.pattern) || !entry.name;

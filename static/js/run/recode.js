@@ -7,7 +7,7 @@ import { fork } from "./fork.js";
 import { instancePath, pagePath } from "./paths.js";
 import { pathLabel } from "./words.js";
 
-const KIND = { do: "step", sleep: "sleep", wait: "wait" };
+const KIND = { do: "step", sleep: "sleep", wait: "wait", child: "child run" };
 
 export class Recode {
   /** `home` takes the offer; `refused(title, words)` says why something did not happen. */

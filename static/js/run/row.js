@@ -29,6 +29,8 @@ const CLASSES = {
   late: "seg wait late",
   "sleep-on": "seg sleep on",
   "wait-on": "seg wait on",
+  child: "seg wait",
+  "child-on": "seg wait on",
   ahead: "seg ahead",
   read: "readmark",
   copied: "readmark copied",
@@ -146,7 +148,7 @@ function metaOf(step, open, now, counted) {
   if (step.edited) return ["edited", false];
   if (step.copied) return [step.copied.edited ? "edited" : "copied", false];
   if (!open) return [step.endedAt === null ? "" : skippedWords(step) || lasting(stepMs(step)), false];
-  if (step.kind !== "do") return [left(step.until - now), true];
+  if (step.until !== null && step.kind !== "do") return [left(step.until - now), true];
   if (step.status === "retrying" && !counted) return [step.until > now ? `in ${left(step.until - now)}` : "due", true];
   return [ticking(now - step.startedAt), true];
 }

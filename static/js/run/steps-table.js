@@ -110,6 +110,7 @@ function noteOf(step) {
   if (lost) said.push(`${count(lost, "attempt")} lost with its worker`);
   if (step.error ?? failed?.error) said.push(short(errorBrief(step.error ?? failed.error), NOTE));
   if (step.kind === "wait") said.push(`for ${step.eventType}`);
+  if (step.child) said.push(`run ${step.child}`);
   if (step.copied) said.push(step.copied.edited ? "edited when forked" : "copied");
   if (step.byEnd) said.push("the run ended first");
   if (step.returned) said.push("its event went back");

@@ -26,10 +26,10 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, copy}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
-  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, copy }) {
+  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, childTool, copy}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
+  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, childTool, copy }) {
     Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints, onFold });
-    this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
+    this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, childTool, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
     this.groups = new Groups();
     this.texts = new StreamTexts(copy);
     this.setbacks = new Setbacks({ retry: onWake, stop: onStop, fix: onFix });

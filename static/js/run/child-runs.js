@@ -1,0 +1,76 @@
+// The runs that steps have started and wait for: a link in the row of each, with how the run stands, asked for while one of them goes on.
+
+import { el, icon, setIcon } from "../dom.js";
+import { STATUS } from "../statuses.js";
+import { remember } from "../tokens-store.js";
+import { call } from "./api.js";
+import { instancePath, pagePath } from "./paths.js";
+
+const ASKED = 100; // at once, the newest; what a page of the timeline shows is fewer
+const AGAIN_MS = 2_000;
+
+/** A link to the run that a step has started. What one run's token may change, its children's may, too. */
+export function childLink(run, step, ...content) {
+  const { child } = step;
+  const keep = () => run.tenant || !run.token || remember(child, run.token, `Child ${step.name}`);
+  return el("a", { href: pagePath({ ...run, id: child }), title: `The run ${child}`, onclick: keep, onauxclick: keep }, ...(content.length ? content : [el("span.mono", {}, child)]));
+}
+
+/** The steps whose runs are to be asked about, those that began last first. Pure. */
+export const askedAbout = (state) => [...state.open].filter((step) => step.child && step.endedAt === null).reverse().slice(0, ASKED);
+
+export class ChildRuns {
+  constructor() {
+    this.reset(null);
+    document.addEventListener("visibilitychange", () => this.ask());
+  }
+
+  reset(run) {
+    clearTimeout(this.timer);
+    Object.assign(this, { run, state: null, timer: null, asking: false });
+    this.known = new Map(); // id -> status
+    this.links = new Map(); // key of a step -> {link, mark, word}
+  }
+
+  update(state, isLive) {
+    this.state = isLive ? state : null;
+    for (const key of this.links.keys()) if (state.steps.get(key)?.endedAt !== null) this.links.delete(key);
+    if (this.state && !this.timer && !this.asking) this.ask();
+  }
+
+  /** What stands on the track of a step that waits for its run. */
+  toolOf(step) {
+    if (!this.links.has(step.key)) {
+      const mark = icon("i-running", { tone: "now" });
+      const word = el("span", {}, "Open its run");
+      this.links.set(step.key, { mark, word, tool: el("span.wake", {}, childLink(this.run, step, mark, word)) });
+      const { firstElementChild: link } = this.links.get(step.key).tool;
+      link.className = "btn line";
+      this.draw(step);
+    }
+    return this.links.get(step.key).tool;
+  }
+
+  draw(step) {
+    const { mark, word } = this.links.get(step.key) ?? {};
+    const status = this.known.get(step.child);
+    if (!mark || !status) return;
+    setIcon(mark, STATUS[status].icon, STATUS[status].tone);
+    word.textContent = `Open its run: ${STATUS[status].word.toLowerCase()}`;
+  }
+
+  async ask() {
+    clearTimeout(this.timer);
+    this.timer = null;
+    const { run, state } = this;
+    const steps = state && !document.hidden ? askedAbout(state) : [];
+    if (!steps.length) return;
+    this.asking = true;
+    const { ok, data } = await call("GET", `${instancePath(run)}/children?limit=${ASKED}`, { token: run.token });
+    this.asking = false;
+    if (this.run !== run) return;
+    for (const { id, status } of ok ? data.children : []) this.known.set(id, status);
+    for (const step of steps) this.draw(step);
+    if (this.state) this.timer = setTimeout(() => this.ask(), AGAIN_MS);
+  }
+}
