@@ -4,7 +4,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from semantics_support import isolated, outcome, playing, started, story, times, turns, turns_until
+from semantics_support import failure, isolated, outcome, playing, started, story, times, turns, turns_until
 
 from playground.workflows import events as ev
 from playground.workflows.errors import (
@@ -323,3 +323,54 @@ async def test_operations_that_come_while_the_instance_waits_for_a_worker_take_e
             await run.resume()
             await run.send_event("b", 2)
             assert await run.result() == [1, 2]
+
+
+EITHER = """
+first = await step.wait_for_event("either", ["approved", "rejected"], timeout="1 hour")
+second = await step.wait_for_event("either", ("rejected", "approved", "rejected"), timeout="1 hour")
+await step.sleep("so that both are read again", "1 day")
+return [[got.type, got.payload] for got in (first, second)]
+"""
+
+
+@story
+async def test_a_wait_for_several_types_takes_the_first_of_any_of_them_in_their_order():
+    for sent in (("rejected", "approved"), ("approved", "rejected")):
+        async with playing(EITHER) as (_, run):
+            await run.send_event("other", 0)
+            for number, type in enumerate(sent, 1):
+                await run.send_event(type, number)
+            assert await run.result() == [[type, number] for number, type in enumerate(sent, 1)]
+            waits = [event for event in await run.journal() if event.type == ev.WAIT_STARTED]
+            assert [event.data["event_type"] for event in waits] == ["approved,rejected", "rejected,approved"]
+
+
+@story
+async def test_of_parallel_waits_the_oldest_that_takes_the_type_gets_the_event():
+    body = """
+    waits = (["a", "b"], "b", ["b", "c"])
+    got = await asyncio.gather(*(step.wait_for_event(f"w{n}", types) for n, types in enumerate(waits)))
+    return [each.type + str(each.payload) for each in got]
+    """
+    async with playing(body, skip=False) as (_, run):
+        await run.wait_for_step("w2", status="waiting")
+        await run.pause()
+        await run.send_event("c", 1)
+        await run.send_event("b", 2)
+        await run.resume()
+        await run.send_event("b", 3)
+        assert await run.result() == ["b2", "b3", "c1"]
+
+
+@pytest.mark.parametrize(
+    ("types", "says"),
+    [
+        ("[]", "a list of 1 to 10, not 0"),
+        ("[str(n) for n in range(11)]", "a list of 1 to 10, not 11"),
+        ('["fine", "not.fine"]', 'The event type "not.fine" can'),
+        ('["a,b"]', 'The event type "a,b" can'),
+    ],
+)
+@story
+async def test_types_that_can_not_be_waited_for_end_the_run(types: str, says: str):
+    assert says in (await failure(f'await step.wait_for_event("w", {types})'))["message"]

@@ -444,14 +444,18 @@ class _Outliner:
             field, place, keyword = detail[call.kind]
             given = call.argument(place, keyword)
             if given is not None:
-                made[field] = (
-                    given.value
-                    if isinstance(given, ast.Constant) and isinstance(given.value, str)
-                    else self.labels.text(given)
-                )
+                made[field] = self.text_of(given)
         if call.callback is not None:
             self.nested(self.workflow.called(call.callback), made)
         return made
+
+    def text_of(self, given: ast.expr) -> str:
+        """A text as it is, several in a list one after the other, and what is computed as it stands in the source."""
+        if isinstance(given, ast.Constant) and isinstance(given.value, str):
+            return given.value
+        if isinstance(given, (ast.List, ast.Tuple)) and given.elts:
+            return ", ".join(map(self.text_of, given.elts))
+        return self.labels.text(given)
 
     def is_task_group(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Call) and self.tree.dotted(node.func) == _TASK_GROUP

@@ -14,13 +14,14 @@ import msgspec
 
 from playground.engine.engine import CreateInstance, Engine
 from playground.sandbox import frames
-from playground.store.encoding import Encoded, StoredEvent, encode_shown, read_event
+from playground.store.encoding import Encoded, StoredEvent, as_objects, encode_shown, read_event
 from playground.store.protocol import History, Store
 from playground.store.rows import STEP_COMPLETED, STEP_ERRORED, InstanceRow, StepRow
 from playground.workflows import event_rules, values
 from playground.workflows import events as ev
 from playground.workflows.errors import CannotFork, InstanceNotFound, TooLarge
 from playground.workflows.events import NewEvent, StepKey, outermost
+from playground.workflows.names import split_event_types
 
 FORK = "fork"  # the kind of its trigger
 NO_EDIT: Any = msgspec.UNSET  # no edited result
@@ -173,7 +174,9 @@ def _edited(step: StepRow, tree: Any, now: int) -> NewEvent:
     if step.key.kind == ev.SLEEP:
         raise CannotFork(_NO_RESULT)
     if step.key.kind == ev.WAIT:
-        tree = {"type": step.event_type, "payload": tree, "timestamp": now}
+        first = split_event_types(step.event_type or "")[0]
+        type = as_objects(step.result)["type"] if step.status == STEP_COMPLETED else first
+        tree = {"type": type, "payload": tree, "timestamp": now}
     if (step.config or {}).get("sensitive"):
         return NewEvent(ev.STEP_COPIED, {**data, "output": ev.REDACTED}, step.key, tree)
     return NewEvent(ev.STEP_COPIED, {**data, "output": tree}, step.key)

@@ -34,6 +34,7 @@ from playground.workflows.errors import (
 )
 from playground.workflows.events import NewEvent, StepKey, outermost
 from playground.workflows.flow import NO_LIMITS, Debounce, limits_of
+from playground.workflows.names import split_event_types
 
 HELD = frozenset({ev.PAUSED, ev.WAITING_FOR_PAUSE})
 
@@ -48,9 +49,14 @@ def oldest_wait(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
     waits = [
         step
         for step in snapshot.open
-        if step.key.kind == ev.WAIT and step.status == STEP_OPEN and step.event_type == type and (step.until or 0) > at
+        if step.key.kind == ev.WAIT and step.status == STEP_OPEN and takes(step, type) and (step.until or 0) > at
     ]
     return min(waits, key=lambda step: step.started_seq, default=None)
+
+
+def takes(wait: StepRow, type: str) -> bool:
+    """Whether an event of this type ends a wait."""
+    return wait.event_type is not None and type in split_event_types(wait.event_type)
 
 
 def clock_stamp(row: InstanceRow, at: int) -> dict[str, int]:
@@ -85,7 +91,7 @@ def send_event(type: str, payload: Any, at: int) -> Decider:
 
 
 def start_wait(step: StepKey, started: Mapping[str, Any], *, ignore_inbox: bool = False) -> Decider:
-    """Start a wait, and deliver the oldest event of its type in the inbox, unless `ignore_inbox`.
+    """Start a wait, and deliver the oldest event of its types in the inbox, unless `ignore_inbox`.
 
     `started` is the data of its event: event_type, until, line.
     """
@@ -94,7 +100,8 @@ def start_wait(step: StepKey, started: Mapping[str, Any], *, ignore_inbox: bool 
         if snapshot.step(step) is not None:
             return []
         events = [NewEvent(ev.WAIT_STARTED, started, step)]
-        kept = next((event for event in snapshot.inbox if event.type == started["event_type"]), None)
+        types = split_event_types(started["event_type"])
+        kept = next((event for event in snapshot.inbox if event.type in types), None)
         if kept is not None and not ignore_inbox and snapshot.row.status not in HELD:
             events.append(wait_completed(step, kept))
         return events
@@ -220,7 +227,7 @@ def resume(at: int) -> Decider:
         kept = list(snapshot.inbox)
         waits = [step for step in snapshot.open if step.key.kind == ev.WAIT and step.status == STEP_OPEN]
         for wait in sorted(waits, key=lambda step: step.started_seq):
-            event = next((event for event in kept if event.type == wait.event_type), None)
+            event = next((event for event in kept if takes(wait, event.type)), None)
             if event is not None:
                 kept.remove(event)
                 events.append(wait_completed(wait.key, event, clock_stamp(snapshot.row, at)))

@@ -29,6 +29,9 @@ Milliseconds = Annotated[int, Meta(ge=0, le=366 * 86_400_000)]
 Timestamp = Annotated[int, Meta(ge=-(2**53), le=2**53)]  # epoch milliseconds, or a duration of any length
 Label = Annotated[str, Meta(max_length=100)]
 Label200 = Annotated[str, Meta(max_length=200)]
+EventTypes = Annotated[  # several with a comma between (`names.check_event_types`)
+    str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}(,[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}){0,9}\Z")
+]
 ChildId = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")] | None
 
 
@@ -145,7 +148,7 @@ class Sleep(Struct, frozen=True, tag="sleep", tag_field="op"):
 
 class Wait(Struct, frozen=True, tag="wait", tag_field="op"):
     step: Step
-    event_type: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")]
+    event_type: EventTypes
     timeout: Milliseconds
     line: Line = None
     clock: Clock | None = None
@@ -174,7 +177,7 @@ class Stop(Struct, frozen=True, tag="stop", tag_field="op"):
     clock: Clock | None = None
     config: Config | None = None
     rollback: Config | None = None
-    event_type: Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")] | None = None
+    event_type: EventTypes | None = None
     timeout: Milliseconds | None = None
     duration: Milliseconds | None = None
     until: Timestamp | None = None

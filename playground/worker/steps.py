@@ -134,13 +134,15 @@ class Steps:
     def wait_for_event(
         self, name: Any, event_type: Any = None, /, timeout: Any = "24 hours", **more: Any
     ) -> Coroutine[Any, Any, Record]:
-        """Wait durably for an event of a type; returns a mapping with payload, timestamp and type."""
+        """Wait durably for an event of a type, or of the first of several (a list); returns a mapping with payload,
+        timestamp and type.
+        """
         event_type = more.pop("type", more.pop("event_type", event_type))
         if more:
             raise TypeError(f"wait_for_event got an unexpected argument {next(iter(more))!r}")
         name = self._checked_name(name)
         try:
-            names.check_event_type(event_type)
+            event_type = names.check_event_types(event_type)
         except InvalidEventType as refused:
             raise WorkflowFatalError(refused.message) from None
         milliseconds = durations.parse(timeout)

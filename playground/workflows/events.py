@@ -64,7 +64,8 @@ STEP_ERRORED = "step_errored"  # a `do` failed for good: error
 SLEEP_STARTED = "sleep_started"  # a sleep started: until, line
 SLEEP_COMPLETED = "sleep_completed"  # it ended: skipped?
 SLEEP_CANCELLED = "sleep_cancelled"  # the code cancelled it
-WAIT_STARTED = "wait_started"  # a wait for an event started: event_type, until, line
+WAIT_STARTED = "wait_started"  # a wait for an event started: event_type (several with a comma between: the first of
+# any of them ends it), until, line
 WAIT_COMPLETED = "wait_completed"  # the event came: event {type, payload, timestamp}, received (seq of its
 # event_received)
 WAIT_TIMED_OUT = "wait_timed_out"  # it did not come in time: error

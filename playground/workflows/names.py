@@ -6,6 +6,7 @@ from playground.workflows.errors import InvalidEventType, InvalidId, InvalidName
 
 INSTANCE_ID_LENGTH = 100
 NAME_LENGTH = 64  # of a workflow or a tenant
+EVENT_TYPES_MOST = 10  # that one wait waits for
 EVENT_TYPE_LENGTH = 100
 STREAM_NAME_LENGTH = 100
 STEP_NAME_LENGTH = 256  # characters
@@ -43,6 +44,23 @@ def check_stream_name(name: object) -> str:
     if not _is_name(name, STREAM_NAME_LENGTH):
         raise InvalidName(f"The stream name {_quoted(name)} can't be used: it takes 1 to {STREAM_NAME_LENGTH} {_RULE}.")
     return str(name)
+
+
+def check_event_types(types: object) -> str:
+    """What a wait waits for, one type or a list of them, as it is stored: several with a comma between, which no type
+    holds. One that is repeated counts once. Raises InvalidEventType.
+    """
+    if not isinstance(types, (list, tuple)):
+        return check_event_type(types)
+    found = list(dict.fromkeys(check_event_type(type) for type in types))
+    if not 1 <= len(found) <= EVENT_TYPES_MOST:
+        raise InvalidEventType(f"A wait takes one event type or a list of 1 to {EVENT_TYPES_MOST}, not {len(found)}.")
+    return ",".join(found)
+
+
+def split_event_types(stored: str) -> list[str]:
+    """The types that a wait waits for, of which any ends it."""
+    return stored.split(",")
 
 
 def is_step_name(name: object) -> bool:

@@ -85,8 +85,13 @@ def _not_in_steps(workflow: Workflow, value: ast.expr) -> Iterator[ast.AST]:
 
 def _event_type(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
     given = call.argument(1, "event_type") if call.kind == WAIT else None
-    if not isinstance(given, ast.Constant):
-        return
+    several = given.elts if isinstance(given, (ast.List, ast.Tuple)) else [given]
+    for one in several:
+        if isinstance(one, ast.Constant):
+            yield from _one_event_type(workflow, one)
+
+
+def _one_event_type(workflow: Workflow, given: ast.Constant) -> Iterator[Diagnostic]:
     try:
         names.check_event_type(given.value)
     except InvalidEventType:

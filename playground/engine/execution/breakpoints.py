@@ -182,7 +182,7 @@ def _give(snapshot: Snapshot, given: Given | GivenError, at: int) -> NewEvent:
             raise CannotContinue(f'"{key.label}" is a sleep, which has no result: null skips it.')
         return NewEvent(ev.STEP_GIVEN, data, key)
     if key.kind == ev.WAIT:
-        value = {"type": stop["event_type"], "payload": value, "timestamp": at}
+        value = {"type": names.split_event_types(stop["event_type"])[0], "payload": value, "timestamp": at}
     if (stop.get("config") or {}).get("sensitive"):
         return NewEvent(ev.STEP_GIVEN, {**data, "output": ev.REDACTED}, key, value)
     return NewEvent(ev.STEP_GIVEN, {**data, "output": value}, key)

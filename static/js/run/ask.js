@@ -1,6 +1,7 @@
-// What a person can do for a step that waits: send its event, or end its time now.
+// What a person can do for a step that waits: send its event, with a button for each type where any of several will do, or end its time now.
 
 import { el, once, setInvalid } from "../dom.js";
+import { eventTypes } from "./fold-state.js";
 import { checkAsTyped, typed } from "./typed.js";
 
 const ROWS = 6; // most lines the payload grows to
@@ -8,17 +9,18 @@ const ROWS = 6; // most lines the payload grows to
 /** The form that hangs from a waiting bar. It outlives its row, so that what was typed is never lost by scrolling. */
 export function askForm(step, { payload, send, close }) {
   const id = `ask-${step.startedSeq}`;
-  const type = el("input.field", { id: `${id}-type`, value: step.eventType, spellcheck: "false", autocomplete: "off", autocapitalize: "off" });
+  const types = eventTypes(step);
+  const type = types.length > 1 ? null : el("input.field", { id: `${id}-type`, value: step.eventType, spellcheck: "false", autocomplete: "off", autocapitalize: "off" });
   const body = el("textarea.field", { id: `${id}-body`, rows: "1", spellcheck: "false", autocomplete: "off", autocapitalize: "off", "aria-describedby": `${id}-said` });
   body.value = payload;
   const said = el("p.said", { id: `${id}-said`, role: "alert" });
-  const button = el("button.btn.main", { type: "submit" }, "Send event");
+  const buttons = types.map((one, index) => el(`button.btn.${index ? "line" : "main"}`, { type: "submit", value: one }, type ? "Send event" : `Send ${one}`));
   const form = el(
-    "form.ask",
+    type ? "form.ask" : "form.ask.of-many",
     { novalidate: true, "aria-label": `Send an event to ${step.name}` },
-    el("label", { for: type.id }, "event type", type),
+    type && el("label", { for: type.id }, "event type", type),
     el("label", { for: body.id }, "payload, JSON", body),
-    button,
+    type ? buttons[0] : el("div.ask-types", {}, ...buttons),
     said,
   );
   const grow = () => {
@@ -52,7 +54,10 @@ export function askForm(step, { payload, send, close }) {
     if (wrong) {
       say(wrong);
       body.focus();
-    } else once(button, async () => say(await send(type.value.trim(), json)));
+    } else {
+      const button = buttons.includes(event.submitter) ? event.submitter : buttons[0];
+      once(button, async () => say(await send(type ? type.value.trim() : button.value, json)));
+    }
   });
   form.focusFirst = () => body.focus();
   return form;

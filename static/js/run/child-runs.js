@@ -42,8 +42,8 @@ export class ChildRuns {
   toolOf(step) {
     if (!this.links.has(step.key)) {
       const mark = icon("i-running", { tone: "now" });
-      const word = el("span", {}, "Open its run");
-      this.links.set(step.key, { mark, word, tool: el("span.wake", {}, childLink(this.run, step, mark, word)) });
+      const word = el("span.how", { hidden: true });
+      this.links.set(step.key, { mark, word, tool: el("span.wake.of-run", {}, childLink(this.run, step, mark, el("span", {}, "Open run"), word)) });
       const { firstElementChild: link } = this.links.get(step.key).tool;
       link.className = "btn line";
       this.draw(step);
@@ -56,7 +56,8 @@ export class ChildRuns {
     const status = this.known.get(step.child);
     if (!mark || !status) return;
     setIcon(mark, STATUS[status].icon, STATUS[status].tone);
-    word.textContent = `Open its run: ${STATUS[status].word.toLowerCase()}`;
+    word.textContent = STATUS[status].word.toLowerCase();
+    word.hidden = false;
   }
 
   async ask() {

@@ -4,7 +4,7 @@ import { el, icon, isDisabled, lineLink, setDisabled, setIcon, setVar } from "..
 import { STEP, stepState } from "../statuses.js";
 import { INJECTED, isBroken } from "./breaks.js";
 import { alikeRuns, timesAfterGap, trace } from "./errors.js";
-import { attemptMs, isLost, isMissed, isStopped, keyOf, lives } from "./fold.js";
+import { attemptMs, isLost, isMissed, isStopped, keyOf, lives, typesText } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { partsOf } from "./fold-streams.js";
 import { early } from "./marks.js";
@@ -214,7 +214,7 @@ function story(step, state, { final, now, pageOf, childOf }) {
   if (step.edited) return list.append(givenRow(step)), list;
   if (step.kind === "sleep") row("i-sleep", "fell asleep", step.startedAt);
   else if (step.kind === "child") row("i-play", ["started the run ", childOf(step)], step.startedAt);
-  else row("i-waiting", ["began to wait for ", el("code", {}, step.eventType)], step.startedAt);
+  else row("i-waiting", ["began to wait for ", el("code", {}, typesText(step))], step.startedAt);
   if (step.endedAt === null) {
     if (final) row("i-stop", "the run ended first", state.endedAt);
     else if (step.until === null) row("i-waiting", "waits for its end", null, "now");
@@ -222,7 +222,7 @@ function story(step, state, { final, now, pageOf, childOf }) {
   } else if (step.byEnd) row("i-stop", "the run ended first", step.endedAt);
   else if (step.status === "cancelled") {
     row("i-stop", "cancelled: the code gave it up", step.endedAt);
-    if (step.returned) row("i-waiting", ["the event that it was given went back to those kept for ", el("code", {}, step.eventType)], null);
+    if (step.returned) row("i-waiting", ["the event that it was given went back to those kept for ", el("code", {}, typesText(step))], null);
   } else if (step.status === "errored") row("i-failed", "the run failed", step.endedAt, "bad");
   else if (step.status === "timed_out") row("i-failed", "no event in time", step.endedAt, "bad");
   else if (step.virtual) row("i-done", [`${skippedWords(step) || "ended early"} `, el("span.tag.open", {}, "virtual")], step.endedAt);

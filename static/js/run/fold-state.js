@@ -10,6 +10,12 @@ const WAITS = new Set(["sleeping", "waiting"]);
 /** A step as the API names it; `parent` is the step in whose callback it was called. */
 export const refOf = ({ kind, name, count, parent }) => ({ kind, name, count, ...(parent ? { parent: refOf(parent) } : {}) });
 
+/** The types of events that a wait waits for, of which the first ends it: they are stored with a comma between. */
+export const eventTypes = ({ eventType }) => (eventType ?? "").split(",");
+
+/** The same in a sentence. */
+export const typesText = (step) => eventTypes(step).join(" or ");
+
 /** What a step is found by. No name has a control character, so that no two steps have one key. */
 export const keyOf = (step) => `${step.parent ? `${keyOf(step.parent)}\n` : ""}${step.kind}:${step.name}:${step.count}`;
 

@@ -8,7 +8,7 @@ import { STEPS } from "./fold-steps.js";
 import { STREAMS } from "./fold-streams.js";
 
 export { FINAL } from "../statuses.js";
-export { OPEN, alive, attemptMs, blamed, culprit, isLost, isMissed, isStopped, keyOf, lives, newState, refOf, stepMs } from "./fold-state.js";
+export { OPEN, alive, attemptMs, blamed, culprit, eventTypes, isLost, isMissed, isStopped, keyOf, lives, newState, refOf, stepMs, typesText } from "./fold-state.js";
 
 const HANDLERS = { ...RUN, ...STEPS, ...STREAMS };
 

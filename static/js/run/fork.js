@@ -4,7 +4,7 @@ import { dialogHead, el, icon, lineLink, once, setInvalid, setText, tell } from 
 import { STEP } from "../statuses.js";
 import { shelf } from "../stored.js";
 import { call } from "./api.js";
-import { culprit, refOf } from "./fold.js";
+import { culprit, eventTypes, refOf } from "./fold.js";
 import { instancePath, nameOf } from "./paths.js";
 import { checkAsTyped, typed } from "./typed.js";
 import { valueText } from "./value.js";
@@ -122,7 +122,7 @@ export class ForkDialog {
       const found = choices(step, step === this.state.rows.at(-1));
       this.fates.replaceChildren(el("legend", {}, "That step"), ...found.map(([value, words], index) => radio("fork-fate", value, words, index === 0)));
       this.edit.value = startOf(step);
-      setText(this.editing.firstElementChild, step.kind === "wait" ? `Payload of “${step.eventType}”, JSON` : "Result, JSON");
+      setText(this.editing.firstElementChild, step.kind === "wait" ? `Payload of “${step.output?.type ?? eventTypes(step)[0]}”, JSON` : "Result, JSON");
     }
     this.look();
   }

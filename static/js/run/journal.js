@@ -183,7 +183,7 @@ export function said(event) {
     case "sleep_started":
       return `until ${clock(data.until)}`;
     case "wait_started":
-      return `for ${data.event_type}, until ${clock(data.until)}`;
+      return `for ${data.event_type.replaceAll(",", " or ")}, until ${clock(data.until)}`;
     case "child_started":
       return `runs ${data.child}${data.cascade === false ? ", which goes on if nobody waits for it" : ""}`;
     case "child_completed":

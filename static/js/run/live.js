@@ -14,7 +14,7 @@ import { Diverged } from "./diverged.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
 import { Following } from "./following.js";
-import { FINAL, fold, keyOf, stepMs } from "./fold.js";
+import { FINAL, eventTypes, fold, keyOf, stepMs } from "./fold.js";
 import { wayOn } from "./fork.js";
 import { GraphPanel } from "./graph-panel.js";
 import { Header, NOTHING } from "./header.js";
@@ -83,7 +83,7 @@ export class Live {
       onFix: (step, line) => this.fix(step, line),
       onFold: () => this.lens.update(this.state, this.context()),
       childTool: (step) => this.childRuns.toolOf(step),
-      payloadFor: (step) => this.lesson.payload(step.eventType) ?? "{}",
+      payloadFor: (step) => eventTypes(step).map((type) => this.lesson.payload(type)).find(Boolean) ?? "{}",
       copy,
     });
     this.following = new Following({ viewport: this.parts.timeline, rows: this.timeline.rows, end: this.parts.end, placeOf: (step) => this.timeline.placeOf(step) });

@@ -1,7 +1,7 @@
 // What is drawn on the track of one step: marks with their times, in words that a picture and a screen reader both understand. Pure.
 
 import { INJECTED } from "./breaks.js";
-import { alive, attemptMs, isLost, isMissed, isStopped, lives } from "./fold.js";
+import { alive, attemptMs, isLost, isMissed, isStopped, lives, typesText } from "./fold.js";
 import { foreseenEnd, percentWords, progressOf } from "./progress.js";
 import { QUEUED_MS } from "./scale.js";
 import { clock, copiedWords, errorBrief, lasting, stepLabel } from "./words.js";
@@ -114,7 +114,7 @@ function unpaused(from, to, pauses) {
 function wait(step, state, final) {
   const bars = (type, to, title) => unpaused(step.startedAt, to, state.pauses).map(([from, until]) => ({ type, from, to: until, title }));
   const open = step.endedAt === null;
-  const verb = step.kind === "sleep" ? "asleep" : step.kind === "child" ? `waiting for the run ${step.child}` : `waiting for ${step.eventType}`;
+  const verb = step.kind === "sleep" ? "asleep" : step.kind === "child" ? `waiting for the run ${step.child}` : `waiting for ${typesText(step)}`;
   if (open && final) return bars(step.kind, state.endedAt, `${verb} until the end`);
   if (!open) {
     const took = lasting(step.endedAt - step.startedAt);

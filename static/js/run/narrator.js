@@ -3,7 +3,7 @@
 
 import { lowered, spoken } from "../spoken.js";
 import { INJECTED, isBroken } from "./breaks.js";
-import { alive, blamed, isLost, lives } from "./fold.js";
+import { alive, blamed, isLost, lives, typesText } from "./fold.js";
 import { verb } from "./ledger.js";
 import { planned, skippedWaits } from "./skipped.js";
 import { attemptOf, setback } from "./setback.js";
@@ -104,7 +104,7 @@ function waiting(state, now, watching) {
     const first = waits.find((step) => step.kind === "wait");
     const events = waits.length - runs.length;
     const whom = events > 1 ? `${count(events, "event")}, the first of type ` : "the event ";
-    const parts = [...listed([first]), waits.length > 1 ? " and others wait for " : " waits for ", whom, { code: first.eventType }, `, until ${moment(first.until, now)}.`];
+    const parts = [...listed([first]), waits.length > 1 ? " and others wait for " : " waits for ", whom, { code: typesText(first) }, `, until ${moment(first.until, now)}.`];
     return say("i-waiting", ...parts, held || (watching ? "" : " Send it below."));
   }
   if (sleeps.length) {

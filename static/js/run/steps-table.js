@@ -3,7 +3,7 @@
 import { el, icon, setText, setVar } from "../dom.js";
 import { stepState } from "../statuses.js";
 import { read, write } from "../stored.js";
-import { isLost, stepMs } from "./fold.js";
+import { isLost, stepMs, typesText } from "./fold.js";
 import { depthOf, rowsOf } from "./nested.js";
 import { skippedWords } from "./skipped.js";
 import { count, errorBrief, lasting, left, pathLabel, short, stepLabel } from "./words.js";
@@ -109,7 +109,7 @@ function noteOf(step) {
   const lost = step.attempts.filter(isLost).length;
   if (lost) said.push(`${count(lost, "attempt")} lost with its worker`);
   if (step.error ?? failed?.error) said.push(short(errorBrief(step.error ?? failed.error), NOTE));
-  if (step.kind === "wait") said.push(`for ${step.eventType}`);
+  if (step.kind === "wait") said.push(`for ${typesText(step)}`);
   if (step.child) said.push(`run ${step.child}`);
   if (step.copied) said.push(step.copied.edited ? "edited when forked" : "copied");
   if (step.byEnd) said.push("the run ended first");

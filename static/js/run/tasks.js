@@ -1,7 +1,7 @@
 // The tasks of a lesson, pure: whether one has been done is a question to the fold, never to what was pressed. The kinds are described in
 // playground/examples/__init__.py, which refuses a header that this file would not understand.
 
-import { isLost, lives } from "./fold.js";
+import { eventTypes, isLost, lives } from "./fold.js";
 import { same } from "./value.js";
 
 /**
@@ -24,7 +24,7 @@ export function canTry(task, state) {
     if (!step || (task.during && (lives(state).length > 1 || !enoughRead(task, state)))) return false;
     return task.between ? step.status === "retrying" : step.status !== "retrying";
   }
-  if (task.do === "send-event") return open.some((step) => step.status === "waiting" && step.eventType === task.type);
+  if (task.do === "send-event") return open.some((step) => step.status === "waiting" && eventTypes(step).includes(task.type));
   if (task.do === "wake") return open.some((step) => step.name === task.step && step.until !== null && step.status !== "running") && (!task.hibernated || !state.inExecution);
   return false;
 }
@@ -67,7 +67,7 @@ const KINDS = {
       return named(state, task.during).some((step) => diedIn(step, dead) && (step.kind !== "do" || step.attempts.some((one) => one.execution > dead.execution)));
     }),
   "send-event": (task, state) =>
-    state.rows.some((step) => step.kind === "wait" && step.status === "completed" && step.eventType === task.type && has(step.output?.payload ?? {}, task.match ?? {})),
+    state.rows.some((step) => step.kind === "wait" && step.status === "completed" && step.output?.type === task.type && has(step.output?.payload ?? {}, task.match ?? {})),
   wake: (task, state) =>
     named(state, task.step).some((step) => (step.kind === "do" ? step.attempts.some((one) => one.virtual) : step.virtual)) &&
     (!task.hibernated || state.executions.some((one) => GIVEN_UP.has(one.reason))),
