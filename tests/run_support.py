@@ -22,6 +22,7 @@ from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
 from playground.workflows.events import Event
 from playground.workflows.logs import join_log
+from playground.workflows.names import split_event_types
 from playground.workflows.state import State, fold
 
 PAGE = 1000  # journal events read at a time
@@ -112,9 +113,14 @@ class _Visitor:
                 await self.engine.wake(await self.row(), event.step)
             elif event.type == ev.EXECUTION_STARTED and self.killed:
                 await self.engine.wake(await self.row())
-            elif event.type == ev.WAIT_STARTED and event.data["event_type"] in self.program.events:
-                type = event.data["event_type"]
+            elif event.type == ev.WAIT_STARTED and (type := self.chosen(event.data["event_type"])) is not None:
                 await self.engine.send_event(await self.row(), type, self.program.events[type])
+
+    def chosen(self, event_types: str) -> str | None:
+        """The type that is sent where several are waited for: that of the task, else the first that there is."""
+        types = [type for type in split_event_types(event_types) if type in self.program.events]
+        wanted = self.program.task.get("type")
+        return wanted if wanted in types else next(iter(types), None)
 
     async def row(self) -> InstanceRow:
         return await self.engine.store.find("", self.id)

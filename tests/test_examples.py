@@ -103,7 +103,7 @@ def test_ships_the_examples_in_order():
     assert slugs == [
         "hello", "crash-and-resume", "retries", "hibernation", "approval", "long-poll", "onboarding", "fan-out",
         "dependencies", "agent-plan", "ci-pipeline", "saga", "effects", "two-tenants",
-        "streaming-answer",
+        "streaming-answer", "parcels",
     ]  # fmt: skip
 
 
@@ -148,6 +148,7 @@ OUTPUTS = {
     "long-poll": {"url": "/videos/render-holiday.mov.mp4", "looks": 4},
     "effects": {"charged": 49, "receipt_to": "ada@example.com"},
     "two-tenants": {"greeting": "Hello, Ada! This is visit 1."},
+    "parcels": {"sent": 3, "grams": 3900},
     "streaming-answer": {
         "answer": (
             "Because nothing that was finished is kept in memory alone. Each step writes its result into a journal "
@@ -197,7 +198,7 @@ EDITS: dict[tuple[str, int], tuple[dict[str, str], dict[str, Any]]] = {
     ("effects", 1): ({'charge(order["amount"])': 'charge(order["amount"], key=event["instanceId"])'}, {}),
     ("two-tenants", 1): ({'"Hello"': '"Good day"'}, {}),
 }
-LATER = [*EDITS, ("hibernation", 0), ("approval", 1)]
+LATER = [*EDITS, ("hibernation", 0), ("approval", 1), ("parcels", 1)]
 BY_SLUG = {example.slug: example for example in load()}
 
 

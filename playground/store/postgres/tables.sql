@@ -50,7 +50,7 @@ awaited a LEFT JOIN instance c ON c.key = a.instance LEFT JOIN instance p ON p.k
 SELECT {awaited_columns} FROM {with_both} WHERE a.instance IN (
     SELECT instance FROM awaited WHERE instance = ANY($1::bigint[])
     UNION SELECT instance FROM awaited WHERE parent = ANY($1::bigint[])
-)
+) ORDER BY a.instance
 
 -- name: awaited_after
 SELECT {awaited_columns} FROM {with_both} WHERE a.instance > $1 ORDER BY a.instance LIMIT $2

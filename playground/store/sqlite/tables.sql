@@ -180,7 +180,7 @@ awaited a LEFT JOIN instance c ON c.key = a.instance LEFT JOIN instance p ON p.k
 SELECT {awaited_columns} FROM {with_both} WHERE a.instance IN (
     SELECT instance FROM awaited WHERE instance IN (SELECT value FROM json_each(?1))
     UNION SELECT instance FROM awaited WHERE parent IN (SELECT value FROM json_each(?1))
-)
+) ORDER BY a.instance
 
 -- name: awaited_after
 SELECT {awaited_columns} FROM {with_both} WHERE a.instance > ? ORDER BY a.instance LIMIT ?
