@@ -40,7 +40,8 @@ ON_BOTH_DATABASES = frozenset(
     f"test_{name}"
     for name in (
         *("bindings_children", "bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
-        *("code_change", "flow_runs", "fork", "gate", "nodes", "nodes_limits", "operations", "stream", "tenants_http"),
+        *("code_change", "flow_runs", "fork", "gate", "nodes", "nodes_limits", "operations", "tenants_http"),
+        *("stream", "stream_values"),
         *("property_nodes", "property_operations"),
     )
 )

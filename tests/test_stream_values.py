@@ -93,6 +93,14 @@ def test_values_come_with_their_numbers_and_the_end_is_announced(site: Site) -> 
     }
 
 
+def test_the_page_without_scripts_lists_them(site: Site) -> None:
+    made = site.create(WRITER, params={"values": 2, "attempts": 2})
+    site.finish(made)
+    text = site.client.get(made["url"], headers={"Accept": "text/html"}).text
+    row = '<th scope="row" class="mono">tokens</th><td class="mono">answer</td><td>2</td><td>2</td>'
+    assert row in text
+
+
 def test_a_reader_who_came_before_the_first_value_gets_each_as_it_is_committed(site: Site) -> None:
     made = site.create(WRITER, params={"values": 3, "waits": True})
     reader = Reader()
