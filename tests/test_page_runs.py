@@ -74,3 +74,13 @@ def test_a_search_looks_into_names_ids_statuses_and_errors_and_filters_into_what
     )
     assert found == [["e41c07aa", "9b02aa", "77d1f0"], ["77d1f0"], ["77d1f0"], ["9b02aa"], ["9b02aa"], []]
     assert filtered == [["e41c07aa", "9b02aa", "77d1f0"], ["9b02aa"], ["77d1f0"]]
+
+
+def test_an_age_says_when_it_is_another_one() -> None:
+    ages = node(
+        'import { age, untilOlder } from "RUN/../runs-rows.js";\n'
+        "return given.map((now) => [untilOlder(0, now), age(0, now) !== age(0, now + untilOlder(0, now)),"
+        " age(0, now) === age(0, now + untilOlder(0, now) - 1)]);",
+        [0, 999, 59_000, 61_500, 3_599_999, 3 * 3_600_000, 5 * 86_400_000 + 1],
+    )
+    assert ages == [[after, True, True] for after in (1_000, 1, 1_000, 58_500, 1, 3_600_000, 86_399_999)]

@@ -17,10 +17,21 @@ export const FILTERS = {
 
 /** How long ago, in its largest unit: `12 s`, `4 min`, `3 days`. */
 export function age(at, now) {
-  const ms = Math.max(0, now - at);
-  const [unit, word] = UNITS.find(([length]) => ms >= length) ?? UNITS.at(-1);
+  const { ms, unit, word } = aged(at, now);
   const many = Math.floor(ms / unit);
   return `${many} ${word}${word === "day" && many !== 1 ? "s" : ""}`;
+}
+
+/** In how many milliseconds an age is another one in words; that of a run that begins later, once it has begun. */
+export function untilOlder(at, now) {
+  const { ms, unit } = aged(at, now);
+  return unit - (ms % unit) + Math.max(0, at - now);
+}
+
+function aged(at, now) {
+  const ms = Math.max(0, now - at);
+  const [unit, word] = UNITS.find(([length]) => ms >= length) ?? UNITS.at(-1);
+  return { ms, unit, word };
 }
 
 /**

@@ -2,9 +2,9 @@
 // menu opens, all in one question. What a row says is runs-rows.js.
 
 import { confirm } from "./dialogs.js";
-import { el, icon } from "./dom.js";
+import { el, icon, setText } from "./dom.js";
 import { request } from "./http.js";
-import { FILTERS, rowOf, searched } from "./runs-rows.js";
+import { FILTERS, age as ageOf, rowOf, searched, untilOlder } from "./runs-rows.js";
 import { lasting } from "./run/words.js";
 import { FINAL, statusIcon } from "./statuses.js";
 import { forget, onRemembered, remembered } from "./tokens-store.js";
@@ -30,8 +30,9 @@ class Runs {
     this.filter = "all";
     this.known = new Map(); // id -> what the server said, or "gone"
     this.trouble = false;
-    this.timer = null;
-    this.box.addEventListener("toggle", ({ newState }) => (newState === "open" ? this.opened() : clearTimeout(this.timer)));
+    this.timer = this.older = null;
+    this.ages = []; // when the runs of the rows began, with where it says how long ago
+    this.box.addEventListener("toggle", ({ newState }) => (newState === "open" ? this.opened() : this.closed()));
     this.all.addEventListener("click", () => this.forgetAll());
     this.field.addEventListener("input", () => (this.draw(), this.ask()));
     this.chips.addEventListener("click", ({ target }) => {
@@ -60,6 +61,20 @@ class Runs {
     this.box.style.setProperty("--at", `${Math.round(left)}px`);
     this.draw();
     this.ask();
+  }
+
+  closed() {
+    clearTimeout(this.timer);
+    clearTimeout(this.older);
+  }
+
+  /** Writes the ages of the rows that are there, again whenever one of them is another in words. */
+  tick() {
+    clearTimeout(this.older);
+    if (!this.open || !this.ages.length) return;
+    const now = Date.now();
+    for (const { at, node } of this.ages) setText(node, ageOf(at, now));
+    this.older = setTimeout(() => this.tick(), Math.min(...this.ages.map(({ at }) => untilOlder(at, now))));
   }
 
   /** The runs that the search leaves, those shown at most. */
@@ -99,8 +114,10 @@ class Runs {
     const held = document.activeElement?.closest?.("#runs-list li")?.dataset.id;
     const onForget = document.activeElement?.matches?.(".forget");
     const none = any ? "No run is like that." : "No run of this browser yet. Press Run, and it stands here.";
+    this.ages = [];
     this.list.replaceChildren(...(runs.length ? runs.map((run) => this.row(run)) : [el("li.none", {}, none)]));
     this.list.setAttribute("aria-busy", "false");
+    this.tick();
     this.all.hidden = this.field.parentElement.hidden = this.chips.hidden = !any;
     for (const chip of this.chips.querySelectorAll("[data-filter]")) {
       const { filter } = chip.dataset;
@@ -117,7 +134,9 @@ class Runs {
     const current = id === this.now();
     const { name, detail, word, tone, age } = rowOf(run, known, { now: Date.now(), trouble: this.trouble, current, lasting });
     const mark = known && !gone ? statusIcon(known.status) : icon(gone ? "i-not" : "i-clock", { tone: "not" });
-    const link = el(gone ? "span.run-link" : "a.run-link", {}, mark, el("b", { title: name }, name), el("small", { title: detail }, detail), el(`span.run-word.${tone || "not"}`, {}, word), el("span.run-age", {}, age));
+    const old = el("span.run-age", {}, age);
+    if (age) this.ages.push({ at: run.at, node: old });
+    const link = el(gone ? "span.run-link" : "a.run-link", {}, mark, el("b", { title: name }, name), el("small", { title: detail }, detail), el(`span.run-word.${tone || "not"}`, {}, word), old);
     if (!gone) link.href = `/instances/${encodeURIComponent(id)}`;
     if (current) link.setAttribute("aria-current", "page");
     const why = gone ? "Forget it" : run.own ? "Forget it: it can then be watched, not changed" : "Forget it: its link still leads to it";
