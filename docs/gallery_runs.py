@@ -63,6 +63,20 @@ def streamed_before(stage: Stage) -> None:
     )
 
 
+def children(stage: Stage) -> None:
+    """Children have ended, and one of two events is waited for."""
+    _parcels(stage)
+
+
+def child(stage: Stage) -> None:
+    """A child's own page, which names its parent."""
+    page = _parcels(stage)
+    page.step("pack lamp").click()
+    page.page.locator("#view-step a[href*='/instances/']").first.click()
+    expect(page.page.locator(".lineage")).to_be_visible()
+    page.expect_status("Complete")
+
+
 def retrying(stage: Stage) -> None:
     """An attempt has failed; the next one is to come."""
     stage.run(RETRIES).expect_step("call the bank", "waiting to retry")
@@ -391,6 +405,13 @@ def compare(stage: Stage) -> None:
 def compare_empty(stage: Stage) -> None:
     """A comparison of nothing yet."""
     stage.open("/compare")
+
+
+def _parcels(stage: Stage) -> Playground:
+    page = stage.open("/examples/parcels")
+    page.run()
+    page.expect_step("reply", "waiting")
+    return page
 
 
 def _streaming(stage: Stage) -> Playground:
