@@ -148,6 +148,22 @@ def test_a_paused_run_holds_still_until_it_is_resumed(ran: Callable[[str], Playg
     assert completed_steps(journal(page.url, page.instance)) == ["before", "long nap", "after"]
 
 
+def test_sleeps_are_skipped_from_the_beginning_where_that_was_chosen_before_the_run(
+    opened: Callable[..., Playground],
+) -> None:
+    page = opened()
+    page.write(NAPS)
+    page.control("Skip sleeps").click()
+    expect(page.control("Skip sleeps")).to_have_attribute("aria-pressed", "true")
+    page.run()
+    page.expect_status("Complete")
+    page.expect_step("long nap", "woken after")
+    events = journal(page.url, page.instance)
+    assert [event["type"] for event in events[:2]] == ["workflow_queued", "sleeps_skipped"]
+    page.run()
+    page.expect_step("long nap", "asleep")
+
+
 def test_a_step_opens_with_its_attempts_and_leads_to_the_line_that_raised(ran: Callable[[str], Playground]) -> None:
     page = ran(STUMBLES)
     page.expect_step("shaky", "waiting to retry")

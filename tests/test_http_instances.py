@@ -152,6 +152,13 @@ def test_a_sleep_is_ended_by_hand(site: Site, operation: str, body: dict[str, An
     assert over["skips_sleeps"] is (operation == "skip-sleeps")
 
 
+def test_sleeps_are_skipped_from_the_beginning(site: Site) -> None:
+    source = HELLO.replace("return {", 'await step.sleep("nap", "1 hour")\n        return {')
+    assert "nap" in source
+    shown = site.finish(site.create(source, skip_sleeps=True))
+    assert (shown["status"], shown["skips_sleeps"]) == ("complete", True)
+
+
 def test_nothing_to_wake_is_said(site: Site) -> None:
     made = site.create(HELLO)
     site.finish(made)

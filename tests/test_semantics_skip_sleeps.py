@@ -108,3 +108,12 @@ async def test_a_rollback_handler_that_is_tried_again_does_not_wait_either():
         await run.skip_sleeps()
         await run.wait_for_status(ev.ERRORED)
         assert LEDGER.take() == [2, 3]
+
+
+@story
+async def test_a_run_can_be_created_so_that_it_skips_them_from_the_beginning():
+    body = 'await step.sleep("day", "1 day")\nreturn "awake"'
+    async with playing(body, skip=False, created={"skip_sleeps": True}) as (_, run):
+        assert await run.result() == "awake"
+        assert (await run.types())[:2] == [ev.WORKFLOW_QUEUED, ev.SLEEPS_SKIPPED]
+        assert (await run.step("day", kind=ev.SLEEP)).virtual

@@ -95,6 +95,7 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     injected: Mapping[str, Any] | None = None
     breaks: Sequence[NewBreak] = ()
     breakpoints: Sequence[StepPattern] = ()
+    skip_sleeps: bool = False  # from the beginning
     flow: Flow | None = None
 
     def __post_init__(self) -> None:
@@ -434,7 +435,12 @@ class Engine:
             metadata=values.encode(new.metadata),
             limits=limits,
             trigger=new.trigger,
-            events=[*new.events, *await _breaks(new.breaks), *_breakpoints(new.breakpoints)],
+            events=[
+                *new.events,
+                *await _breaks(new.breaks),
+                *_breakpoints(new.breakpoints),
+                *_skipped(new.skip_sleeps),
+            ],
             parent=new.parent,
             awaited=new.awaited,
             injected=new.injected,
@@ -582,6 +588,10 @@ async def _breaks(new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
     return events
 
 
+def _skipped(skip_sleeps: bool) -> list[NewEvent]:
+    return [NewEvent(ev.SLEEPS_SKIPPED)] if skip_sleeps else []
+
+
 def _breakpoints(new_breakpoints: Sequence[StepPattern]) -> list[NewEvent]:
     events = [breakpoints.breakpoint_event(step) for step in new_breakpoints]
     check_number_of_breakpoints((), events)
@@ -625,6 +635,7 @@ def _are_alike(one: CreateInstance, other: CreateInstance) -> bool:
         and one.events is other.events
         and one.breaks is other.breaks
         and one.breakpoints is other.breakpoints
+        and one.skip_sleeps == other.skip_sleeps
         and one.flow is other.flow
         and (one.id is None) == (other.id is None)
     )

@@ -51,6 +51,7 @@ export const TABLE = {
     ["Continue", "C", ["continue"], ".stop-acts [aria-keyshortcuts=c]", STANDS],
     ["Break the step on purpose", "I", ["break"], ROW, NO_STEP],
     ["Skip sleeps, or not", "S", ["skip"], "[data-part=skip]"],
+    ["Skip the sleeps of the run that is to come", "", null, "[data-part=plan-skip]", "The code has no sleep, or there is a run."],
     ["To the event form, or to Edit result of a stop", "E", ["form"], ".ask textarea, #run .stop-acts [aria-keyshortcuts=e]", "Nothing waits for an event."],
     ["Timeline, replay, journal, logs, effects", "1 2 3 4 5", ["timeline", "lens", "journal", "logs", "effects"], ["[data-tab=timeline]", "#tab-lens", "#tab-journal", "#tab-logs", "#tab-effects"]],
     ["Graph", "G", ["graph"], "#tab-graph"],
@@ -95,7 +96,7 @@ export function onKey(name, act) {
 onKey("next", () => move("ArrowDown"));
 onKey("previous", () => move("ArrowUp"));
 for (const name of ["line", "stop", "break"]) onKey(name, () => (nodeNow() ?? rowNow())?.dispatchEvent(new CustomEvent(`playground:${name}`, { bubbles: true })) ?? false);
-onKey("skip", () => press(inRun("[data-part=skip]")));
+onKey("skip", () => press(inRun("[data-part=skip]")) !== false || press(inRun("[data-part=plan-skip]")));
 onKey("kill", () => press(inRun("[data-part=kill]")));
 onKey("fork", () => press(inRun("[data-part=step] [data-fork]")) !== false || press(inRun("[data-part=fork]")));
 onKey("form", () => press(inRun(".stop-acts .edit")) !== false || focus(inRun(".ask textarea")));

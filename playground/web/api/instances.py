@@ -43,6 +43,7 @@ class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
     id: str | None = None
     breaks: list[BreakBody] = msgspec.field(default_factory=list)
     breakpoints: NewBreakpoints = msgspec.field(default_factory=list)
+    skip_sleeps: bool = False
 
 
 async def create(context: Context, request: Request) -> Response:
@@ -72,6 +73,7 @@ async def create(context: Context, request: Request) -> Response:
             snippet_params=snippet_params,
             breaks=parse_breaks(body.breaks),
             breakpoints=parse_breakpoints(body.breakpoints),
+            skip_sleeps=body.skip_sleeps,
         )
     )
     return created_response(row, token)

@@ -4,7 +4,7 @@ import { el, setText, setVar } from "../dom.js";
 import { toast } from "../toast.js";
 import { GraphPanel } from "./graph-panel.js";
 import { fillPlan, newRow } from "./new-row.js";
-import { pendingBreaks, setPending } from "./pending.js";
+import { pendingBreaks, pendingSkip, setPending, togglePendingSkip } from "./pending.js";
 import { flatten } from "./plan.js";
 import { pendingStops, togglePending } from "./pending-stops.js";
 import { breakTool } from "./row-break.js";
@@ -16,9 +16,10 @@ export class Idle {
   constructor(root) {
     document.addEventListener("playground:pending", () => this.mark());
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
-    Object.assign(this, { root, plan: part("plan"), rows: part("plan-rows"), word: part("idle-word"), note: part("plan-note"), asGraph: part("plan-as-graph") });
+    Object.assign(this, { root, plan: part("plan"), rows: part("plan-rows"), word: part("idle-word"), note: part("plan-note"), asGraph: part("plan-as-graph"), skip: part("plan-skip") });
     this.graph = new GraphPanel({ root: part("plan-graph"), ofRun: false, stops: pendingStops, onStop: (entry) => (mayStop(entry) ? togglePending(entry) : toast(whyNoStop(entry))) });
     this.asGraph.addEventListener("click", () => this.drawAs(this.graph.root.hidden));
+    this.skip.addEventListener("click", togglePendingSkip);
   }
 
   /** Shows the plan as a graph, or as rows. */
@@ -33,6 +34,8 @@ export class Idle {
     const flat = flatten(outline);
     this.plan.hidden = !flat.length;
     if (!flat.length) this.drawAs(false);
+    this.skip.hidden = !flat.some(({ kind }) => kind === "sleep");
+    if (this.skip.hidden && pendingSkip()) togglePendingSkip(); // nobody could see that it is chosen
     this.graph.plan(outline);
     const shown = flat.slice(0, MOST);
     const slots = places(shown);
@@ -55,8 +58,9 @@ export class Idle {
     setText(this.note, flat.length > MOST ? `and ${flat.length - MOST} more` : behind ? "as your code was before the error" : "read from your code; nothing has run");
   }
 
-  /** Marks what is broken in the run that is to come. */
+  /** Marks what is chosen for the run that is to come. */
   mark() {
+    this.skip.setAttribute("aria-pressed", String(pendingSkip()));
     for (const { item, entry } of this.planned ?? []) {
       const broken = pendingBreaks().find((each) => entry.kind === "do" && each.step.name === entry.name) ?? null;
       breakTool(item, entry, broken, () => askPending(entry, broken));

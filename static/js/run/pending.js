@@ -1,8 +1,17 @@
-// Breaks set before there is a run: they go with it when it starts, and are forgotten then.
+// What is chosen before there is a run, breaks and that sleeps are skipped: it goes with the run when it starts, and is forgotten then.
 
 import { tell } from "../dom.js";
 
 let breaks = [];
+let skips = false;
+
+/** Whether the run that is to come skips its sleeps. */
+export const pendingSkip = () => skips;
+
+export function togglePendingSkip() {
+  skips = !skips;
+  tell("pending");
+}
 
 /** Those that are set now, as a run's own would be. */
 export const pendingBreaks = () => breaks;
@@ -19,7 +28,8 @@ export const pendingBody = () => breaks.map(({ left, ...body }) => body);
 
 /** The run has begun with them. */
 export function forgetPending() {
-  if (!breaks.length) return;
+  if (!breaks.length && !skips) return;
   breaks = [];
+  skips = false;
   tell("pending");
 }
