@@ -14,7 +14,7 @@ from semantics_support import playing, story
 from playground.workflows import events as ev
 from playground.workflows.events import StepKey
 from playground.workflows.state import fold
-from playground.workflows.streams import StreamReader, StreamReset, StreamValue, standing_values
+from playground.workflows.streams import StreamItems, StreamReset, StreamValue, standing_values
 
 numbers = st.lists(st.integers(0, 2**24), min_size=120, max_size=120)
 
@@ -39,9 +39,9 @@ def test_a_reader_who_is_cut_off_anywhere_has_what_stands_and_nothing_twice(
     events = journal(model.commits)
     state = fold(events)
     for stream in STREAMS:
-        before, after = StreamReader(stream), StreamReader(stream)
-        had = kept_from([], [item for event in events[:cut] for item in before.items(event)])
-        had = kept_from(had, [item for event in events for item in after.items(event) if event.seq > cut])
+        before, after = StreamItems(stream), StreamItems(stream)
+        had = kept_from([], [item for event in events[:cut] for item in before.of_event(event)])
+        had = kept_from(had, [item for event in events for item in after.of_event(event) if event.seq > cut])
         assert had == standing_values(stream, events)
         assert len({(value.step, value.attempt, value.number) for value in had}) == len(had)
         by_step: dict[StepKey, list[StreamValue]] = {}
@@ -70,8 +70,8 @@ def test_the_model_writes_what_matters_here() -> None:
         events = journal(model.commits)
         types |= {event.type for event in events}
         for stream in STREAMS:
-            reader = StreamReader(stream)
-            resets += sum(isinstance(item, StreamReset) for event in events for item in reader.items(event))
+            reader = StreamItems(stream)
+            resets += sum(isinstance(item, StreamReset) for event in events for item in reader.of_event(event))
     assert {ev.STREAM_APPENDED, ev.STREAM_TRUNCATED, ev.WORKFLOW_RESTARTED} <= types
     assert resets > 10
 
@@ -100,7 +100,7 @@ async def test_a_crash_at_any_commit_loses_and_doubles_no_value(victim: str, mom
             tester.crash(victim, commit=commit, moment=moment)
             await run.result()
             tester.no_more_crashes()  # values that come together save a commit
-            reader = StreamReader("tokens")
-            had = kept_from([], [item for event in await run.journal() for item in reader.items(event)])
+            reader = StreamItems("tokens")
+            had = kept_from([], [item for event in await run.journal() for item in reader.of_event(event)])
             last = (await run.step("first")).attempt
             assert [value.value for value in had] == [f"first {number}@{last}" for number in range(2)], commit

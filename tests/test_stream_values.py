@@ -156,6 +156,33 @@ def test_a_new_attempt_and_a_restart_begin_the_stream_anew(site: Site) -> None:
     assert [(value["attempt"], value["number"]) for value in reader.values] == [(2, 1), (2, 2)]
 
 
+PACKS = """\
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        for name in "abc":
+            await step.do(name, lambda: self.env.STREAMS.append("tokens", name))
+"""
+
+
+def test_a_restart_from_a_step_keeps_the_values_of_those_that_began_before_it(site: Site) -> None:
+    made = site.create(PACKS)
+    reader, late = Reader(), Reader()
+    for message in follow(site, made):
+        reader.take(*message)
+    for _ in range(2):
+        assert site.operate(made, "restart", {"from_step": {"name": "b"}}).status_code == 202
+        for message in follow(site, made, headers={"Last-Event-ID": reader.last_id}):
+            reader.take(*message)
+    for message in follow(site, made):
+        late.take(*message)
+    assert [reset["step"]["name"] for reset in reader.resets] == ["b", "c"] * 2
+    assert [value["value"] for value in reader.values] == ["a", "b", "c"]
+    assert reader.values == late.values
+
+
 def test_a_reader_who_is_ahead_of_the_journal_begins_anew(site: Site) -> None:
     made = site.create(WRITER, params={"values": 2})
     last_seq = site.finish(made)["last_seq"]

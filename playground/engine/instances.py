@@ -31,7 +31,7 @@ from playground.workflows.errors import (
 )
 from playground.workflows.events import Event, StepKey
 from playground.workflows.flow import FIELDS, NO_LIMITS, FlowLimits, checked_flow, under_limits
-from playground.workflows.streams import StreamReader, StreamReset, StreamValue
+from playground.workflows.streams import StreamItems, StreamReset, StreamValue
 
 PAGE_OF_EVENTS = 500
 LISTED_DEFAULT = 50
@@ -158,9 +158,9 @@ class WorkflowInstance:
         Raises:
             InvalidName: the name can't be that of a stream.
         """
-        reader, left_out = StreamReader(names.check_stream_name(name)), 0 if after is None else after.seq
+        found, left_out = StreamItems(names.check_stream_name(name)), 0 if after is None else after.seq
         async for event in self.subscribe():
-            items = reader.items(event)
+            items = found.of_event(event)
             if event.seq == left_out and after in items:
                 items = items[items.index(after) + 1 :]
             elif event.seq <= left_out:

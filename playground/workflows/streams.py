@@ -10,7 +10,7 @@ for good stand: they are what it gave out. A fork begins without values, since t
 in the journal of its parent.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, KeysView, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,11 +19,12 @@ from playground.workflows import values
 from playground.workflows.event_rules import RULES
 from playground.workflows.events import Event, StepKey
 
-_BEGIN_STEP = frozenset(type for type, rule in RULES.items() if rule.begins is not None)
+# The events that start a step: a restart from one keeps what began before it.
+START_TYPES = frozenset(type for type, rule in RULES.items() if rule.begins is not None)
 
 # The events that say what a reader of a stream receives, or when it is over.
 READ_TYPES = frozenset(
-    {ev.STREAM_APPENDED, ev.STREAM_TRUNCATED, ev.ATTEMPT_STARTED, ev.WORKFLOW_RESTARTED, *_BEGIN_STEP, *ev.FINAL_TYPES}
+    {ev.STREAM_APPENDED, ev.STREAM_TRUNCATED, ev.ATTEMPT_STARTED, ev.WORKFLOW_RESTARTED, *ev.FINAL_TYPES}
 )
 
 
@@ -97,17 +98,26 @@ class Stream:
 
 
 class StreamReader:
-    """What a reader of one stream receives, event by event, from the first event of the journal on."""
+    """What a reader of one stream receives, event by event, from the first event of the journal on.
+
+    It holds no more than the steps that have values, since a journal may have many readers.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._stream = Stream()
-        self._started: dict[StepKey, int] = {}  # by step: the seq of the event that started it
 
-    def read(self, seq: int, type: str, step: StepKey | None, data: Mapping[str, Any]) -> list[StreamReset]:
+    @property
+    def steps(self) -> KeysView[StepKey]:
+        """The steps that have values."""
+        return self._stream.parts.keys()
+
+    def read(
+        self, seq: int, type: str, step: StepKey | None, data: Mapping[str, Any], kept: Container[StepKey] = ()
+    ) -> list[StreamReset]:
         """Read the next event of `READ_TYPES`; returns the resets that it means for the reader.
 
-        `data` may lack what is not read here: the values, and all of an event that starts a step.
+        `data` may lack the values. `kept`: of a restart from a step, those of `steps` that began before that step.
         """
         if type == ev.STREAM_APPENDED:
             if data["stream"] == self.name:
@@ -121,22 +131,30 @@ class StreamReader:
             if self._stream.begin_attempt(step, data["attempt"]):
                 return [StreamReset(seq, step, data["attempt"])]
         elif type == ev.WORKFLOW_RESTARTED:
+            return [StreamReset(seq, key, None) for key in self._stream.restart(kept)]
+        return []
+
+
+class StreamItems:
+    """The values and resets of one stream, from whole events of any type, the first of the journal on."""
+
+    def __init__(self, name: str) -> None:
+        self._reader = StreamReader(name)
+        self._started: dict[StepKey, int] = {}  # by step: the seq of the event that started it
+
+    def of_event(self, event: Event) -> list[StreamValue | StreamReset]:
+        """What the next event brings, values decoded."""
+        seq, type, step, data = event.seq, event.type, event.step, event.data
+        if type in START_TYPES:
+            self._started[event.key] = seq
+        elif type == ev.WORKFLOW_RESTARTED:
             origin = data.get("from_step")
             before = self._started.get(StepKey.from_json(origin), 0) if origin else 0
             self._started = {key: at for key, at in self._started.items() if at < before}
-            return [StreamReset(seq, key, None) for key in self._stream.restart(self._started)]
-        elif type in _BEGIN_STEP:
-            assert step is not None, "such an event names its step"
-            self._started[step] = seq
-        return []
-
-    def items(self, event: Event) -> list[StreamValue | StreamReset]:
-        """As `read`, for an event of any type with all its data; returns the values too, decoded."""
-        if event.type not in READ_TYPES:
+        if type not in READ_TYPES:
             return []
-        seq, type, step, data = event.seq, event.type, event.step, event.data
-        resets = self.read(seq, type, step, data)
-        if type != ev.STREAM_APPENDED or data["stream"] != self.name:
+        resets = self._reader.read(seq, type, step, data, self._started)
+        if type != ev.STREAM_APPENDED or data["stream"] != self._reader.name:
             return [*resets]
         return [
             StreamValue(seq, event.key, data["attempt"], number, values.decode(value))
@@ -146,9 +164,9 @@ class StreamReader:
 
 def standing_values(name: str, journal: Iterable[Event]) -> list[StreamValue]:
     """The values of a stream that stand at the end of a journal, in its order."""
-    reader, standing = StreamReader(name), list[StreamValue]()
+    items, standing = StreamItems(name), list[StreamValue]()
     for event in journal:
-        for item in reader.items(event):
+        for item in items.of_event(event):
             if isinstance(item, StreamValue):
                 standing.append(item)
             else:

@@ -16,11 +16,12 @@
 twice, across reconnects (by `Last-Event-ID`) and restarts of the server. A stream that nothing was appended to yet is
 no error: its first value comes when there is one.
 
-Which values stand depends on the journal from its beginning, so a reader who goes on reads it from there, without large
-values: of what comes before `after`, only the events that count are read.
+Which values stand depends on the journal from its beginning, so a reader who goes on reads it from there: of what comes
+before `after`, only the events that count. Which steps a restart keeps is looked up when one comes, so that a reader
+need not hold every step of a long run.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ from playground.store.rows import InstanceRow
 from playground.web.api.stream_source import BATCH_EVENTS, Batch, data_message, message
 from playground.workflows import events as ev
 from playground.workflows.events import StepKey
-from playground.workflows.streams import READ_TYPES, StreamReader
+from playground.workflows.streams import READ_TYPES, START_TYPES, StreamReader
 
 _NO_DATA: dict[str, Any] = {}
 
@@ -73,7 +74,7 @@ class Values:
             self.after = max(self.after, self._history_ends)
             return Batch(b"", read_any=False, over=False, more=in_history)
         self.after = rows[-1][0]
-        text = self._messages(read_event(text) for _, type, text in rows if type in READ_TYPES)
+        text = await self._messages([read_event(text) for _, type, text in rows if type in READ_TYPES])
         more = in_history or len(rows) == BATCH_EVENTS
         return Batch(text, read_any=True, over=rows[-1][1] in ev.FINAL_TYPES, more=more)
 
@@ -81,7 +82,7 @@ class Values:
         """See `Source`. Its id says that the reader has everything."""
         return message("end", {"status": status, "last_seq": self.after}, id=self.after)
 
-    def _messages(self, events: Iterable[StoredEvent]) -> bytes:
+    async def _messages(self, events: Iterable[StoredEvent]) -> bytes:
         parts: list[bytes] = []
         values: list[bytes] = []
         values_seq = 0
@@ -106,7 +107,8 @@ class Values:
                     values_seq = event.seq
                 continue
             data = _read_data(event.data) if event.type in _WITH_DATA else _NO_DATA
-            for reset in self._reader.read(event.seq, event.type, key, data):
+            kept = await self._kept(event.seq, data) if event.type == ev.WORKFLOW_RESTARTED else ()
+            for reset in self._reader.read(event.seq, event.type, key, data, kept):
                 if shown:
                     close_values()
                     parts.append(
@@ -117,6 +119,24 @@ class Values:
                 parts.append(message("truncated", {"dropped": data["dropped"]}, id=event.seq))
         close_values()
         return b"".join(parts)
+
+    async def _kept(self, restarted: int, data: Mapping[str, Any]) -> set[StepKey]:
+        """The steps with values that a restart keeps: those that began before the step from which it runs again."""
+        origin = data.get("from_step")
+        if origin is None or not self._reader.steps:
+            return set()
+        first, started, after = StepKey.from_json(origin), dict[StepKey, int](), 0
+        wanted = {first, *self._reader.steps}
+        while rows := await self._store.events_json(self._key, after=after, limit=BATCH_EVENTS, types=START_TYPES):
+            for seq, _, text in rows:
+                key = read_event(text).step_key
+                if seq < restarted and key in wanted:
+                    assert key is not None, "such an event names its step"
+                    started[key] = seq
+            after = rows[-1][0]
+            if after >= restarted:
+                break
+        return {key for key, seq in started.items() if seq < started.get(first, 0)}
 
 
 def _value_texts(seq: int, step: StepKey, appended: _Appended) -> list[bytes]:
