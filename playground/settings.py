@@ -146,6 +146,9 @@ class Settings:
     )
     stream_names: int = _row(100, "streams that one execution may append to", public=True, least=1)
     step_limit: int = _row(25_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
+    reply_seconds: int = _row(
+        25, "how long the sender of an event may wait for the workflow's reply", unit="seconds", public=True, least=1
+    )
     children_limit: int = _row(10_000, "most children that one instance runs", public=True, least=1)
     child_depth: int = _row(8, "how deep children of children may go", public=True, least=1)
     children_per_minute: int = _row(

@@ -73,7 +73,7 @@ def rows_say(rows: Rows) -> dict[str, Any]:
     injected = row.injected or {}
     shown["breakpoints"] = list(injected.get("breakpoints", ()))
     shown["stopped_before"], shown["passed"] = injected.get("stopped_before"), list(injected.get("passed", ()))
-    shown["steps"] = {key: _row_says(step) for key, step in rows.steps.items()}
+    shown["steps"] = {key: _row_says(step) for key, step in rows.steps.items() if key.kind != ev.REPLY}
     return shown
 
 

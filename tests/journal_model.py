@@ -79,7 +79,7 @@ class Model(Injected):
             return [*anywhere, self._fail_to_load, *[self._start] * 10]
         anywhere += [
             self._log, self._arm, self._lose, self._lose, self._end_in_error, self._diverge, self._resume,
-            self._release, self._give_up, self._end_suspension, self._end_suspension, *[self._wait] * 4,
+            self._release, self._reply, self._give_up, self._end_suspension, self._end_suspension, *[self._wait] * 4,
             self._append, self._append,
         ]  # fmt: skip
         if self._status == ev.WAITING:
@@ -282,6 +282,20 @@ class Model(Injected):
         self._add(ev.CHILD_STARTED, key, child=f"child-{self._seq}", line=7, clock_us=self._clock())
         self._begin(key, OPEN)
 
+    def _reply(self, pick: Random) -> None:
+        """The code replies to the event of a wait that it has received, once."""
+        waits = [step for step in self._with(COMPLETED, kinds=(ev.WAIT,)) if step.received is not None]
+        waits = [step for step in waits if step.key not in self._replied]
+        if not waits:
+            return
+        step = pick.choice(waits)
+        self._replied[step.key] = self._seq + 1
+        outcome: dict[str, Any] = {"status": COMPLETED, "output": pick.choice(OUTPUTS)}
+        if pick.random() < 0.3:
+            outcome = {"status": ERRORED, "error": ERROR}
+        key = step.key._replace(kind=ev.REPLY)
+        self._add(ev.EVENT_REPLIED, key, received=step.received, line=8, clock_us=self._clock(), **outcome)
+
     def _end_child(self, pick: Random) -> None:
         """A child ends, whatever its parent does."""
         waiting = self._with(OPEN, kinds=(ev.CHILD,))
@@ -398,6 +412,7 @@ class Model(Injected):
         self._add(ev.WORKFLOW_RESTARTED, **told)
         before = 0 if first is None else self._steps[first].started_seq
         self._steps = {key: step for key, step in self._steps.items() if step.started_seq < before}
+        self._replied = {key: seq for key, seq in self._replied.items() if seq < before}
         self._inbox, self._rollback, self._error, self._started, self._status = {}, None, None, False, ev.QUEUED
         self._forget_stops()
         if pick.random() < 0.3:

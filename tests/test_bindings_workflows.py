@@ -4,10 +4,12 @@ parents.
 
 from typing import Any
 
+import pytest
 from dispatch_support import error, journal, journal_until, on_engine, output, workflow
 
 from playground import Code, Dispatcher, Engine
 from playground.workflows import events as ev
+from playground.workflows.errors import EventRejected
 
 CHILD = """
     if event["payload"].get("role") == "child":
@@ -251,3 +253,34 @@ async def test_a_tenant_that_starts_too_many_is_told_so_and_may_wait(engine: Eng
     """
     name, message = await error(await flows(engine, body).create())
     assert name == "Busy" and "20 is the most" in message
+
+
+@on_engine()
+async def test_an_instance_answers_another_that_sends_it_an_event(engine: Engine) -> None:
+    body = """
+    if event["payload"].get("answers"):
+        while True:
+            asked = await step.wait_for_event("question", "ask", timeout="1 hour")
+            if asked.payload < 0:
+                asked.reject("no")
+                return
+            asked.reply({"doubled": asked.payload * 2})
+    other = await self.env.WORKFLOWS.create("other", {"answers": True})
+
+    @step.do("ask")
+    async def ask():
+        answer = await other.send_event("ask", 4, reply=True)
+        try:
+            await other.send_event("ask", -1, reply=True)
+        except Exception as refused:
+            return [answer, str(refused)]
+
+    return await ask()
+    """
+    mine = flows(engine, body)
+    answer, refused = await output(await mine.create("asks"))
+    assert answer == {"doubled": 8} and refused.startswith("no"), refused
+    handle = await mine.create("answers", {"answers": True})
+    assert await handle.send_event("ask", 5, reply=True) == {"doubled": 10}
+    with pytest.raises(EventRejected, match="^no$"):
+        await handle.send_event("ask", -1, reply=True)

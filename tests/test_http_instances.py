@@ -103,6 +103,31 @@ def test_a_payload_is_any_json(site: Site, payload: Any) -> None:
     assert site.finish(made)["output"] == payload
 
 
+ANSWERS = APPROVAL.replace(
+    'return approval["payload"]',
+    """if approval.payload == "late":
+            approval.reject("too late")
+        elif approval.payload:
+            approval.reply({"got": approval.payload})
+        return approval.payload""",
+)
+
+
+@pytest.mark.parametrize(
+    ("payload", "status", "says"),
+    [(7, 200, 7), ("late", 409, "event.rejected"), (0, 504, "event.not_answered")],
+)
+def test_who_sends_an_event_may_wait_for_the_reply(site: Site, payload: Any, status: int, says: Any) -> None:
+    made = site.create(ANSWERS)
+    site.log.clear()
+    answer = site.operate(made, "events/approved?reply=1", payload)
+    if status == 200:
+        assert (answer.status_code, answer.json()) == (200, {"id": made["id"], "reply": {"got": says}})
+    else:
+        assert refused(site, answer)[:2] == (status, says)
+    assert site.finish(made)["output"] == payload
+
+
 def test_a_killed_worker_is_replaced_and_nothing_is_run_again(site: Site) -> None:
     made = site.create(APPROVAL)
     site.until(made, "wait_started")

@@ -11,6 +11,7 @@ from page_code_support import node
 from playground.engine.bindings import effects, kv, secrets
 from playground.worker import binding_stubs, steps, streams
 from playground.worker import entrypoint as workers_module
+from playground.worker.context import ReceivedEvent
 from playground.workflows import breaks, durations, event_rules, events, logs
 from playground.workflows import step_config as configs
 
@@ -36,6 +37,7 @@ OWNERS = {
     "SECRETS": secrets.Secrets,
     "WORKFLOWS": binding_stubs.Workflow,
     "handle": binding_stubs.Instance,
+    "received": ReceivedEvent,
 }
 NOT_OF_WORKFLOWS = {"WorkerEntrypoint", "DurableObject", "Response"}  # what a Worker needs that stands in the same file
 
@@ -75,8 +77,10 @@ def test_every_call_of_python_is_there(api: dict[str, Any]) -> None:
         }
         if kind is binding_stubs.Workflow:
             calls.add("run")  # counted when it is called, as the methods of `step` are
+        if kind is ReceivedEvent:
+            calls = {"reply", "reject"}
         assert named == ({"do", "sleep", "sleep_until", "wait_for_event"} if kind is steps.Steps else calls), owner
-    assert set(api["env"]) == set(OWNERS) - {"step", "handle"}
+    assert set(api["env"]) == set(OWNERS) - {"step", "handle", "received"}
 
 
 def test_what_workers_exports_is_there(api: dict[str, Any]) -> None:

@@ -59,11 +59,14 @@ def test_what_it_shows_of_steps_happens_so(tmp_path: Path) -> None:
     sources = {
         block.split('"')[1] if '"' in block else "": head + textwrap.indent(block, "        ") for block in shown
     }
-    assert sources.keys() == {"look", "fetch the price", "answer"}
+    assert sources.keys() == {"look", "fetch the price", "answer", "order"}
     for source in sources.values():
         assert [found for found in inspect(source)[0] if found.severity != "info"] == []
     outcomes = run(
-        run_all({name: Program(source, None, {"answered": 1}) for name, source in sources.items()}, tmp_path)
+        run_all(
+            {name: Program(source, None, {"answered": 1, "order": {"amount": 7}}) for name, source in sources.items()},
+            tmp_path,
+        )
     )
     assert all(outcome.state.status == "complete" for outcome in outcomes.values())
     ran = {
@@ -74,6 +77,7 @@ def test_what_it_shows_of_steps_happens_so(tmp_path: Path) -> None:
         "look": ["look-1", "look-2", "look-3"],
         "fetch the price": ["fetch the price-1", "total-1"],
         "answer": [],
+        "order": [],
     }
 
 

@@ -8,6 +8,8 @@ from semantics_support import failure, isolated, outcome, playing, started, stor
 
 from playground.workflows import events as ev
 from playground.workflows.errors import (
+    EventNotAnswered,
+    EventRejected,
     InstanceInFiniteState,
     InstanceNotFound,
     InvalidEventType,
@@ -374,3 +376,56 @@ async def test_of_parallel_waits_the_oldest_that_takes_the_type_gets_the_event()
 @story
 async def test_types_that_can_not_be_waited_for_end_the_run(types: str, says: str):
     assert says in (await failure(f'await step.wait_for_event("w", {types})'))["message"]
+
+
+REPLIES = """
+while True:
+    asked = await step.wait_for_event("question", "ask", timeout="1 day")
+    if asked.payload == "end":
+        await step.sleep("so that all is read again", "1 day")
+        return "ended"
+    if asked.payload == "nothing":
+        continue
+    if asked.payload == "quit":
+        return
+    if asked.payload < 0:
+        asked.reject(f"{asked.payload} is too little")
+        asked.reply("a second one does not count")
+    else:
+        await asked.reply({"doubled": 2 * asked.payload})
+"""
+
+
+@story
+async def test_an_event_is_answered_or_refused_once_and_no_replay_does_it_again():
+    async with playing(REPLIES) as (tester, run):
+        assert await run.send_event("ask", 2, reply=True) == {"doubled": 4}
+        with pytest.raises(EventRejected, match=r"^-1 is too little$"):
+            await run.send_event("ask", -1, reply=True)
+        await tester.restart_server()
+        assert await run.send_event("ask", 3, reply=True) == {"doubled": 6}
+        await run.send_event("ask", 4)
+        await run.send_event("ask", "end")
+        assert await run.result() == "ended"
+        replied = [event for event in await run.journal() if event.type == ev.EVENT_REPLIED]
+        received = {
+            event.seq: event.data["payload"] for event in await run.journal() if event.type == ev.EVENT_RECEIVED
+        }
+        shown = [(received[it.data["received"]], it.data.get("output", it.data.get("error"))) for it in replied]
+        assert [payload for payload, _ in shown] == [2, -1, 3, 4]
+        assert [value for _, value in shown if "doubled" in value] == [{"doubled": n} for n in (4, 6, 8)]
+        steps = (await run.state()).steps
+        assert [step.reply["output"] for step in steps.values() if step.reply and "output" in step.reply] == [
+            {"doubled": n} for n in (4, 6, 8)
+        ]
+
+
+@story
+async def test_who_asks_is_told_that_no_reply_comes():
+    async with playing(REPLIES, reply_seconds=1) as (_, run):
+        with pytest.raises(
+            EventNotAnswered, match=r"not replied within 1 s.* reply_seconds \(PLAYGROUND_REPLY_SECONDS\)"
+        ):
+            await run.send_event("ask", "nothing", reply=True)
+        with pytest.raises(EventNotAnswered, match="has ended, or was restarted"):
+            await run.send_event("ask", "quit", reply=True)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from playground.engine import flow, operations, queues
+from playground.engine import flow, operations, queues, replies
 from playground.engine.batches import BATCH_MOST
 from playground.engine.bindings.binding import NewChild
 from playground.engine.bindings.own_workflow import OwnWorkflow
@@ -469,6 +469,22 @@ class Engine:
         names.check_event_type(type)
         tree = await encode_input(payload, "event payload", self.settings.value_bytes)
         return await self.operate(row, operations.send_event(type, tree, self.clock.now()))
+
+    async def ask(self, row: InstanceRow, type: str, payload: Any = None) -> Any:
+        """Send an event and wait for the workflow's reply, in its stored form, which is in the journal by then.
+
+        Raises:
+            EventRejected: the workflow refuses the event.
+            EventNotAnswered: it has not replied within `reply_seconds`, or has ended; the event stays with it.
+            InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable, InstanceNotFound
+        """
+        committed = await self.send_event(row, type, payload)
+        return await self.reply_to(row, committed)
+
+    async def reply_to(self, row: InstanceRow, sent: Committed) -> Any:
+        """The reply to the event that a commit has sent. Raises as `ask`."""
+        received = next(event.seq for event in sent.events if event.type == ev.EVENT_RECEIVED)
+        return await replies.reply_to(self.store, row.key, received, self.settings.reply_seconds)
 
     async def pause(self, row: InstanceRow) -> Committed:
         """Pause now, or when the attempts that run have ended. No effect on what is paused or has ended."""

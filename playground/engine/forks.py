@@ -113,7 +113,7 @@ def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[New
 
 def _copied_steps(snapshot: History, from_step: StepKey | None) -> tuple[list[StepRow], int]:
     """The steps that a fork copies, by start, and the seq of the parent's journal at which it branches off."""
-    over = [step for step in snapshot.steps.values() if step.is_over]
+    over = [step for step in snapshot.steps.values() if step.is_over and step.key.kind != ev.REPLY]
     if from_step is None:
         last, seq = _step_that_ended(snapshot, over), snapshot.row.last_seq
         over = [step for step in over if step is not last]

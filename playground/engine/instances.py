@@ -107,9 +107,19 @@ class WorkflowInstance:
         """
         await self._engine.restart(await self._row(), from_step=step_key(from_step))
 
-    async def send_event(self, type: str, payload: Any = None) -> None:
-        """Send an event. Raises InvalidEventType, InstanceInFiniteState, NotSerialisable, TooLarge."""
-        await self._engine.send_event(await self._row(), type, payload)
+    async def send_event(self, type: str, payload: Any = None, *, reply: bool = False) -> Any:
+        """Send an event; with `reply`, wait for what the workflow replies with `event.reply(value)`, and give that.
+
+        Raises:
+            InvalidEventType, InstanceInFiniteState, NotSerialisable, TooLarge
+            EventRejected: the workflow refuses it with `event.reject(message)`.
+            EventNotAnswered: it has not replied within `reply_seconds`, or has ended.
+        """
+        row = await self._row()
+        if not reply:
+            await self._engine.send_event(row, type, payload)
+            return None
+        return values.decode(as_objects(await self._engine.ask(row, type, payload)))
 
     async def delete(self) -> None:
         """Remove it and its journal, whatever it does."""

@@ -5,7 +5,7 @@ So they ask `Snapshot.open`, which costs the same however many steps there are, 
 The table of operations and statuses is that of shared/spec/semantics.md, section 5.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from playground.engine import messages
@@ -148,6 +148,22 @@ def cancel_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Dec
         return events
 
     return DeciderWithNeeds(decide, Needs(steps=(step,)))
+
+
+def reply(step: StepKey, data: Mapping[str, Any], redact: Callable[[NewEvent], NewEvent]) -> Decider:
+    """Reply to the event of a wait, which must have received one; of several replies the first stands.
+
+    `data` is that of the event, without the seq of the event it replies to.
+    """
+    wait = step._replace(kind=ev.WAIT)
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.step(wait)
+        if snapshot.step(step) is not None or row is None or row.status != STEP_COMPLETED or row.received is None:
+            return []
+        return [redact(NewEvent(ev.EVENT_REPLIED, {**data, "received": row.received}, step))]
+
+    return DeciderWithNeeds(decide, Needs(steps=(step, wait)))
 
 
 class ChildEnd(NamedTuple):

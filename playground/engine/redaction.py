@@ -24,6 +24,7 @@ _FIELD_OF = {
     ev.STEP_COMPLETED: "output",
     ev.KV_PUT: "value",
     ev.WORKFLOW_COMPLETED: "output",
+    ev.EVENT_REPLIED: "output",
     ev.WORKFLOW_ERRORED: "error",
     ev.ATTEMPT_ERRORED: "error",
     ev.STEP_ERRORED: "error",

@@ -40,7 +40,7 @@ class ProtocolError(Exception):
 
 
 class Step(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    kind: Literal["do", "sleep", "wait", "child"]
+    kind: Literal["do", "sleep", "wait", "child", "reply"]
     name: Name
     count: Count
     parent: "Step | None" = None  # the step in whose callback it was called
@@ -165,6 +165,16 @@ class Child(Struct, frozen=True, tag="child", tag_field="op"):
     params: Any = None
     cascade: bool = True
     workflow: Annotated[str, Meta(max_length=64)] | None = None
+    line: Line = None
+    clock: Clock | None = None
+
+
+class Reply(Struct, frozen=True, tag="reply", tag_field="op"):
+    """The code replies to the event of a wait, which has the name and count of this step; `refusal`: it refuses it."""
+
+    step: Step
+    value: Any = None
+    refusal: Annotated[str, Meta(max_length=10_000)] | None = None
     line: Line = None
     clock: Clock | None = None
 
@@ -312,6 +322,7 @@ _SmallFrame = (
     | Fail
     | Sleep
     | Wait
+    | Reply
     | Stop
     | Cancel
     | Released

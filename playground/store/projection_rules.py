@@ -115,7 +115,7 @@ class Fold(msgspec.Struct):
         self.last_seq += 1
         begins, step_rule, handler_rule, keeps, postpones, instance_rule, activates = rule
         if begins is not None:
-            self._begin_step(event, begins, project_step)
+            self.begin_step(event, begins, project_step)
         elif step_rule is not None or handler_rule is not None or project_step is not None:
             step = self.step(event)
             changes: Changes = {} if step_rule is None else step_rule(event.data, self.at)
@@ -188,7 +188,8 @@ class Fold(msgspec.Struct):
         self.changed.update(changes)
         self.status = changes.get("status", self.status)
 
-    def _begin_step(self, event: NewEvent, begins: str, project_step: StepProjection | None) -> None:
+    def begin_step(self, event: NewEvent, begins: str, project_step: StepProjection | None) -> None:
+        """Begin a step with the row that its event says."""
         data, key = event.data, event.step or step_key_of(event)
         if key in self.touched:
             raise JournalError(f"step {key} starts a second time in instance {self.row.id}")
@@ -417,6 +418,11 @@ def _event_received(fold: Fold, event: NewEvent) -> None:
     fold.inbox_added[fold.last_seq] = InboxRow(fold.last_seq, fold.at, event.data["type"], payload)
 
 
+def _event_replied(fold: Fold, event: NewEvent) -> None:
+    """A row of its own, of which people see nothing: that there is one keeps a replay from replying again."""
+    fold.begin_step(event, event_rules.AS_COPIED, _step_copied)
+
+
 def _kv_put(fold: Fold, event: NewEvent) -> None:
     text = fold.kv[event.data["key"]] = encode(event.data["value"] if event.secret is None else event.secret)
     fold.count_stored(text)
@@ -477,6 +483,7 @@ INSTANCE_PROJECTIONS: Mapping[str, InstanceProjection] = {
     ev.EXECUTION_ENDED: _execution_ended,
     ev.CODE_CHANGED: _code_changed,
     ev.EVENT_RECEIVED: _event_received,
+    ev.EVENT_REPLIED: _event_replied,
     ev.KV_PUT: _kv_put,
     ev.KV_DELETED: _kv_deleted,
     ev.LOG: _log_line,

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from playground.engine.engine import Engine
 from playground.engine.execution.breakpoints import ANY_STEP, GivenError, StepPattern
 from playground.engine.execution.faults import NewBreak
+from playground.store.encoding import as_objects
 from playground.store.protocol import Committed, History, Store
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
@@ -244,9 +245,14 @@ class Run:
         row = await self.row()
         return await self._tester.call(lambda engine: operation(engine, row))
 
-    async def send_event(self, type: str, payload: Any = None) -> Committed:
-        """Send an event, before or while it waits for one."""
-        return await self._operate(lambda engine, row: engine.send_event(row, type, payload))
+    async def send_event(self, type: str, payload: Any = None, *, reply: bool = False) -> Any:
+        """Send an event, before or while it waits for one; with `reply`, the result is what the workflow replies.
+
+        Raises EventRejected, EventNotAnswered.
+        """
+        if not reply:
+            return await self._operate(lambda engine, row: engine.send_event(row, type, payload))
+        return values.decode(as_objects(await self._operate(lambda engine, row: engine.ask(row, type, payload))))
 
     async def pause(self) -> Committed:
         """Pause now, or when its running attempts have ended."""

@@ -41,10 +41,9 @@ def _post(path: str, view: View, **rest: Any) -> Call:
     return Call("POST", path, view, **rest)
 
 
-def _operation(name: str, view: View, body: type[msgspec.Struct] | None, *refuses: str) -> Call:
-    return Call(
-        "POST", f"{INSTANCE}/{name}", view, 202, body, control_token=True, error_codes=("instance.not_found", *refuses)
-    )
+def _operation(name: str, view: View, body: type[msgspec.Struct] | None, *refuses: str, **rest: Any) -> Call:
+    codes = ("instance.not_found", *refuses)
+    return Call("POST", f"{INSTANCE}/{name}", view, 202, body, control_token=True, error_codes=codes, **rest)
 
 
 _CODE = ("too_large", "too_many")
@@ -64,7 +63,7 @@ OF_INSTANCES: tuple[Call, ...] = (
     _get(f"{INSTANCE}/streams/{{name}}", streams.values, query=("after",),
          error_codes=("instance.not_found", "workflow.invalid_name", "query.invalid", "too_many")),
     _operation("events/{type}", operations.send_event, None, "workflow.invalid_event_type", "instance.in_finite_state",
-        "too_large"),
+        "too_large", "too_many", "query.invalid", "event.rejected", "event.not_answered", query=("reply",)),
     _operation("pause", operations.pause, operations.NoBody),
     _operation("resume", operations.resume, operations.NoBody),
     _operation("terminate", operations.terminate, operations.TerminateBody, "instance.cannot_terminate"),

@@ -69,11 +69,14 @@ class Instance:
         """Remove it and its journal, whatever it does. Code that removes its own instance ends here."""
         await self._call_method("delete", self.id)
 
-    async def send_event(self, type: Any, payload: Any = None) -> None:
-        """Send it an event; `{"type", "payload"}` does too."""
+    async def send_event(self, type: Any, payload: Any = None, reply: bool = False) -> Any:
+        """Send it an event; `{"type", "payload"}` does too. With `reply`, wait for what it replies, and give that."""
         if isinstance(type, Mapping):
             type, payload = type.get("type"), type.get("payload")
-        await self._call_method("send_event", self.id, type, payload)
+        if not reply:
+            await self._call_method("send_event", self.id, type, payload)
+            return None
+        return await self._call_method("send_event", self.id, type, payload, True)
 
 
 class Batch(list[Any]):

@@ -6,6 +6,7 @@ attributes: the workflow's event, a step's context, a received event, `self.env`
 """
 
 import contextvars
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,32 @@ class Record(dict[str, Any]):
             return self[name]
         except KeyError:
             raise AttributeError(f"{name!r}; there are: {', '.join(map(str, self))}") from None
+
+
+class Replied:
+    """What `event.reply` gives: it need not be awaited, and may be."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+class ReceivedEvent(Record):
+    """The event of a wait, to which the code may reply once. In a replay the first reply stands; nothing is sent."""
+
+    def __init__(self, send: Callable[[Any, str | None], None], **fields: Any) -> None:
+        super().__init__(**fields)
+        object.__setattr__(self, "_send", send)
+
+    def reply(self, value: Any = None) -> Replied:
+        """Answer whoever sent it with `reply=True`. Of several replies the first stands."""
+        self.__dict__["_send"](value, None)
+        return Replied()
+
+    def reject(self, message: Any) -> Replied:
+        """Refuse it: whoever sent it with `reply=True` gets an error with this message."""
+        self.__dict__["_send"](None, str(message))
+        return Replied()
 
 
 class Environment(Record):

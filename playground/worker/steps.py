@@ -13,14 +13,23 @@ from typing import Any
 
 from playground.worker import decorated_steps, failures
 from playground.worker.attempts import Attempts, Do, ExecutionContext, encode_value
-from playground.worker.context import Key, Record, label_of, parent_of, parse_key, step_of_caller, utc_datetime
+from playground.worker.context import (
+    Key,
+    ReceivedEvent,
+    Record,
+    label_of,
+    parent_of,
+    parse_key,
+    step_of_caller,
+    utc_datetime,
+)
 from playground.worker.decorated_steps import Decorated, Decorations
 from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
 from playground.workflows import breakpoints, durations, names, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType, InvalidId, InvalidName
-from playground.workflows.events import CHILD, DO, MAX_STEP_DEPTH, SLEEP, WAIT
+from playground.workflows.events import CHILD, DO, MAX_STEP_DEPTH, REPLY, SLEEP, WAIT
 
 
 class Breakpoints:
@@ -293,7 +302,25 @@ class Steps:
             raise self._rebuild_error(outcome["error"])
         if key[0] == CHILD:
             return values.decode(outcome["value"])
-        return self._event(outcome["value"]) if key[0] == WAIT else None
+        return self._event(key, outcome["value"]) if key[0] == WAIT else None
+
+    def _reply(self, wait: Key, value: Any, refusal: str | None) -> None:
+        """Reply to the event of a wait, unless the journal has a reply to it."""
+        key: Key = (REPLY, *wait[1:])
+        if self._history.reach_step(key) is not None or key in self._suspended or self._only_replays:
+            return
+        self._suspended.add(key)
+        frame: dict[str, Any] = {
+            "op": "reply",
+            "step": key,
+            "line": _caller_line(),
+            "clock": self._replay.observed_clock(),
+        }
+        if refusal is None:
+            frame["value"], _ = encode_value(value, f'reply to "{wait[1]}"', self._limits["value_bytes"])
+        else:
+            frame["refusal"] = refusal[: failures.MESSAGE_LENGTH]
+        self._replay.when_live(lambda: self._channel.post(frame))
 
     def _check_until(self, until: int) -> None:
         now = self._epoch_ms()
@@ -351,9 +378,15 @@ class Steps:
     def _rebuild_error(self, shown: Mapping[str, Any]) -> BaseException:
         return failures.rebuild(shown, self.module)
 
-    def _event(self, stored: Mapping[str, Any]) -> Record:
-        return Record(
-            payload=values.decode(stored["payload"]), timestamp=utc_datetime(stored["timestamp"]), type=stored["type"]
+    def _event(self, key: Key, stored: Mapping[str, Any]) -> Record:
+        def send(value: Any, refusal: str | None) -> None:
+            self._reply(key, value, refusal)
+
+        return ReceivedEvent(
+            send,
+            payload=values.decode(stored["payload"]),
+            timestamp=utc_datetime(stored["timestamp"]),
+            type=stored["type"],
         )
 
     async def _wait_to_begin(self, key: Key, frame: dict[str, Any]) -> None:

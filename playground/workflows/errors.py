@@ -78,6 +78,18 @@ class InstanceInFiniteState(WorkflowError):
     code = "instance.in_finite_state"
 
 
+class EventRejected(WorkflowError):
+    """The workflow has refused an event; the message is its own."""
+
+    code = "event.rejected"
+
+
+class EventNotAnswered(WorkflowError):
+    """The workflow has not replied to an event in time. The event stays with it."""
+
+    code = "event.not_answered"
+
+
 class CannotFork(WorkflowError):
     """There is no such step to fork from, or it has no result that could be edited."""
 

@@ -16,6 +16,7 @@ DO = "do"
 SLEEP = "sleep"
 WAIT = "wait"
 CHILD = "child"
+REPLY = "reply"  # in rows only: that a wait has replied to its event, so that no replay does again
 KINDS = (DO, SLEEP, WAIT, CHILD)
 
 # Each with what has happened and, after a colon, the fields of `data`. docs/events.md is generated from these lines.
@@ -81,6 +82,8 @@ STEP_RELEASED = "step_released"  # the code received the end of a step later tha
 REPLAY_DIVERGED = "replay_diverged"  # a replay started something new before it had called every step of the
 # journal: steps (not called)
 EVENT_RECEIVED = "event_received"  # an event was sent to it: type, payload
+EVENT_REPLIED = "event_replied"  # the code replied to the event of a wait, or refused it: status, line, received
+# (seq of its event_received), output?, error?, clock_us
 LOG = "log"  # the code printed or logged: stream, level, text, replay, line?, partial? (the line goes on in the
 # next log of the same execution, stream and step)
 LOG_TRUNCATED = "log_truncated"  # more was printed than is kept: dropped (bytes)

@@ -86,6 +86,7 @@ class Step:
     copied: dict[str, Any] | None = None
     edited: bool = False  # a person gave its result
     child: str | None = None  # the id of the instance that it runs
+    reply: dict[str, Any] | None = None  # of a wait, to its event
 
     @property
     def is_over(self) -> bool:
@@ -103,7 +104,7 @@ class Step:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
         }
-        shown |= _present(self, "until", "event_type", "child", "config", "error")
+        shown |= _present(self, "until", "event_type", "child", "reply", "config", "error")
         if self.has_output:
             shown["output"] = self.output
         if self.virtual:
@@ -404,6 +405,13 @@ def _execution_ended(state: State, event: Event) -> None:
         state.executions[-1].ended_at, state.executions[-1].reason = event.at, event.data["reason"]
 
 
+def _event_replied(state: State, event: Event) -> None:
+    step = state.steps.get(event.key._replace(kind=ev.WAIT))
+    if step is not None:
+        fields = {name: event.data[name] for name in ("output", "error") if name in event.data}
+        step.reply = {"at": event.at, **fields}
+
+
 def _code_changed(state: State, event: Event) -> None:
     data = event.data
     change = {"seq": event.seq, "at": event.at, "from": data.get("from"), "snippet": data["snippet"]}
@@ -464,6 +472,7 @@ INSTANCE_CHANGES: Mapping[str, InstanceChange] = {
     ev.EXECUTION_STARTED: _execution_started,
     ev.EXECUTION_ENDED: _execution_ended,
     ev.CODE_CHANGED: _code_changed,
+    ev.EVENT_REPLIED: _event_replied,
     ev.LOG_TRUNCATED: _log_truncated,
     ev.STREAM_APPENDED: _stream_appended,
     ev.STREAM_TRUNCATED: _stream_truncated,

@@ -59,7 +59,9 @@ export const CALLS = table({
   "handle.terminate": { params: [["rollback=False", "Runs the rollback handlers of its steps first."]], doc: "Ends it." },
   "handle.restart": { params: [["from_step=None", '`{"name": …, "count": 1, "kind": "do"}`: steps that started before this one are kept.']], doc: "Runs it again, from the start or from a step." },
   "handle.delete": { params: [], doc: "Removes it and its journal, whatever it does." },
-  "handle.send_event": { params: [["type", "The event's type."], ["payload=None", "Its payload."]], doc: "Sends it an event, which a `wait_for_event` of this type takes." },
+  "handle.send_event": { params: [["type", "The event's type."], ["payload=None", "Its payload."], ["reply=False", "Waits for what it replies with `event.reply(value)`, and returns that; raises what it refuses with `event.reject(message)`."]], doc: "Sends it an event, which a `wait_for_event` of this type takes." },
+  "received.reply": { params: [["value=None", "Any value that a step may return."]], doc: "Replies to whoever sent the event and waits for a reply, once the journal has it. The first reply to an event stands; a replay sends nothing." },
+  "received.reject": { params: [["message", "Why."]], doc: "Refuses the event: whoever waits for a reply gets an error with this message." },
 });
 
 const RETRIES_DEFAULT = '{"limit": 5, "delay": "10 seconds"}';

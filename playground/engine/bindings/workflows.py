@@ -111,10 +111,12 @@ class Workflows(Binding):
         """Run an instance again."""
         await (await self._of(id)).restart(from_step)
 
-    async def send_event(self, id: str, type: str, payload: Any = None, *, call: CallContext) -> None:
-        """Send an event to an instance."""
+    async def send_event(
+        self, id: str, type: str, payload: Any = None, reply: bool = False, *, call: CallContext
+    ) -> Any:
+        """Send an event to an instance; with `reply`, the result is the workflow's reply."""
         call.host.check_name("An event's type", type)
-        await (await self._of(id)).send_event(type, payload)
+        return await (await self._of(id)).send_event(type, payload, reply=bool(reply))
 
     async def _of(self, id: str) -> WorkflowInstance:
         return await self._instances.get(id)

@@ -186,6 +186,12 @@ def _child(execution: Handling, frame: frames.Child, size: int) -> None:
         execution.children.run(frame)
 
 
+def _reply(execution: Handling, frame: frames.Reply, size: int) -> None:
+    if _is_small_enough(execution, frame.value, size) and _count_result(execution, size):
+        execution.advance_workflow_clock(frame.clock)
+        execution.waits.reply(frame)
+
+
 def _stop(execution: Handling, frame: frames.Stop, size: int) -> None:
     try:
         execution.breakpoints.claim(frame)
@@ -321,6 +327,7 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Sleep: _suspend,
     frames.Wait: _suspend,
     frames.Child: _child,
+    frames.Reply: _reply,
     frames.Stop: _stop,
     frames.Cancel: lambda execution, frame, size: execution.waits.cancel(frame),
     frames.Received: _received,

@@ -7,15 +7,16 @@ for one. A sleep that an earlier execution started is armed for the remainder.
 from collections.abc import Callable
 from typing import Protocol
 
-from playground.engine import operations
+from playground.engine import messages, operations
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Acknowledgements, Attempts, clock_field
 from playground.engine.execution.context import ExecutionContext
+from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Chaos
 from playground.engine.execution.open_steps import OpenStep
 from playground.sandbox import frames
 from playground.store.protocol import Committed, Decider
-from playground.workflows import durations
+from playground.workflows import durations, event_rules
 from playground.workflows import events as ev
 from playground.workflows.events import Event, NewEvent, StepKey
 
@@ -27,6 +28,7 @@ class Waiting(ExecutionContext, Protocol):
     """An execution that sleeps and waits."""
 
     acknowledgements: Acknowledgements
+    bindings: ExecutionEnvironment
     attempts: Attempts
     chaos: Chaos
 
@@ -99,6 +101,25 @@ class Waits:
         """The code waits for a child no more."""
         self._execution.apply_committed(committed)
         self._execution.services.families.look_at([self._execution.row.key])
+
+    def reply(self, frame: frames.Reply) -> None:
+        """The code replies to the event of a wait; a second time, or to none, nothing happens."""
+        execution = self._execution
+        key = frames.step_key(frame.step)
+        if key.kind != ev.REPLY or key._replace(kind=ev.WAIT) not in execution.steps:
+            execution.break_limit("protocol: the worker replied to what it had not waited for")
+            return
+        if key in execution.steps:
+            return
+        execution.steps[key] = open_steps.ENDED
+        refused = frame.refusal is not None
+        outcome = (
+            {"status": event_rules.ERRORED, "error": messages.error("EventRejected", frame.refusal or "", frame.line)}
+            if refused
+            else {"status": event_rules.COMPLETED, "output": frame.value}
+        )
+        data = {**outcome, "line": frame.line, **clock_field(frame.clock)}
+        execution.pipeline.decide(operations.reply(key, data, execution.bindings.redact), execution.apply_committed)
 
     def on_released(self, frame: frames.Released) -> None:
         """The code received an end later than at its event; every replay releases it there too."""

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from playground.engine.execution.breakpoints import ANY_STEP, NOTHING, GivenError, StepPattern
 from playground.engine.execution.faults import NewBreak
-from playground.store.encoding import Encoded, encode_shown
+from playground.store.encoding import Encoded, as_objects, encode_shown
 from playground.store.protocol import Committed
 from playground.store.rows import InstanceRow
 from playground.web.context import Context
@@ -110,14 +110,23 @@ class NoBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def send_event(context: Context, request: Request) -> Response:
-    """Send an event; the body is its payload, any JSON."""
+    """Send an event; the body is its payload, any JSON. With `reply=1` the answer is what the workflow replies."""
     row = await find_controlled_instance(context, request)
     payload = await bodies.read_json(request, context.settings.value_bytes + bodies.OVERHEAD_BYTES)
     if len(bytes(payload)) > bodies.EVENT_CHARGE_BYTES and not row.tenant:
         heavy = len(bytes(payload)) // bodies.EVENT_CHARGE_BYTES
         await context.limits.changes.charge_request(request, context.addresses.client_of(request), heavy)
     sender = context.tenants if row.tenant else context.engine
-    return accepted_response(await sender.send_event(row, request.path_params["type"], payload))
+    type = request.path_params["type"]
+    if request.query_params.get("reply", "0") not in ("1", "true"):
+        return accepted_response(await sender.send_event(row, type, payload))
+    address, waiting = context.addresses.client_of(request), context.limits.streams  # each holds a connection
+    waiting.acquire(address)
+    try:
+        reply = await context.engine.reply_to(row, await sender.send_event(row, type, payload))
+    finally:
+        waiting.release(address)
+    return json_response({"id": row.id, "reply": as_objects(reply)}, headers=NO_STORE)
 
 
 async def pause(context: Context, request: Request) -> Response:

@@ -121,6 +121,7 @@ class Step(msgspec.Struct):
     until: Time | UnsetType = UNSET
     event_type: str | UnsetType = UNSET
     child: Annotated[str, msgspec.Meta(description="id of the instance that it runs")] | UnsetType = UNSET
+    reply: Annotated[Json, msgspec.Meta(description="of a wait, to its event: at, output or error")] | UnsetType = UNSET
     config: Json | UnsetType = UNSET
     output: Any = UNSET
     error: Json | UnsetType = UNSET

@@ -51,6 +51,8 @@ STATUS_OF: Mapping[str, int] = {
     "method_not_allowed": 405,
     "instance.already_exists": 409,
     "instance.in_finite_state": 409,
+    "event.rejected": 409,
+    "event.not_answered": 504,
     "instance.cannot_terminate": 409,
     "instance.cannot_restart": 409,
     "instance.cannot_fork": 409,

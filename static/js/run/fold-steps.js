@@ -31,6 +31,7 @@ function addStep(state, event, status, more) {
     endedAt: null,
     until: null,
     eventType: null,
+    reply: null, // of a wait, to its event
     child: null, // the id of the run that it started and waits for
     config: null,
     hasOutput: false,
@@ -234,6 +235,12 @@ export const STEPS = {
     if (end(state, event, "errored")) stirred(state, event);
   },
   child_cancelled: cancelled,
+  event_replied(state, event, { output, error }) {
+    const wait = state.steps.get(keyOf({ ...event.step, kind: "wait" }));
+    if (!wait) return;
+    wait.reply = { at: event.at, ...(error === undefined ? { output } : { error }) };
+    wait.version = event.seq;
+  },
   sleep_cancelled: cancelled,
   wait_cancelled: cancelled,
   rollback_started(state, event) {

@@ -184,6 +184,8 @@ export function said(event) {
       return `until ${clock(data.until)}`;
     case "wait_started":
       return `for ${data.event_type.replaceAll(",", " or ")}, until ${clock(data.until)}`;
+    case "event_replied":
+      return data.error ? `refused: ${errorBrief(data.error)}` : brief(data.output);
     case "child_started":
       return `runs ${data.child}${data.cascade === false ? ", which goes on if nobody waits for it" : ""}`;
     case "child_completed":
