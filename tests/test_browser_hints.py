@@ -41,6 +41,12 @@ COVERED = """() => {
 }"""
 
 
+STACKED = """() => {
+  const [starts, onward] = [".starts", ".onward"].map((each) => document.querySelector(each).getBoundingClientRect());
+  return starts.bottom <= onward.top && starts.height > 0;
+}"""
+
+
 def covers(page: Playground) -> list[str]:
     return page.page.evaluate(COVERED)
 
@@ -90,6 +96,9 @@ def test_hints_are_sent_away_for_good(opened: Callable[..., Playground], server:
     expect(hint(page)).to_contain_text("Press Run")
     assert covers(page) == []
     assert findings(page.page) == []
+    page.page.locator("#half-status").click()
+    assert page.page.evaluate(STACKED), "what stands under each other does not lie over each other"
+    page.page.locator('[data-half-set="code"]').click()
     hint(page).get_by_role("button", name="No more hints").focus()
     page.page.keyboard.press("Enter")
     expect(hint(page)).to_have_count(0)
