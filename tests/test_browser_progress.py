@@ -46,6 +46,7 @@ def test_an_answer_streams_is_begun_anew_after_a_kill_and_stays_in_its_past(
     bar = page.page.get_by_role("progressbar", name="Progress of read sources")
     expect(text).to_have_text("Because nothing ")
     expect(bar).to_have_attribute("aria-valuetext", "40\u00a0%, 2 of 5 pages")
+    expect(page.page.locator("[data-part=progress-said]")).to_have_text("read sources: 40\u00a0%, 2 of 5 pages")
     assert page.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     page.page.locator('[data-part="kill"]').click()
     expect(text).to_have_text(WHOLE)

@@ -104,6 +104,35 @@ def test_a_bar_goes_on_to_the_end_that_progress_foretells() -> None:
     assert node(MARKS, json.dumps(over))["foreseen"] is None
 
 
+HEARD = """
+import { apply, newState } from "RUN/fold.js";
+import { quarters } from "RUN/progress-voice.js";
+const state = newState();
+const heard = new Map();
+return given.map((event) => (apply(state, event), quarters(state, heard))).flat();
+"""
+
+
+def test_progress_is_said_at_each_quarter_once_and_again_by_a_new_attempt() -> None:
+    def at(attempt: int, *percents: float) -> list[tuple[str, Any, Any]]:
+        return [
+            appended(STEP, "progress", attempt, number, {"percent": percent, "text": ""})
+            for number, percent in enumerate(percents, 1)
+        ]
+
+    run = journal(
+        ("step_started", STEP, {"line": 3}),
+        begun(STEP),
+        *at(1, 0, 24, 26, 27, 76, 50),
+        ("attempt_errored", STEP, {"attempt": 1, "error": {"name": "E", "message": "m"}, "retry_delay_ms": 10}),
+        begun(STEP, 2),
+        *at(2, 25, 100),
+        ("step_completed", STEP, {"output": 1}),
+    )
+    said = [sentence.replace("\u00a0", " ") for sentence in node(HEARD, run)]
+    assert said == ["write: 26 %", "write: 76 %", "write: 25 %", "write: 100 %"]
+
+
 @pytest.mark.parametrize("percent", [0, 100])
 def test_nothing_is_foretold_at_the_beginning_and_at_the_end(percent: float) -> None:
     run = journal(

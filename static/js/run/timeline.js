@@ -12,6 +12,7 @@ import { lifeOf } from "./marks.js";
 import { bracketAt } from "./nested.js";
 import { fanClass, fillPlan, newRow } from "./new-row.js";
 import { Plan } from "./plan.js";
+import { ProgressVoice } from "./progress-voice.js";
 import { breakTool, markBreak, rowBreak } from "./row-break.js";
 import { mayStop, rowStop, stopTool, whyNoStop } from "./row-stop.js";
 import { fillStep, placeRow } from "./row.js";
@@ -35,6 +36,7 @@ export class Timeline {
     this.setbacks = new Setbacks({ retry: onWake, stop: onStop, fix: onFix });
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.list = part("rows");
+    this.voice = new ProgressVoice(part("progress-said"));
     this.track = part("lane");
     this.scale = new Scale();
     this.ground = new Ground({ axis: part("axis"), lane: part("lane"), over: part("over"), overLane: part("over-lane"), stopped: part("stopped") });
@@ -66,6 +68,7 @@ export class Timeline {
     this.asks.reset();
     this.setbacks.reset();
     this.texts.reset();
+    this.voice.reset();
     this.active = 0;
     this.generation = 0;
     this.linked = null;
@@ -124,6 +127,7 @@ export class Timeline {
     const asked = this.asks.update(state, context);
     const hangs = this.setbacks.update(state, context);
     const texts = this.texts.update(state);
+    this.voice.update(state, context);
     if (changedMode || asked || hangs || texts) for (const index of this.rows.shown.keys()) this.rows.touch(index);
     if (changed || renewed) this.rows.setCount(steps + rest.length, Math.min(alike, before, steps));
     else this.rows.paint();
