@@ -137,7 +137,7 @@ async def test_keys_secrets_and_effects_of_another_tenant_can_not_be_named_liste
           "9999}]"), "BindingError: env.KV.put: the arguments can't be read."),
         (("binding='KV', method='put', args=['k', 1], step=['do', 'never started', "
           "1]"), "NonRetryableError: env.KV.put: step never started-1 is over"),
-        ("binding='WORKFLOWS', method='create_batch', args=[{'id': 'x'}]", "InvalidBatch: create_batch takes a list"),
+        ("binding='WORKFLOWS', method='create_batch', args=[{'id': 'x'}]", "InvalidBatch: A batch is a list"),
         (("binding='WORKFLOWS', method='create_batch', args=[[{'tenant': "
           "'acme'}]]"), "InvalidBatch: Entry 0 of the batch"),
         ("binding='WORKFLOWS', method='create_batch', args=[[{'id': ['x']}]]", "InvalidId"),
