@@ -153,9 +153,16 @@ def tenant_workflows(stage: Stage) -> None:
         assert page.page.request.put(f"{base}/workflows/{name}", headers=headers, data={"source": WAITS}).ok
         data = {"id": f"of-{name[:8]}", "workflow": name, "params": {}}
         assert page.page.request.post(f"{base}/instances", headers=headers, data=data).ok
+    dying = {"consumer": "nobody", "max_batch_timeout": 0, "max_retries": 0}
+    assert page.page.request.put(f"{base}/queues/default", headers=headers, data=dying).ok
+    for body in ({"order": 7, "to": "lin@example.com"}, "a second letter"):
+        assert page.page.request.post(f"{base}/queues/default/messages", headers=headers, data={"body": body}).ok
     page.page.reload()
     page.page.get_by_role("radio", name="mail").check()
     expect(page.page.locator("#tenant-live")).to_have_text("version 1 of mail is live")
+    page.page.locator("#queues summary").click()
+    expect(page.page.locator("#queues .counts")).to_have_text("2 dead")
+    expect(page.page.locator("#queues .dead li")).to_have_count(2)
 
 
 def tenant_run(stage: Stage) -> None:

@@ -309,6 +309,10 @@ class Settings:
         public=True,
         least=2,
     )
+    queues_per_tenant: int = _row(100, "queues of messages one tenant may have", public=True, least=1)
+    messages_per_tenant: int = _row(
+        100_000, "messages one tenant may have in its queues, dead ones too", public=True, least=1
+    )
     warm_workers: int = _row(
         16,
         "workers of tenants' deployed code that may wait for another run of the same tenant and code; 0 for none",

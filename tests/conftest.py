@@ -41,7 +41,7 @@ ON_BOTH_DATABASES = frozenset(
     for name in (
         *("bindings_children", "bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
         *("code_change", "flow_runs", "fork", "gate", "nodes", "nodes_limits", "operations", "tenants_http"),
-        *("stream", "stream_values"),
+        *("queues", "stream", "stream_values"),
         *("property_nodes", "property_operations"),
     )
 )

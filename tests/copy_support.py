@@ -26,6 +26,7 @@ from store_support import (
 
 from playground.store.copying import TABLES, CopySide, Digest
 from playground.store.encryption import Keyring
+from playground.store.messages import NewMessage, QueueSettings
 from playground.store.open import open_for_copy
 from playground.store.protocol import Store
 from playground.store.rows import Awaited, Snippet
@@ -47,6 +48,12 @@ async def fill(store: Store, *, many: int = 30) -> None:
         NewVersion("# three", workflow="mail", limits={"step_limit": 5}),
     ):
         await store.tenants.deploy("acme", version, at=AT, most=9, workflows_most=9)
+    await store.messages.put_queue(
+        "acme", "mail", QueueSettings("main", max_batch_size=1, max_batch_timeout_ms=0), most=9
+    )
+    letters = [NewMessage(f"letter-{n}", "json", {"to": AWKWARD}, n) for n in range(3)]
+    await store.messages.send("acme", "mail", letters, at=AT - 1, most=99)
+    await store.messages.take(at=AT)
     await store.tenants.add_key("acme", "the robot's", "hash-1", at=AT)
     await store.tenants.add_key("globex", "", "hash-2", at=AT)
     await store.tenants.revoke_key("acme", 1, at=AT + 5)
@@ -132,6 +139,8 @@ async def seen(store: Store) -> dict[str, Any]:
     found["keys"] = [await store.tenants.keys(tenant) for tenant in ("acme", "globex")]
     versions = [it for name in ("main", "mail") for it in await store.tenants.versions("acme", name, limit=9)]
     found["versions"] = [await store.tenants.version("acme", version.id) for version in versions]
+    found["queues"] = await store.messages.queues("acme")
+    found["letters"] = [await store.messages.delivered(it) for it in await store.messages.open_deliveries()]
     found["secrets"] = await store.tenants.secrets("acme")
     found["usage"] = await store.usage.amounts("requests", "acme", since=0)
     snippet = make_snippet(AWKWARD, '{"a": 1}', AT)

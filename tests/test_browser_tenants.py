@@ -118,8 +118,30 @@ def test_the_code_in_the_editor_is_deployed_for_two_tenants_and_each_runs_its_ow
             expect(said).to_have_text(re.compile(r'complete, "Servus, Ada"$'))
             page.page.goto(server.url + "/tenants/globex")
             _workflows_of(page.page)
+            page.page.goto(server.url + "/tenants/globex")
+            _dead_letters_of(page.page, f"{server.url}/api/tenants/globex/queues/mail", key_of(server, "globex"))
         page.page.keyboard.press("Escape")
     watched.forgive("403 (Forbidden)")
+
+
+def _dead_letters_of(page: Page, api: str, key: str) -> None:
+    """A queue is made, and a letter that nothing handles is looked at and deleted."""
+    page.get_by_label("Queue", exact=True).fill("mail")
+    page.get_by_role("button", name="Make a queue").click()
+    queue = page.locator("#queues li").filter(has_text="mail")
+    expect(queue.locator(".counts")).to_have_text("empty")
+    headers = {"Authorization": f"Bearer {key}"}
+    at_once = {"consumer": "main", "max_batch_timeout": 0, "max_retries": 0}
+    assert page.request.put(api, headers=headers, data=at_once).ok
+    assert page.request.post(f"{api}/messages", headers=headers, data={"body": {"to": "lin"}}).ok
+    expect(queue.locator(".counts")).to_have_text("1 dead")
+    queue.locator("summary").click()
+    expect(queue.locator(".dead code")).to_have_text('{"to":"lin"}')
+    assert findings(page) == []
+    queue.get_by_role("button", name=re.compile("^Delete: message")).click()
+    expect(queue.locator(".dead")).to_have_text("No dead letters.")
+    page.locator("#runs-rows").get_by_role("link", name=re.compile("^queue-")).click()
+    expect(page.get_by_text("no class that handles messages").first).to_be_visible()
 
 
 def _workflows_of(page: Page) -> None:

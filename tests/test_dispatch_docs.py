@@ -22,7 +22,9 @@ from starlette.requests import Request
 import playground
 from playground import Code, Dispatcher, Engine
 from playground.settings import Settings
+from playground.web.api import tenant_queues
 from playground.web.routes import OF_TENANTS, TENANT, TENANT_INSTANCE
+from playground.worker import queue_handler
 from playground.workflows import events as ev
 from playground.workflows import state
 
@@ -135,6 +137,8 @@ def test_settings_and_names_that_are_spoken_of_are_there(name: str) -> None:
     known |= {
         field for it in (playground.InstanceStatus, playground.TenantLimits) for field in it.__dataclass_fields__
     } | {"limit_tenant"}
+    known |= {*tenant_queues.QueueBody.__struct_fields__, *tenant_queues.SendBody.__struct_fields__}
+    known |= {*dir(queue_handler.MessageBatch), *dir(queue_handler.Message)}
     known |= {
         "class_name",
         "open_engine",

@@ -42,6 +42,8 @@ ELSEWHERE = {
     "starts_per_second_per_tenant": (
         "test_tenants_fairness.py::test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next"
     ),
+    "queues_per_tenant": "test_queues.py::test_limits_say_what_to_do",
+    "messages_per_tenant": "test_queues.py::test_limits_say_what_to_do",
     "workflows_per_tenant": (
         "test_tenants_versions.py::test_a_tenant_has_at_most_so_many_workflows_and_one_is_gone_with_its_last_version"
     ),

@@ -38,6 +38,8 @@ OWNERS = {
     "WORKFLOWS": binding_stubs.Workflow,
     "handle": binding_stubs.Instance,
     "received": ReceivedEvent,
+    "QUEUE": binding_stubs.Queue,
+    "QUEUES": binding_stubs.Queues,
 }
 NOT_OF_WORKFLOWS = {"WorkerEntrypoint", "DurableObject", "Response"}  # what a Worker needs that stands in the same file
 

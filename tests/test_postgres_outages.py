@@ -250,5 +250,5 @@ def test_tables_of_another_program_are_left_alone(server: PostgresServer) -> Non
     server.sql("INSERT INTO playground_schema (version, oldest) VALUES (99, 1)", name)
     run(opened(url).close())  # newer, and still fit for this program
     server.sql("UPDATE playground_schema SET oldest = 99 WHERE version = 99", name)
-    with pytest.raises(StoreError, match="has schema version 99, this program knows up to 1; start a newer"):
+    with pytest.raises(StoreError, match=r"has schema version 99, this program knows up to \d+; start a newer"):
         opened(url)

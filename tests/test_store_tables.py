@@ -9,6 +9,7 @@ from aio import story
 from store_support import AT, claim, create, do, opened, quick, running, with_store
 
 from playground.store import open_store
+from playground.store.messages import OPEN_PER_TENANT, NewMessage, Outcome, QueueSettings
 from playground.store.open import open_key_admin
 from playground.store.protocol import Store
 from playground.store.tables import (
@@ -430,3 +431,82 @@ async def test_a_chore_is_one_node_s_until_its_time_is_over_also_after_a_restart
     assert await store.take_chore("tidy", at=AT + 10, until=AT + 20)
     assert await store.take_chore("tidy", at=AT - 50, until=AT - 40), "a clock that was set back does not stop it"
     await store.close()
+
+
+# Queues of messages.
+
+
+def sent(*ids: str, delay_ms: int = 0) -> list[NewMessage]:
+    return [NewMessage(id, "json", {"of": id}, delay_ms) for id in ids]
+
+
+@with_store
+async def test_messages_are_taken_in_batches_and_settled_once(store: Store) -> None:
+    messages, settings = store.messages, QueueSettings("main", max_batch_size=2, max_batch_timeout_ms=10)
+    assert await messages.put_queue("acme", "q", settings, most=1)
+    assert not await messages.put_queue("acme", "other", settings, most=1)
+    assert await messages.put_queue("acme", "q", settings, most=1)
+    assert await messages.queue("acme", "q") == settings and await messages.queue("globex", "q") is None
+    assert await messages.send("acme", "q", sent("a", "b", "c"), at=AT, most=4)
+    assert not await messages.send("acme", "q", sent("d", "e"), at=AT, most=4)
+    assert await messages.send("acme", "q", sent("late", delay_ms=100), at=AT, most=4)
+    assert (await messages.count("acme"), await messages.next_due()) == (4, AT)
+    taken = await messages.take(at=AT)
+    [first] = taken.deliveries
+    assert (first.tenant, first.queue, taken.next_at) == ("acme", "q", AT + 10), "the third waits for company"
+    assert [(it.id, it.attempts, it.body) for it in await messages.delivered(first)] == [
+        ("a", 1, {"of": "a"}), ("b", 1, {"of": "b"}),
+    ]  # fmt: skip
+    taken = await messages.take(at=AT + 10)
+    [second] = taken.deliveries
+    assert taken.next_at == AT + 100 and second.id != first.id
+    assert set(await messages.open_deliveries()) == {first, second}
+    [row] = await messages.queues("acme")
+    assert (row.name, tuple(row.counts)) == ("q", (1, 3, 0))
+    for _ in range(2):  # again it has no effect
+        outcomes = {"a": Outcome(acked=True), "b": Outcome(due_at=AT + 50), "c": Outcome(acked=True)}
+        await messages.settle(first, outcomes, at=AT + 20)
+    await messages.settle(second, {"c": Outcome(dead=True)}, at=AT + 20)
+    assert await messages.delivered(first) == [] and await messages.open_deliveries() == []
+    assert [(it.id, it.dead_at) for it in await messages.dead("acme", "q", limit=9)] == [("c", AT + 20)]
+    again = (await messages.take(at=AT + 60)).deliveries[0]
+    assert [(it.id, it.attempts) for it in await messages.delivered(again)] == [("b", 2)] and again.id != first.id
+    assert not await messages.revive("acme", "q", "b", at=AT) and await messages.revive("acme", "q", "c", at=AT)
+    assert not await messages.delete_dead("acme", "q", "c")
+    assert await messages.delete_queue("acme", "q") and not await messages.delete_queue("acme", "q")
+    assert (await messages.count("acme"), await messages.next_due()) == (0, None)
+
+
+@with_store
+async def test_a_message_goes_into_its_queue_with_the_commit_that_sends_it(store: Store) -> None:
+    data = {"queue": "q", "id": "m", "content_type": "json", "body": {"n": 1}, "delay_ms": 5}
+    event = NewEvent(ev.MESSAGE_SENT, data, do())
+    row = await running(store, tenant="acme")
+    assert await store.messages.put_queue("acme", "q", QueueSettings("main", max_batch_timeout_ms=0), most=9)
+    with pytest.raises(Fenced):
+        await store.append(row.key, [*quick(do()), event], execution=9, at=AT)
+    assert await store.messages.count("acme") == 0
+    await store.append(row.key, [*quick(do()), event], execution=1, at=AT)
+    assert (await store.messages.take(at=AT)).deliveries == []
+    [delivery] = (await store.messages.take(at=AT + 5)).deliveries
+    assert [(it.id, it.sent_at, it.body) for it in await store.messages.delivered(delivery)] == [("m", AT, {"n": 1})]
+
+
+@with_store
+async def test_two_that_take_at_once_get_no_message_twice_and_keep_the_limit(store: Store) -> None:
+    settings = QueueSettings("main", max_batch_size=1, max_batch_timeout_ms=0, max_concurrency=3)
+    assert await store.messages.put_queue("acme", "q", settings, most=9)
+    assert await store.messages.send("acme", "q", sent(*map(str, range(9))), at=AT, most=99)
+    found = await asyncio.gather(*(store.messages.take(at=AT) for _ in range(4)))
+    begun = [delivery for taken in found for delivery in taken.deliveries]
+    assert len(begun) == len(set(begun)) == 3
+
+
+@with_store
+async def test_a_tenant_has_so_many_deliveries_at_once_and_another_has_its_own(store: Store) -> None:
+    settings = QueueSettings("main", max_batch_size=1, max_batch_timeout_ms=0, max_concurrency=250)
+    for tenant, count in (("acme", OPEN_PER_TENANT + 20), ("globex", 1)):
+        assert await store.messages.put_queue(tenant, "q", settings, most=9)
+        assert await store.messages.send(tenant, "q", sent(*map(str, range(count))), at=AT, most=999)
+    begun = [delivery for _ in range(4) for delivery in (await store.messages.take(at=AT)).deliveries]
+    assert [sum(it.tenant == tenant for it in begun) for tenant in ("acme", "globex")] == [OPEN_PER_TENANT, 1]

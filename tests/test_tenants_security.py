@@ -52,7 +52,8 @@ KEYED = [call for call in OF_TENANTS if call.tenant_key]
 
 def filled(call: Call, tenant: str, version: str = "v", id: str = "theirs") -> str:
     values = {"tenant": tenant, "version": version, "id": id, "name": "TOKEN", "type": "go"}
-    return re.sub(r"{(\w+)}", lambda it: values[it[1]], call.path)
+    values |= {"kind": "do", "count": "1", "queue": "mail"}
+    return re.sub(r"{(\w+)(?::path)?}", lambda it: values[it[1]], call.path)
 
 
 def ask(site: Site, call: Call, path: str, key: str | None) -> httpx2.Response:

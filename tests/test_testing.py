@@ -276,3 +276,57 @@ def test_the_examples_of_the_documentation():
             run(story()) if asyncio.iscoroutinefunction(story) else story()
     finally:
         del sys.modules["documented"]
+
+
+HANDLES = """
+from workers import WorkerEntrypoint
+
+
+class Default(WorkerEntrypoint):
+    async def queue(self, batch, env, ctx):
+        for message in batch.messages:
+            if message.body == "later":
+                message.retry({"delaySeconds": 60})
+            elif message.body == "wait":
+                await ctx.step.sleep("a day", "1 day")
+            elif message.body == "fail":
+                raise ValueError(f"{batch.queue}: attempt {message.attempts}")
+"""
+
+
+@story
+async def test_a_batch_of_messages_is_handled_on_the_virtual_clock() -> None:
+    async with WorkflowTester(HANDLES, replay_each_commit=True) as tester:
+        run = await tester.deliver("now", "later", "wait")
+        assert await run.result() == {"acked": 2, "retried": 1}
+        assert await run.marks() == {"acked": ["1", "3"], "retried": [{"id": "2", "delay_ms": 60_000}]}
+        failed = await tester.deliver("fail", queue="mail", attempts=2)
+        with pytest.raises(WorkflowFailed, match="mail: attempt 2"):
+            await failed.result()
+        assert await failed.marks() is None, "all of it comes again"
+
+
+SENDS = """
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("send", config={"retries": {"limit": 1, "delay": 0}})
+        async def send(ctx):
+            await self.env.QUEUE.send({"attempt": ctx["attempt"]})
+            if ctx["attempt"] == 1:
+                raise ValueError("again")
+
+        await send()
+        await self.env.QUEUES.get("mail").send("outside a step")
+"""
+
+
+@story
+async def test_what_a_run_sends_into_queues_can_be_looked_at() -> None:
+    async with WorkflowTester(SENDS) as tester:
+        run = await tester.create()
+        await run.result()
+        assert await run.sent() == [{"attempt": 2}], "a failed attempt has sent nothing"
+        assert await run.sent("mail") == ["outside a step"] and await run.sent("other") == []

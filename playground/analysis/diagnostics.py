@@ -107,7 +107,7 @@ RULES = {
     "no-binding": Rule(
         INFO,
         "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS`, "
-        "`KV` and `STREAMS`, a tenant's has `SECRETS` and `WORKFLOWS` too.{cure}",
+        "`KV` and `STREAMS`, a tenant's has `QUEUE`, `QUEUES`, `SECRETS` and `WORKFLOWS` too.{cure}",
     ),
     # analysis/rules/control_flow.py
     "not-awaited": Rule(

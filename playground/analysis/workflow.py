@@ -88,6 +88,11 @@ class Workflow:
         return self.candidates[0] if len(self.candidates) == 1 else None
 
     @cached_property
+    def handles_messages(self) -> bool:
+        """Whether a class has a method `queue`, which handles batches of messages."""
+        return any(self.method(node, "queue") is not None for node in self.classes)
+
+    @cached_property
     def candidates(self) -> list[ast.ClassDef]:
         """The classes that extend `WorkflowEntrypoint`, in the order of the source."""
         return [node for node in self.classes if self.extends(node)]

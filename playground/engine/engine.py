@@ -139,7 +139,7 @@ class Engine:
     ) -> None:
         self._services, self._ids = services, ids
         self.store, self.sandbox = services.store, services.sandbox
-        self.clock, self.settings = services.clock, services.settings
+        self.clock, self.settings, self.log = services.clock, services.settings, services.log
         self.stored, self.counts, self.shared = services.stored, services.counts, services.shared
         self.node = node
         self._flow = flow.FlowOfKeys(services.store, services.settings, services.clock)

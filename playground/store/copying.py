@@ -70,6 +70,8 @@ TABLES = (
     _table("tenant_key", 2, "tenant number name hash created_at revoked_at"),
     _table("tenant_secret", 2, "tenant name value encrypted"),
     _table("tenant_version", 3, "tenant workflow number id source class_name created_at warm options"),
+    _table("message_queue", 2, "tenant name settings"),
+    _table("message", 1, "number tenant queue id sent_at due_at taken tries content_type body delivery dead_at"),
     _table("chore", 1, "name until"),
     _table("usage", 3, "limit_name key unit amount"),
     _table("flow_look", 2, "at instance tenant workflow flow_key"),

@@ -19,7 +19,7 @@ from playground.store.projection_rules import (
     replace,
     reset_crash_streak,
 )
-from playground.store.rows import InboxRow, InstanceRow, NewInstance, StepRow
+from playground.store.rows import InboxRow, InstanceRow, MessageRow, NewInstance, StepRow
 from playground.workflows import events as ev
 from playground.workflows.event_rules import RULES, Rule
 from playground.workflows.events import NewEvent, StepKey
@@ -67,6 +67,7 @@ class Change(msgspec.Struct, frozen=True):
     steps that started at that seq or later are deleted, the others move to the new generation, then `steps` apply. With
     `inbox_cleared`, all stored inbox rows are deleted before `inbox_added` apply. `results` has the JSON text of those
     new results that the step's row stores, because its event shows something else; other stored results are unchanged.
+    `messages` go into queues of the instance's tenant.
     `kv` has keys of the instance's scope (`tables.scope_of`) with their new value as JSON text, None: deleted.
     """
 
@@ -79,6 +80,7 @@ class Change(msgspec.Struct, frozen=True):
     inbox_cleared: bool
     results: dict[StepKey, str]
     kv: dict[str, str | None]
+    messages: list[MessageRow]
 
 
 def initial_row(new: NewInstance, key: int, at: int) -> InstanceRow:
@@ -154,4 +156,5 @@ def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mappin
         fold.inbox_cleared,
         fold.results,
         fold.kv,
+        fold.messages,
     )

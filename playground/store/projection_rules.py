@@ -12,7 +12,7 @@ import msgspec
 
 from playground.store.encoding import as_objects, encode
 from playground.store.errors import JournalError
-from playground.store.rows import STEP_ERRORED, STEP_OPEN, InboxRow, InstanceRow, StepRow
+from playground.store.rows import STEP_ERRORED, STEP_OPEN, InboxRow, InstanceRow, MessageRow, StepRow
 from playground.workflows import breakpoints, breaks, event_rules
 from playground.workflows import events as ev
 from playground.workflows.breakpoints import Breakpoint, Passed, Stop
@@ -67,6 +67,7 @@ class Fold(msgspec.Struct):
     inbox_cleared: bool = False
     results: dict[StepKey, str] = {}
     kv: dict[str, str | None] = {}
+    messages: list[MessageRow] = []
 
     def get(self, name: str) -> Any:
         """A field of the row after the events folded so far."""
@@ -432,6 +433,13 @@ def _kv_deleted(fold: Fold, event: NewEvent) -> None:
     fold.kv[event.data["key"]] = None
 
 
+def _message_sent(fold: Fold, event: NewEvent) -> None:
+    data, text = event.data, encode(event.data["body"])
+    fold.count_stored(text)
+    due_at = fold.at + data["delay_ms"]
+    fold.messages.append(MessageRow(data["queue"], data["id"], fold.at, due_at, data["content_type"], text))
+
+
 def _log_line(fold: Fold, event: NewEvent) -> None:
     text = event.data["text"]
     try:
@@ -486,6 +494,7 @@ INSTANCE_PROJECTIONS: Mapping[str, InstanceProjection] = {
     ev.EVENT_REPLIED: _event_replied,
     ev.KV_PUT: _kv_put,
     ev.KV_DELETED: _kv_deleted,
+    ev.MESSAGE_SENT: _message_sent,
     ev.LOG: _log_line,
     ev.STREAM_APPENDED: _stream_appended,
     ev.ROLLBACK_STARTED: _rollback_started,

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from playground.store.flow import Place
+from playground.store.messages import MessageStore
 from playground.store.metrics import StoreHealth, StoreMetrics
 from playground.store.rows import (
     Child,
@@ -236,9 +237,9 @@ class Store(Protocol):
     `at` is epoch milliseconds by the caller's clock. `due_at` is compared with it on SQLite; a store that nodes on
     several machines share compares with its own clock, by which its nodes go (`NodeStore.clock`).
 
-    `nodes` are the engines that run instances; `kv`, `effects`, `families`, `tenants` and `usage` are the tables that
-    are not journals. `poll_ms` is how long a lost notification may stay unnoticed: the store then polls for what it
-    would have said (`notifications.Floor`). None: none is ever lost. Every implementation guarantees:
+    `nodes` are the engines that run instances; `kv`, `effects`, `families`, `tenants`, `usage` and `messages` are
+    tables that are not journals. `poll_ms` is how long a lost notification may stay unnoticed: the store then polls for
+    what it would have said (`notifications.Floor`). None: none is ever lost. Every implementation guarantees:
 
     - A call that writes is one transaction: durable when it returns, without any effect when it raises. Concurrent
       calls may share a transaction, and a refused one does not affect the others.
@@ -261,6 +262,7 @@ class Store(Protocol):
     families: FamilyStore
     tenants: TenantStore
     usage: UsageStore
+    messages: MessageStore
     poll_ms: int | None
 
     async def create(

@@ -160,6 +160,17 @@ class Child(NamedTuple):
     injected: Mapping[str, Any] | None
 
 
+class MessageRow(NamedTuple):
+    """A message that an instance sends with its commit; `body` is JSON text."""
+
+    queue: str
+    id: str
+    sent_at: int
+    due_at: int
+    content_type: str
+    body: str
+
+
 # Statuses of a step row.
 STEP_RUNNING = "running"  # an attempt is open
 STEP_RETRYING = "retrying"  # a do, or a rollback handler, between attempts; `until` is when the next begins

@@ -187,6 +187,16 @@ class Run:
                 found = [*(found or ()), *event.data["steps"]]
         return found
 
+    async def sent(self, queue: str = "default") -> list[Any]:
+        """The bodies of the messages that it has sent into a queue, in order."""
+        found = [event.data for event in await self.journal() if event.type == ev.MESSAGE_SENT]
+        return [values.decode(data["body"]) for data in found if data["queue"] == queue]
+
+    async def marks(self) -> Mapping[str, Any] | None:
+        """What a handler of a batch has said of its messages: `acked`, ids, and `retried`, `{id, delay_ms?}`."""
+        found = [event.data for event in await self.journal() if event.type == ev.BATCH_MARKED]
+        return found[-1] if found else None
+
     # Its state.
 
     async def journal(self) -> list[Event]:

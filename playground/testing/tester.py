@@ -10,9 +10,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
+from playground.engine.bindings.queues import bindings_of
+from playground.engine.code.sources import DEFAULT_BINDINGS
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.execution.breakpoints import StepPattern
 from playground.settings import Settings
+from playground.store.messages import QueueSettings
 from playground.store.protocol import Committed, Store
 from playground.testing import crashes, mocks
 from playground.testing.clock import VirtualClock
@@ -20,10 +23,10 @@ from playground.testing.crashes import Crash, CrashPlan
 from playground.testing.run import NothingHappens, Run
 from playground.testing.sandbox import LocalSandbox, Routing
 from playground.testing.server import ALONE, LocalServer, Nodes
-from playground.workflows import durations
+from playground.workflows import durations, names
 from playground.workflows import events as ev
 from playground.workflows.flow import FIELDS, checked_flow, checked_limits
-from playground.workflows.names import CLASS_NAME
+from playground.workflows.names import CLASS_NAME, handler_class
 
 T = TypeVar("T")
 
@@ -52,6 +55,24 @@ def _sqlite_database() -> Iterator[str]:
         yield f"sqlite:///{folder}/test.db"
 
 
+class AnyQueue:
+    """Queues of a test: there is each that is named, and none is ever delivered."""
+
+    async def queue(self, tenant: str, name: str) -> QueueSettings:
+        """See `message_queues.SendsTo`."""
+        return QueueSettings(names.check_name(name, "queue"))
+
+    async def count(self, tenant: str) -> int:
+        """See `message_queues.SendsTo`."""
+        return 0
+
+    def wake(self) -> None:
+        """See `message_queues.SendsTo`."""
+
+    def wake_soon(self) -> None:
+        """See `message_queues.SendsTo`."""
+
+
 class WorkflowTester:
     """Runs a workflow on a virtual clock, with crashes where the test wants them. Use it with `async with`.
 
@@ -62,7 +83,8 @@ class WorkflowTester:
         skip: whether a wait of the test moves time to the next deadline once everything is at rest. Without it only
             `advance` moves time.
         begin: epoch milliseconds at which the clock starts.
-        env: the bindings in `self.env`: a `Binding` or a plain value, by name.
+        env: the bindings in `self.env`: a `Binding` or a plain value, by name. Without it those that all code has, and
+            QUEUE and QUEUES, whose messages stay where they are sent to: see `Run.sent`.
         on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is
             notified.
         sandbox: real workers instead of threads (a `playground.sandbox.pool.Sandbox`, which the caller closes). Mocks,
@@ -108,7 +130,8 @@ class WorkflowTester:
         self.allow_divergence = allow_divergence
         self._mocks, self._crash_plan = mocks.Mocks(), CrashPlan(each=replay_each_commit)
         self._wait_mocks: dict[str, mocks.Mock] = {}
-        self._real_sandbox, self._env, self.on_commit = sandbox, env, on_commit
+        self._real_sandbox, self.on_commit = sandbox, on_commit
+        self._env = {**DEFAULT_BINDINGS, **bindings_of(AnyQueue(), "")} if env is None else env
         self._runs: list[Run] = []
         self._breakpoints: list[StepPattern] = []
         self._opened = AsyncExitStack()
@@ -216,6 +239,25 @@ class WorkflowTester:
         row = await self.call(lambda engine: engine.create(new))
         self._runs.append(Run(self, row))
         return self._runs[-1]
+
+    async def deliver(self, *bodies: Any, queue: str = "default", attempts: int = 1) -> Run:
+        """Have the source's handler handle a batch of messages with these bodies, and of the ids "1", "2" and so on.
+
+        `Run.result` says how many it has acknowledged, `Run.marks` which. Whatever comes again is up to the test: there
+        is no queue here.
+
+        Args:
+            attempts: the deliveries so far, from 1.
+        """
+        sent_at = self.clock.now()
+        messages = [
+            {"id": str(number), "timestamp": sent_at, "attempts": attempts, "content_type": "v8", "body": body}
+            for number, body in enumerate(bodies, 1)
+        ]
+        batch = {"queue": queue, "messages": messages}
+        return await self.create(
+            batch, class_name=handler_class(self._class_name), trigger={"kind": "queue", "queue": queue}
+        )
 
     def break_before(self, name: str, *, count: int | None = None, kind: str | None = None) -> None:
         """Have every run that is created from now on stop before a step: this call of it, or every call of its name.

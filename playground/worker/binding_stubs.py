@@ -187,6 +187,62 @@ class Workflow(Children):
         return self._call(self._name, method, args, kwargs)
 
 
+class Queue:
+    """Sends messages into one queue."""
+
+    def __init__(self, binding: str, queue: str, call: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        self._binding, self._queue, self._call = binding, queue, call
+
+    def __repr__(self) -> str:
+        return f"<queue {self._queue}>"
+
+    async def send(
+        self, body: Any, options: Any = None, *, content_type: str | None = None, delay_seconds: Any = None, **more: Any
+    ) -> None:
+        """Send a message. In a step it is sent with the step's result."""
+        entry = _message({"body": body, "content_type": content_type, "delay_seconds": delay_seconds, **more}, options)
+        await self._call(self._binding, "send", (self._queue, [entry]), {})
+
+    async def send_batch(self, messages: Any, options: Any = None, *, delay_seconds: Any = None, **more: Any) -> None:
+        """Send 1 to 100 messages, each as `{"body", "content_type", "delay_seconds"}`."""
+        common = _message({"body": None, "delay_seconds": delay_seconds, **more}, options)["delay_seconds"]
+        entries = [_message(message) for message in messages]
+        for entry in entries:
+            entry["delay_seconds"] = common if entry["delay_seconds"] is None else entry["delay_seconds"]
+        await self._call(self._binding, "send", (self._queue, entries), {})
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "sendBatch":
+            return self.send_batch
+        raise AttributeError(f"a queue has no method {name!r}")
+
+
+def _message(message: Mapping[str, Any], options: Any = None) -> dict[str, Any]:
+    """A message in our spelling; `contentType` and `delaySeconds` are Cloudflare's."""
+    given = {**message, **{name: value for name, value in (options or {}).items() if value is not None}}
+    unknown = given.keys() - {"body", "content_type", "contentType", "delay_seconds", "delaySeconds"}
+    if unknown:
+        raise TypeError(f"a message has body, content_type and delay_seconds, not {min(unknown)!r}")
+    content_type = given.get("content_type")
+    delay = given.get("delay_seconds")
+    return {
+        "body": given.get("body"),
+        "content_type": given.get("contentType") if content_type is None else content_type,
+        "delay_seconds": given.get("delaySeconds") if delay is None else delay,
+    }
+
+
+class Queues:
+    """All queues of the tenant."""
+
+    def __init__(self, binding: str, call: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        self._binding, self._call = binding, call
+
+    def get(self, name: str) -> Queue:
+        """The queue of this name."""
+        return Queue(self._binding, name, self._call)
+
+
 class Bindings:
     """Sends calls of bindings and hands each response to its caller."""
 
@@ -216,6 +272,10 @@ class Bindings:
         if "workflow" in entry:
             runs_only = entry["workflow"] == "run"
             return Children(name, self.run_child) if runs_only else Workflow(name, self._call, self.run_child)
+        if "queue" in entry:
+            return Queue(name, entry["queue"], self._call)
+        if "queues" in entry:
+            return Queues(name, self._call)
         return Binding(name, entry["methods"], self._call) if "methods" in entry else values.decode(entry["value"])
 
     def handle_response(self, frame: Mapping[str, Any]) -> None:

@@ -21,15 +21,25 @@ from typing import Any
 from playground.worker import failures, logs, unawaited
 from playground.worker.attempts import ExecutionContext, encode_value, failure_frame, step_context
 from playground.worker.binding_stubs import Bindings
-from playground.worker.context import MACHINERY, Key, Record, context_of, current_step, parse_key, utc_datetime
+from playground.worker.context import (
+    MACHINERY,
+    Environment,
+    Key,
+    Record,
+    context_of,
+    current_step,
+    parse_key,
+    utc_datetime,
+)
 from playground.worker.entrypoint import WorkflowEntrypoint, WorkflowFatalError, WorkflowTimeoutError
 from playground.worker.loop import Loop
+from playground.worker.queue_handler import QueueRun, handler_of
 from playground.worker.replay import History, Replay
 from playground.worker.steps import Steps
 from playground.worker.streams import Streams
 from playground.worker.unawaited import TenantWarnings
 from playground.workflows import errors, values
-from playground.workflows.names import CLASS_NAME, source_lines_with_ends
+from playground.workflows.names import CLASS_NAME, is_handler, source_lines_with_ends, workflow_class
 
 MODULE = "workflow"  # what the tenant's module is called
 
@@ -207,6 +217,8 @@ class Execution:
             self._module = self.process.load_module(self._start["source"])
         module = self.steps.module = self._module
         name = self._start["class_name"]
+        if is_handler(name):
+            return self._make_queue_run(module, workflow_class(name))
         found = getattr(module, name, None)
         several: list[str] = []
         if found is None and name == CLASS_NAME:
@@ -221,8 +233,21 @@ class Execution:
                 else ""
             )
             raise MissingWorkflowClass(f"The source has no class {name} with a method run(self, event, step).{which}")
+        return found(self._context(), self._environment())
+
+    def _make_queue_run(self, module: types.ModuleType, name: str) -> QueueRun:
+        found = handler_of(module, name)
+        if found is None:
+            raise MissingWorkflowClass(
+                "The source has no class that handles messages: write `class Default(WorkerEntrypoint)` with an "
+                "`async def queue(self, batch)`."
+            )
+        env, context = self._environment(), self._context()
+        return QueueRun(found(context, env), env, context)
+
+    def _environment(self) -> Environment:
         streams = Streams(self._channel, self.steps.attempts.running_attempt, self._start["limits"])
-        return found(self._context(), self._bindings.environment(self._start["env"], streams))
+        return self._bindings.environment(self._start["env"], streams)
 
     def _event(self) -> Record:
         event = self._start["event"]

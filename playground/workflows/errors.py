@@ -273,6 +273,24 @@ class InvalidLimit(WorkflowError):
     code = "workflow.invalid_limit"
 
 
+class InvalidQueue(WorkflowError):
+    """A queue's settings, or a message, can't be used."""
+
+    code = "queue.invalid"
+
+
+class QueueNotFound(WorkflowError):
+    """The tenant has no queue of this name, or the queue has no such dead message."""
+
+    code = "queue.not_found"
+
+
+class MessagesFull(WorkflowError):
+    """The tenant's queues hold as many messages as they may."""
+
+    code = "queue.full"
+
+
 class InvalidRetention(WorkflowError):
     """A retention has another form, or is too short or longer than the server's."""
 

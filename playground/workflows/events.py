@@ -93,6 +93,11 @@ STREAM_TRUNCATED = "stream_truncated"  # more was appended than is kept: stream,
 # event)
 KV_PUT = "kv_put"  # a key of KV was set, in the transaction of its step: key, value
 KV_DELETED = "kv_deleted"  # a key of KV was deleted, in the transaction of its step: key
+MESSAGE_SENT = (
+    "message_sent"  # a message went into a queue, in the transaction of its step: queue, id, content_type, body,
+)
+# delay_ms
+BATCH_MARKED = "batch_marked"  # the handler of a batch has ended: acked (ids of messages), retried ({id, delay_ms?})
 WORKFLOW_MIGRATED = "workflow_migrated"  # it goes on with another version of its tenant's code: from, to
 CODE_CHANGED = "code_changed"  # its next execution runs other code, for this instance only: from, snippet
 ROLLBACK_STARTED = "rollback_started"  # rollback handlers start to undo its steps: error? (the reason)

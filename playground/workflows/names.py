@@ -89,8 +89,24 @@ def _quoted(value: object) -> str:
 MAIN_WORKFLOW = "main"  # the one of a tenant's deployed workflows that is meant where none is named
 BYTE_ORDER_MARK = "\ufeff"
 CLASS_NAME = "TenantWorkflow"  # of the class that runs, by default
+_HANDLER = ":queue"  # after a class's name: not its `run` is called, but its `queue`, with a batch of messages
 # Not the ten characters of str.splitlines: a form feed or U+2028 ends no line of code.
 LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+def handler_class(class_name: str) -> str:
+    """How an instance that handles a batch of messages names the class of its workflow."""
+    return class_name if is_handler(class_name) else class_name + _HANDLER
+
+
+def is_handler(class_name: str) -> bool:
+    """Whether an instance of this class name handles a batch of messages."""
+    return class_name.endswith(_HANDLER)
+
+
+def workflow_class(class_name: str) -> str:
+    """The name of the class itself."""
+    return class_name.removesuffix(_HANDLER)
 
 
 def without_byte_order_mark(source: str) -> str:

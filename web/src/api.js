@@ -45,6 +45,8 @@ export const CALLS = table({
   "STREAMS.progress": { params: [["percent", "A number from 0 to 100."], ['text=""', "What is being done."], ['stream="progress"', "The stream's name, 1 to 100 letters, digits, `_` and `-`."]], doc: "Appends how far the step is, which the page draws as a bar in the step's row." },
   "SECRETS.get": { params: [["name", "Its name, as the tenant set it. Without such a secret the error lists the names."]], doc: "A secret of the tenant. The journal shows [REDACTED] instead of it." },
   "SECRETS.names": { params: [], doc: "The names of the tenant's secrets." },
+  "QUEUE.send": { params: [["body", "The message, of its content type."], ["options=None", "`{content_type, delay_seconds}`, which may stand here too."], ["content_type=None", "`json` (default), `text`, `bytes`, or `v8` for anything that can be stored."], ["delay_seconds=None", "When it is to be delivered, up to 86,400 seconds from now; by default as the queue has it."]], doc: "Sends a message, committed together with the step's result: an attempt that is lost has sent nothing." },
+  "QUEUE.send_batch": { params: [["messages", "Up to 100 of `{body, content_type, delay_seconds}`."], ["options=None", "`{delay_seconds}` of all, which may stand here too."], ["delay_seconds=None", "The delay of those that have none of their own."]], doc: "Sends several messages." },
   "WORKFLOWS.run": {
     params: [["params=None", "Its `event.payload`."], ["*"], ["id=None", "Its id; by default one that belongs to this step."], ["name=None", 'The name of the step; by default the id, or `"child"`.'], ["workflow=None", "Another of the tenant's workflows, by its name; by default the one that runs."], ["cascade=True", "Terminates the child when nobody waits for it any more: its parent has ended, was restarted or has cancelled the call."]],
     doc: "Runs a workflow as a child and waits for its end: a step. Returns the child's output, or raises its error. Code of the page runs itself with other params; a tenant's code, the tenant's newest version. Outside of other steps the waiting run needs no process.",
@@ -99,6 +101,8 @@ export const MEMBERS = table({
     KV: ["", "Keys and values of this instance, or of the tenant. Committed with the step's result."],
     STREAMS: ["", "Values that a step gives out while it runs: words of an answer, progress. For steps only."],
     SECRETS: ["", "A tenant's secrets. For deployed code only, not for code that is run from the page."],
+    QUEUE: ["", "The queue of messages named `default`. For deployed code only, not for code that is run from the page."],
+    QUEUES: ["", "All queues of the tenant: `QUEUES.get(name)`. For deployed code only, not for code that is run from the page."],
     WORKFLOWS: ["", "Runs workflows as children and waits for them: `run`. For deployed code it also creates and finds instances of the tenant."],
   }),
   rollback: table({

@@ -125,10 +125,12 @@ def _is_of_a_binding(workflow: Workflow, function: ast.expr) -> bool:
     """Whether a method of `self.env.X` is called that belongs in a step.
 
     Secrets must not be in a journal, and handles can't be, so both are taken outside of steps; a child that is run is a
-    step itself.
+    step itself, and to name a queue calls nothing.
     """
     name = _binding(workflow, function)
     method = getattr(function, "attr", "")
+    if name == "QUEUES":
+        return method != "get"
     return name is not None and name != "SECRETS" and not (name == HANDLES and method in ("get", "run"))
 
 

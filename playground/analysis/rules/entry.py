@@ -29,6 +29,8 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
     if entry is None or entry.name != name:
         if _bound_in_another_way(workflow, name):
             return
+        if entry is None and name == CLASS_NAME and workflow.handles_messages:
+            return
         if entry is None or name != CLASS_NAME:  # without a requested name the class may have any
             yield _no_workflow(workflow, entry)
         if entry is None:

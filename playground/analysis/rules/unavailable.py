@@ -34,7 +34,7 @@ WORKERS = (
     "Blob", "BlobEnding", "BlobValue", "Body", "Context", "FetchKwargs", "FetchResponse", "File", "FormData",
     "FormDataValue", "Headers", "JSBody", "Request", "RequestInitCfProperties", "workflows",
 )  # fmt: skip
-BINDINGS = ("EFFECTS", "KV", "SECRETS", "STREAMS", "WORKFLOWS")
+BINDINGS = ("EFFECTS", "KV", "QUEUE", "QUEUES", "SECRETS", "STREAMS", "WORKFLOWS")
 MAX_BINDINGS_COMPARED = 20  # unknown bindings that are compared with those that there are
 
 CALLS = (

@@ -23,6 +23,7 @@ from playground.workflows.events import NewEvent
 
 LIST_MOST = 1_000
 LIST_DEFAULT = 100
+_WRITES = frozenset({ev.KV_PUT, ev.KV_DELETED})
 
 
 class KV(Binding):
@@ -32,7 +33,7 @@ class KV(Binding):
         """The value of a key, or `default`."""
         _check_key(key)
         for event in reversed(call.host.buffered_writes(call.step)):
-            if event.data["key"] == key:
+            if event.type in _WRITES and event.data["key"] == key:
                 return values.decode(event.data["value"]) if event.type == ev.KV_PUT else default
         found, value = await call.host.store.kv.get(call.host.scope, key)
         return values.decode(value) if found else default
@@ -69,7 +70,8 @@ class KV(Binding):
             or not 1 <= limit <= LIST_MOST
         ):
             raise BindingError(f"KV.list takes a prefix, a limit from 1 to {LIST_MOST:,}, and the key to go on after.")
-        written = {event.data["key"]: event.type == ev.KV_PUT for event in call.host.buffered_writes(call.step)}
+        buffered = [event for event in call.host.buffered_writes(call.step) if event.type in _WRITES]
+        written = {event.data["key"]: event.type == ev.KV_PUT for event in buffered}
         most = limit + sum(not there for there in written.values())
         stored = await call.host.store.kv.keys(call.host.scope, prefix=prefix, after=after, limit=most)
         added = [key for key, there in written.items() if there and key.startswith(prefix) and key > after]

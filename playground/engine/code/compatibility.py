@@ -15,7 +15,8 @@ from playground.engine.execution.start import DRY_RUN, first_frame
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.store.protocol import History
-from playground.workflows.errors import Busy
+from playground.store.tables import Version
+from playground.workflows.errors import Busy, CannotMigrate
 from playground.workflows.events import StepKey
 
 SECONDS = 5.0  # that a replay may take
@@ -103,3 +104,21 @@ class _DryRun:
         self.called = [*self.called[:9], f"{frame.binding}.{frame.method}"]
         error = messages.error("BindingError", _NOT_NOW.format(name=frame.binding, method=frame.method))
         self.channel.send({"op": "answer", "call": frame.call, "error": error})
+
+
+def check_compatible(id: str, target: Version, result: Compatibility) -> None:
+    """Raises CannotMigrate where a version does not fit the history of an instance."""
+    if result.is_compatible:
+        return
+    if not result.in_time:
+        raise CannotMigrate(
+            f'Version {target.id} could not be tried on the history of instance "{id}": it took too long, or its '
+            "worker died."
+        )
+    lost = ", ".join(map(str, result.recorded[:5]))
+    called = f" (it calls {', '.join(result.called)} outside steps, which a dry run refuses)" if result.called else ""
+    raise CannotMigrate(
+        f'Version {target.id} does not fit the history of instance "{id}": it does not come to {lost}{called}.',
+        recorded=[step.as_json() for step in result.recorded],
+        requested=[step.as_json() for step in result.requested],
+    )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from playground.engine.bindings.batch import Batch
 from playground.engine.bindings.binding import Binding
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
@@ -17,9 +18,10 @@ from playground.store.rows import InstanceRow
 from playground.store.snippets import make_snippet
 from playground.workflows import values
 from playground.workflows.errors import InvalidName, NonRetryableError, NotSerialisable
-from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW, without_byte_order_mark
+from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW, is_handler, without_byte_order_mark
 
 DEFAULT_BINDINGS: Mapping[str, Binding] = {"EFFECTS": Effects(), "KV": KV(), "STREAMS": Streams()}
+HANDLER_BINDINGS: Mapping[str, Binding] = {"BATCH": Batch()}  # what code that handles a batch of messages finds too
 
 
 # The workflow's name in the rows of instances whose code a tenant has deployed over the API. That of the tenant's main
@@ -172,4 +174,6 @@ class Sources:
         env = self._env
         if self._own_workflow is not None:
             env = {WORKFLOWS: self._own_workflow(row), **env}
+        if is_handler(row.class_name):
+            env = {**env, **HANDLER_BINDINGS}
         return Code(snippet.source, row.class_name, env=env, version=row.snippet)

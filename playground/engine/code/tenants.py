@@ -5,6 +5,7 @@ An instance stays on the version that was its workflow's newest when it was crea
 another one of the same workflow. Ids of instances are unique in the tenant, whichever workflow they are of.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,13 +15,15 @@ from msgspec.structs import replace
 
 from playground.engine import operations
 from playground.engine.batches import BatchError, batch_entries, batch_errors
+from playground.engine.bindings.queues import bindings_of
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
-from playground.engine.code.compatibility import Compatibility
+from playground.engine.code.compatibility import check_compatible
+from playground.engine.code.deployment import check_deployment, limits_of_code
 from playground.engine.code.sources import (
     DEFAULT_BINDINGS,
     DEPLOYED,
-    LIMITS,
+    HANDLER_BINDINGS,
     Code,
     deployed_workflow,
     is_deployed,
@@ -28,6 +31,7 @@ from playground.engine.code.sources import (
 )
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.instances import delete_batch, flow_limits, new_batch, new_instance
+from playground.engine.message_queues import MessageQueues
 from playground.engine.redaction import Redactor, secret_in_name
 from playground.engine.retention import limits_of_deployed
 from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Snapshot
@@ -51,8 +55,6 @@ from playground.workflows.errors import (
     InvalidEventType,
     InvalidFlow,
     InvalidId,
-    InvalidLimit,
-    InvalidName,
     InvalidSecret,
     NonRetryableError,
     TenantBusy,
@@ -66,11 +68,10 @@ from playground.workflows.errors import (
     batch_entry_error,
 )
 from playground.workflows.events import NewEvent
-from playground.workflows.flow import CONCURRENCY, RATE, Flow, checked_flow, checked_limits, under_limits
+from playground.workflows.flow import Flow, checked_flow, checked_limits, under_limits
 from playground.workflows.names import MAIN_WORKFLOW
 
 LISTED = 100  # instances looked at in one go when a tenant is deleted
-LIMITS_PER_KEY = (CONCURRENCY, RATE)
 NOTHING_ASKED: Mapping[str, Any] = {}
 NAMED = 10  # workflows named in one message
 SECRETS_MOST = 100
@@ -79,21 +80,15 @@ SECRET_BYTES = 16 * 1024
 _SECRET_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}\Z")
 
 
-def check_class_name(name: str) -> None:
-    """Raises InvalidName for what can be the name of no class."""
-    if not name.isidentifier() or len(name) > names.NAME_LENGTH:
-        raise InvalidName(
-            f"The class name {name[:80]!r} can't be used: it takes a Python name of up to {names.NAME_LENGTH} "
-            "characters."
-        )
-
-
 class Tenants:
     """Everything about tenants but their keys. One for an engine, made right after it is open."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._store = engine.store.tenants
+        self.queues = MessageQueues(
+            engine, lambda tenant, workflow, trigger: self.template(tenant, "", trigger, workflow)
+        )
         engine.register(DEPLOYED, self)
 
     async def load(self, row: InstanceRow) -> Code:
@@ -101,7 +96,12 @@ class Tenants:
         version = await self._store.version(row.tenant, row.snippet)
         if version is None:
             version = await self._edited_version(row)
-        return await self._code(row.tenant, version)
+        code = await self._code(row.tenant, version)
+        if not names.is_handler(row.class_name):
+            return code
+        return dataclasses.replace(
+            code, class_name=names.handler_class(code.class_name), env={**code.env, **HANDLER_BINDINGS}
+        )
 
     async def _edited_version(self, row: InstanceRow) -> Version:
         """The code of an instance that runs other code than was deployed: a fork of edited code, or one whose code was
@@ -119,46 +119,14 @@ class Tenants:
     async def _code(self, tenant: str, version: Version) -> Code:
         env = {
             **DEFAULT_BINDINGS,
+            **bindings_of(self.queues, tenant),
             "SECRETS": Secrets(await self._store.secrets(tenant)),
             "WORKFLOWS": self.workflow(tenant, version.workflow),
         }
-        own = {name: min(value, self._most(name)) for name, value in version.limits.items() if name in LIMITS}
-        limits = {"attempt_wall_seconds": self._most("attempt_wall_seconds"), **own}
+        limits = limits_of_code(self._engine.settings, version.limits)
         return Code(version.source, version.class_name, env, limits, version.id, version.warm)
 
-    def _most(self, limit: str) -> int:
-        """The server's own number for a limit of tenants' code."""
-        found: int = getattr(self._engine.settings, _setting_of_limit(limit))
-        return found
-
     # Code.
-
-    def check_deployment(self, tenant: str, new: NewVersion) -> None:
-        """Check what there is to check before the code.
-
-        Raises:
-            InvalidName: the name of the tenant, the workflow or the class can't be used.
-            InvalidLimit: a limit is none, or looser than the server's.
-            InvalidFlow: a limit per key makes no sense.
-        """
-        names.check_name(tenant, "tenant")
-        names.check_name(new.workflow, "workflow")
-        check_class_name(new.class_name)
-        checked_limits(new.limits)
-        for name, value in new.limits.items():
-            if name in LIMITS_PER_KEY:
-                continue
-            if name not in LIMITS:
-                there = ", ".join((*LIMITS, *LIMITS_PER_KEY))
-                raise InvalidLimit(f"There is no limit {name[:80]!r} of a workflow; there are {there}.")
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise InvalidLimit(f"The limit {name} takes a whole number.")
-            if not 1 <= value <= self._most(name):
-                raise InvalidLimit(
-                    f"The limit {name} takes 1 to {self._most(name):,} here, not {value:,}: a workflow may have "
-                    "tighter limits than the server, no looser ones.",
-                    setting=_setting_of_limit(name),
-                )
 
     async def deploy(self, tenant: str, new: NewVersion) -> tuple[Version, bool]:
         """Make code, which has been checked, the newest version of its workflow. Gives it, and whether it is new.
@@ -168,7 +136,7 @@ class Tenants:
             VersionsFull: the tenant has as many as it may, and its unfinished instances need each of them.
             WorkflowsFull: the tenant has as many workflows as it may, and none of this name.
         """
-        self.check_deployment(tenant, new)
+        check_deployment(self._engine.settings, tenant, new)
         most, workflows_most = self._engine.settings.versions_per_tenant, self._engine.settings.workflows_per_tenant
         now = self._engine.clock.now()
         deployed = await self._store.deploy(tenant, new, at=now, most=most, workflows_most=workflows_most)
@@ -394,7 +362,7 @@ class Tenants:
         target = await self.version(tenant, version, shown_workflow(row.workflow))
         history = await self._engine.store.load(row.key)
         if not force:
-            _check_compatible(id, target, await self._engine.dry_run(await self._code(tenant, target), history))
+            check_compatible(id, target, await self._engine.dry_run(await self._code(tenant, target), history))
 
         def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
             row = snapshot.row
@@ -508,27 +476,5 @@ class _Deployed(Workflow):
         return await self._tenants.template(self.tenant, trigger="binding", workflow=shown_workflow(self.name))
 
 
-def _setting_of_limit(limit: str) -> str:
-    """The setting that a limit of a workflow may not exceed; code that a tenant deploys has its own for one of them."""
-    return "tenant_attempt_wall_seconds" if limit == "attempt_wall_seconds" else limit
-
-
 def _no_version(id: str) -> VersionNotFound:
     return VersionNotFound(f'There is no version "{id[:60]}" of this tenant.')
-
-
-def _check_compatible(id: str, target: Version, result: Compatibility) -> None:
-    if result.is_compatible:
-        return
-    if not result.in_time:
-        raise CannotMigrate(
-            f'Version {target.id} could not be tried on the history of instance "{id}": it took too long, or its '
-            "worker died."
-        )
-    lost = ", ".join(map(str, result.recorded[:5]))
-    called = f" (it calls {', '.join(result.called)} outside steps, which a dry run refuses)" if result.called else ""
-    raise CannotMigrate(
-        f'Version {target.id} does not fit the history of instance "{id}": it does not come to {lost}{called}.',
-        recorded=[step.as_json() for step in result.recorded],
-        requested=[step.as_json() for step in result.requested],
-    )

@@ -16,6 +16,7 @@ from playground.store import columns
 from playground.store.encryption import Keyring
 from playground.store.errors import CLOSED, StoreError
 from playground.store.flow import Place
+from playground.store.messages import MessageStore
 from playground.store.metrics import COMMIT_BOUNDS, Histogram, StoreHealth, StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Floor, Notifications
@@ -25,6 +26,7 @@ from playground.store.postgres.connections import OUTAGE_SECONDS, Connections, T
 from playground.store.postgres.creation import Creator
 from playground.store.postgres.lanes import is_new, put_back
 from playground.store.postgres.locked import not_found
+from playground.store.postgres.messages import PostgresMessages
 from playground.store.postgres.nodes import CONNECTIONS as OF_HEARTBEAT
 from playground.store.postgres.nodes import PostgresNodes
 from playground.store.postgres.notify import POLL_SECONDS, POLL_WITHOUT_LISTEN_SECONDS, Hints, Messenger
@@ -110,6 +112,7 @@ class PostgresStore:
         self.families: FamilyStore = PostgresFamilies(tables)
         self.tenants: TenantStore = PostgresTenants(tables)
         self.usage: UsageStore = PostgresUsage(tables)
+        self.messages: MessageStore = PostgresMessages(tables)
 
     @classmethod
     def open(

@@ -52,7 +52,8 @@ LAST_NUMBER = 2**31 - 1
 # The statements that delete a tenant without instances.
 DELETE_TENANT = (
     "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_secrets", "delete_tenant_values",
-    "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant",
+    "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant_messages", "delete_tenant_queues",
+    "delete_tenant",
 )  # fmt: skip
 
 
@@ -70,7 +71,11 @@ class Tables:
 
     async def rows(self, query: str, *values: Any) -> Sequence[Any]:
         """The rows of a query."""
-        return await self._connections.reading(SQL[query], *values)
+        return await self.rows_of(SQL[query], *values)
+
+    async def rows_of(self, text: str, *values: Any) -> Sequence[Any]:
+        """The rows of a query by its text."""
+        return await self._connections.reading(text, *values)
 
     async def first_row(self, query: str, *values: Any) -> Any:
         """The first row of a query, or None."""

@@ -168,6 +168,12 @@ DELETE FROM effect WHERE tenant = $1 AND scope = 0
 -- name: delete_tenant_used_ids
 DELETE FROM used_id WHERE tenant = $1
 
+-- name: delete_tenant_messages
+DELETE FROM message WHERE tenant = $1
+
+-- name: delete_tenant_queues
+DELETE FROM message_queue WHERE tenant = $1
+
 -- name: delete_tenant
 DELETE FROM tenant WHERE name = $1
 

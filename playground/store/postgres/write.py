@@ -20,7 +20,7 @@ from playground.store.encoding import encode_or_none
 from playground.store.flow import looks
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change
-from playground.store.rows import OPEN_STEPS, Awaited, InstanceRow
+from playground.store.rows import OPEN_STEPS, Awaited, InstanceRow, MessageRow
 from playground.store.tables import scope_of
 from playground.workflows.events import StepKey
 
@@ -89,12 +89,13 @@ class Staged:
     events and keys, and which of the changed steps stand in the table of open ones.
     """
 
-    __slots__ = ("cached", "events", "keys", "were_open")
+    __slots__ = ("cached", "events", "keys", "messages", "were_open")
 
     def __init__(self, cached: CachedInstance) -> None:
         self.cached = cached
         self.events: list[Any] = []
         self.keys: dict[str, str | None] = {}
+        self.messages: list[MessageRow] = []
         self.were_open: set[StepKey] = set()
 
     def apply(self, change: Change, values: list[Any]) -> None:
@@ -108,6 +109,7 @@ class Staged:
         for name, text in change.kv.items():
             self.keys.pop(name, None)  # the order of the last changes
             self.keys[name] = text
+        self.messages += change.messages
 
     @property
     def events_count(self) -> int:
@@ -178,8 +180,11 @@ def _add_journal(statement: Statement, staged: Sequence[Staged]) -> None:
     inbox: list[Any] = []
     gone: list[Any] = []
     keys: list[Any] = []
+    messages: list[Any] = []
     for each in staged:
         cached = each.cached
+        for message in each.messages:
+            messages += (cached.key, cached.row.tenant, *message)
         events += each.events
         if cached.inbox_cleared:
             gone += (cached.key, 0)
@@ -195,6 +200,7 @@ def _add_journal(statement: Statement, staged: Sequence[Staged]) -> None:
     statement.add("inbox", inbox, columns.INBOX_COLUMNS)
     statement.add("inbox_gone", gone, 2)
     statement.add("keys", keys, 5)
+    statement.add("messages", messages, 8)
 
 
 def _add_steps(statement: Statement, staged: Sequence[Staged]) -> None:

@@ -204,6 +204,15 @@ unnest(:1::bigint[], :2::integer[], :3::text[], :4::text[], :5::integer[]) AS n 
     WHERE n.value IS NULL AND kv.tenant = n.tenant AND kv.instance = n.instance AND kv.key = n.name
 )
 
+-- name: messages
+, messages_sent AS (
+    INSERT INTO message (tenant, queue, id, sent_at, due_at, content_type, body)
+    SELECT n.tenant, n.queue, n.id, n.sent_at, n.due_at, n.content_type, n.body FROM unnest(
+        :1::bigint[], :2::text[], :3::text[], :4::text[], :5::bigint[], :6::bigint[], :7::text[], :8::text[]
+    ) AS n (key, tenant, queue, id, sent_at, due_at, content_type, body) JOIN moved USING (key)
+    ON CONFLICT (tenant, id) DO NOTHING
+)
+
 -- name: tally
 , tallied AS (
     INSERT INTO tally_change (tenant, queue, status, n)

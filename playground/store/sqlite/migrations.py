@@ -38,6 +38,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("13.sql"),
     _script_migration("14.sql"),
     _script_migration("15.sql"),
+    _script_migration("16.sql"),
 )
 
 

@@ -444,6 +444,10 @@ SELECT id, source, params, created_at FROM snippet WHERE id = ?
 INSERT INTO kv (tenant, instance, key, value) VALUES (?, ?, ?, ?)
 ON CONFLICT (tenant, instance, key) DO UPDATE SET value = excluded.value
 
+-- name: send_message
+INSERT INTO message (tenant, queue, id, sent_at, due_at, content_type, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO NOTHING
+
 -- name: delete_key
 DELETE FROM kv WHERE tenant = ? AND instance = ? AND key = ?
 

@@ -14,6 +14,7 @@ from playground.store import columns
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
 from playground.store.flow import Place
+from playground.store.messages import MessageStore
 from playground.store.metrics import StoreHealth, StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Notifications
@@ -35,6 +36,7 @@ from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims, flow
 from playground.store.sqlite.alike import parts_of, rows_of
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
+from playground.store.sqlite.messages import SqliteMessages
 from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
 from playground.store.sqlite.secrets_at_rest import prepare_encryption
@@ -104,6 +106,7 @@ class SqliteStore:
         self.families: FamilyStore = SqliteFamilies(tables)
         self.tenants: TenantStore = SqliteTenants(tables)
         self.usage: UsageStore = SqliteUsage(tables)
+        self.messages: MessageStore = SqliteMessages(tables)
 
     @classmethod
     def open(

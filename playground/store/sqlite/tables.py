@@ -56,7 +56,8 @@ SQL = NamedSql(Path(__file__).with_name("tables.sql"))
 # The statements that delete a tenant without instances.
 DELETE_TENANT = (
     "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_secrets", "delete_tenant_values",
-    "delete_tenant_usage", "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant",
+    "delete_tenant_usage", "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant_messages",
+    "delete_tenant_queues", "delete_tenant",
 )  # fmt: skip
 
 
@@ -71,9 +72,10 @@ class Tables:
         """The rows of a query."""
         return await self._readers.run(lambda db: db.execute(SQL[query], values).fetchall())
 
-    async def few_rows(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """The rows of a query by key that returns few."""
-        return await self._readers.run_few(lambda db: db.execute(SQL[query], values).fetchall())
+    async def few_rows(self, query: str, values: Sequence[Any], *, named: bool = True) -> list[tuple[Any, ...]]:
+        """The rows of a query by key that returns few; with `named` it is one of tables.sql, else the text itself."""
+        text = SQL[query] if named else query
+        return await self._readers.run_few(lambda db: db.execute(text, values).fetchall())
 
     async def first_row(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
         """The first row of a query by key, or None."""

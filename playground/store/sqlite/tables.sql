@@ -132,6 +132,12 @@ DELETE FROM effect WHERE tenant = ? AND scope = 0
 -- name: delete_tenant_used_ids
 DELETE FROM used_id WHERE tenant = ?
 
+-- name: delete_tenant_messages
+DELETE FROM message WHERE tenant = ?
+
+-- name: delete_tenant_queues
+DELETE FROM message_queue WHERE tenant = ?
+
 -- name: delete_tenant
 DELETE FROM tenant WHERE name = ?
 

@@ -81,6 +81,7 @@ class SqliteTransaction:
         self._new = NewInstances()
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
+        self._messages: list[tuple[Any, ...]] = []
         self._deleted: list[int] = []
         # When the first new instance since the last commit falls due; touched ones are looked at in `commit`.
         self._new_due: int | None = None
@@ -329,6 +330,9 @@ class SqliteTransaction:
         self._run_bulk(self._insert_steps, columns.STEP_COLUMNS, steps)
         self._run_bulk(self._insert_inbox, columns.INBOX_COLUMNS, inbox)
         self._write_kv()
+        for message in self._messages:
+            self._execute_named("send_message", message)
+        self._messages.clear()
         self.queues.write()
         self.flow.write()
         self._unwritten.clear()
@@ -376,6 +380,7 @@ class SqliteTransaction:
         self._unwritten.clear()
         self._events.clear()
         self._kv.clear()
+        self._messages.clear()
         self._new.clear()
         self._deleted.clear()
         self._new_due = None
@@ -434,6 +439,7 @@ class SqliteTransaction:
         if change.kv:
             scope = scope_of(change.row)
             self._kv.update({(*scope, key): text for key, text in change.kv.items()})
+        self._messages += [(change.row.tenant, *message) for message in change.messages]
 
     def _write_new(self) -> None:
         for row in self._new.rows:

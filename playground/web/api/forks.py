@@ -30,6 +30,7 @@ from playground.web.http.authorization import charge_reading, find_instance
 from playground.web.http.errors import NoToken, WrongToken
 from playground.web.http.responses import NO_STORE, json_response
 from playground.workflows.errors import CannotFork, CannotMigrate
+from playground.workflows.names import workflow_class
 
 _NO_SOURCE = (
     "The code of this instance comes from a program on the server; a fork of it runs that code, whatever it is by then."
@@ -93,7 +94,7 @@ async def _fork_for_tenant(context: Context, row: InstanceRow, body: ForkBody) -
         if not is_deployed(row.workflow):
             raise CannotFork(_NO_SOURCE)
         context.limits.checks.charge(queues.of_tenant(row.tenant))
-        await check_source(context, body.source, queues.of_tenant(row.tenant), row.class_name)
+        await check_source(context, body.source, queues.of_tenant(row.tenant), workflow_class(row.class_name))
     planned = await forks.plan(context.engine, row, step_key(body.from_step), body.output)
     with_code = await _with_code(context, row, planned.template, body.source)
     return tenant_instances.created_response(
@@ -110,7 +111,7 @@ async def change_code(context: Context, request: Request) -> Response:
     address = context.addresses.client_of(request)
     context.limits.checks.charge(queues.of_tenant(row.tenant) if row.tenant else address)
     owner = queues.of_tenant(row.tenant) if row.tenant else queues.of_address(address)
-    await check_source(context, body.source, owner, row.class_name)
+    await check_source(context, body.source, owner, workflow_class(row.class_name))
     if not row.tenant:
         await check_daily_storage(context, row.queue)
         context.engine.stored.add(row.queue, len(body.source.encode()))

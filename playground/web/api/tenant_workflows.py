@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine import queues
+from playground.engine.code.deployment import check_deployment
 from playground.engine.retention import deployed_retention
 from playground.store.tables import NewVersion, Version
 from playground.web.api.check import check_source, source_body_bytes
@@ -41,7 +42,7 @@ async def deploy(context: Context, request: Request) -> Response:
     body = await bodies.read_object(request, DeployBody, source_body_bytes(context))
     kept = deployed_retention(as_mapping(body.retention), context.settings.retention_days)
     new = NewVersion(body.source, body.class_name, _name(request), body.warm, msgspec.to_builtins(body.limits), kept)
-    context.tenants.check_deployment(tenant, new)
+    check_deployment(context.settings, tenant, new)
     context.limits.checks.charge(queues.of_tenant(tenant))
     checked = await check_source(context, new.source, queues.of_tenant(tenant), new.class_name)
     version, fresh = await context.tenants.deploy(tenant, new)

@@ -200,6 +200,7 @@ export function said(event) {
     case "workflow_completed":
       return brief(data.output);
     case "workflow_queued":
+      if (data.trigger?.kind === "queue") return `a batch of the queue ${data.trigger.queue}: ${brief(data.params?.messages?.map((message) => message.body))}`;
       return `${["fork", "chaos", "child"].includes(data.trigger?.kind) ? `${data.trigger.kind} ${data.trigger.kind === "chaos" ? "run " : ""}of ${data.trigger.of}, ` : ""}${brief(data.params)}`;
     case "workflow_admitted":
       return "it may start now, and waits for a worker";
@@ -214,6 +215,10 @@ export function said(event) {
       return errorBrief(data.error);
     case "kv_put":
       return `${data.key} = ${brief(data.value)}`;
+    case "message_sent":
+      return `into the queue ${data.queue}${data.delay_ms ? `, delivered after ${lasting(data.delay_ms)}` : ""}: ${brief(data.body)}`;
+    case "batch_marked":
+      return [data.acked.length ? `${data.acked.length} acknowledged` : "", data.retried.length ? `${data.retried.length} to be delivered again` : ""].filter(Boolean).join(", ");
     case "kv_deleted":
       return data.key;
     case "step_copied":

@@ -5,6 +5,7 @@ import { Refused, request } from "../http.js";
 import { makeBegin } from "./begin.js";
 import { passGate } from "./gate.js";
 import { forget } from "./kept.js";
+import { makeQueues } from "./queues.js";
 import { Runs } from "./runs.js";
 import { makeSecrets } from "./secrets.js";
 import { makeTrigger } from "./trigger.js";
@@ -29,12 +30,14 @@ const runs = new Runs({
   deployed: () => versions.any,
   counted(counts) {
     const going = counts.running + counts.queued + counts.waiting + counts.paused + counts.waitingForPause;
+    queues?.lookAgain();
     document.title = `${going ? `${going} going on · ` : ""}${tenant} · Dynamic Workflows Playground`;
   },
   trouble,
 });
 makeBegin({ tenant, key, workflow: () => workflows.name, started: () => runs.look() });
 makeSecrets({ tenant, key, names: found.secrets });
+const queues = makeQueues({ tenant, key });
 makeTrigger({ tenant, key });
 workflows.look();
 document.addEventListener("visibilitychange", () => !document.hidden && workflows.look()); // one may have been deployed elsewhere

@@ -1,0 +1,341 @@
+"""Queues of messages: what may be sent, and the pump that makes an instance of each batch that is ready.
+
+A delivery is an instance of the consumer's newest version, of the class that handles batches; its trigger says
+`{"kind": "queue", "queue": name}`. Whatever ends it, the pump then settles its messages: `batch_marked`, the last thing
+that a handler leaves in the journal, says which are acknowledged and which are to come again; without it all are, if
+the instance is complete, or none.
+
+Every node has a pump. What is ready is taken in a transaction, an instance's id follows from its delivery, and a
+delivery is settled once, so that several pumps do no harm: one that finds a delivery without an instance (its node died
+in between) makes it.
+
+The pump looks when something was sent here, when a delivery's journal has grown, and when the next message falls due.
+After a step that sent something has ended it looks again and again, less and less often, since the commit may take its
+time. While deliveries are open it looks every `POLL_MS`, and else every `SLOW_POLL_MS`, for what other nodes did or
+left.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from msgspec.structs import replace
+
+from playground.engine.clock import Timer
+from playground.engine.engine import CreateInstance, Engine
+from playground.engine.message_rules import DELAY_MOST_MS, messages_full
+from playground.store.encoding import Encoded
+from playground.store.errors import StoreError
+from playground.store.messages import Delivery, Message, NewMessage, Outcome, QueueRow, QueueSettings
+from playground.store.rows import InstanceRow
+from playground.workflows import events as ev
+from playground.workflows import names
+from playground.workflows.errors import (
+    Busy,
+    InstanceAlreadyExists,
+    InstanceExpired,
+    InstanceNotFound,
+    InvalidQueue,
+    QueueNotFound,
+    WorkflowError,
+)
+from playground.workflows.names import handler_class
+
+TRIGGER = "queue"  # kind of a delivery's trigger
+DEFAULT_QUEUE = "default"  # the one that `self.env.QUEUE` is
+DEAD_LISTED = 100
+
+POLL_MS = 500
+SLOW_POLL_MS = 5_000
+FIRST_LOOK_MS = 5  # after a step has ended that sent something; then after twice as long, up to SLOW_POLL_MS
+RETRY_MS = 1_000  # after the database failed
+NOT_STARTED_MS = 30_000  # until messages whose consumer could not be started come again
+
+# Least and most of the settings of a queue; times are in milliseconds.
+_RANGES: Mapping[str, tuple[int, int]] = {
+    "max_batch_size": (1, 100),
+    "max_batch_timeout_ms": (0, 60_000),
+    "max_retries": (0, 100),
+    "retry_delay_ms": (0, DELAY_MOST_MS),
+    "delivery_delay_ms": (0, DELAY_MOST_MS),
+    "max_concurrency": (1, 250),
+}
+
+# Makes a new instance of a tenant's workflow, without id, params and class: (tenant, workflow, trigger).
+Template = Callable[[str, str, Mapping[str, Any]], Awaitable[CreateInstance]]
+
+
+class SendsTo(Protocol):
+    """The queues that code may send to."""
+
+    async def queue(self, tenant: str, name: str) -> QueueSettings:
+        """The settings of a queue. Raises QueueNotFound."""
+
+    async def count(self, tenant: str) -> int:
+        """How many messages a tenant has."""
+
+    def wake(self) -> None:
+        """Something was sent."""
+
+    def wake_soon(self) -> None:
+        """Something is sent by a commit that is under way."""
+
+
+class MessageQueues:
+    """The queues of all tenants. One for an engine; its pump runs until the engine closes."""
+
+    def __init__(self, engine: Engine, template: Template) -> None:
+        self._engine, self._template, self._store = engine, template, engine.store.messages
+        self._clock, self._settings = engine.clock, engine.settings
+        self._wake = asyncio.Event()
+        self._timer: Timer | None = None
+        self._armed_for = 0  # while there is a timer
+        self._expecting_ms = 0  # until the next look for what a step has sent; 0: nothing is expected
+        self._watched: dict[Delivery, Callable[[], None]] = {}
+        self._grown: set[Delivery] = set()  # watched deliveries whose journal has grown
+        self._wake.set()
+        engine.run_in_background(self._run())
+
+    # What tenants do.
+
+    async def put(self, tenant: str, name: str, settings: QueueSettings) -> None:
+        """Make a queue, or change one. Raises InvalidName, InvalidQueue."""
+        names.check_name(name, "queue")
+        names.check_name(settings.consumer, "workflow")
+        if settings.dead_letter_queue is not None:
+            names.check_name(settings.dead_letter_queue, "queue")
+            if settings.dead_letter_queue == name:
+                raise InvalidQueue("The dead letters of a queue can't go into the queue itself; name another.")
+        for field, (least, most) in _RANGES.items():
+            if not least <= getattr(settings, field) <= most:
+                shown, unit = (field.removesuffix("_ms"), 1_000) if field.endswith("_ms") else (field, 1)
+                seconds = " seconds" if unit > 1 else ""
+                raise InvalidQueue(f"{shown} of a queue takes {least // unit:,} to {most // unit:,}{seconds}.")
+        most_queues = self._settings.queues_per_tenant
+        if not await self._store.put_queue(tenant, name, settings, most=most_queues):
+            raise InvalidQueue(
+                f"A tenant has at most {most_queues:,} queues. Delete one first.", setting="queues_per_tenant"
+            )
+        self.wake()
+
+    async def queue(self, tenant: str, name: str) -> QueueSettings:
+        """The settings of a queue. Raises QueueNotFound."""
+        found = await self._store.queue(tenant, name)
+        if found is None:
+            raise QueueNotFound(
+                f'This tenant has no queue "{name[:80]}". Make it first, with the workflow that handles its messages.'
+            )
+        return found
+
+    async def queues(self, tenant: str) -> Sequence[QueueRow]:
+        """The queues of a tenant by name, each with the number of its messages."""
+        return await self._store.queues(tenant)
+
+    async def delete(self, tenant: str, name: str) -> None:
+        """Delete a queue and all its messages; deliveries that run go on. Raises QueueNotFound."""
+        if not await self._store.delete_queue(tenant, name):
+            await self.queue(tenant, name)
+
+    async def send(self, tenant: str, name: str, messages: Sequence[NewMessage]) -> None:
+        """Put messages into a queue; they are on disk when this returns.
+
+        Raises:
+            QueueNotFound
+            MessagesFull: the tenant has as many messages as it may.
+        """
+        settings = await self.queue(tenant, name)
+        most = self._settings.messages_per_tenant
+        sent = [it if it.delay_ms is not None else it._replace(delay_ms=settings.delivery_delay_ms) for it in messages]
+        if not await self._store.send(tenant, name, sent, at=self._clock.now(), most=most):
+            raise messages_full(most)
+        self.wake()
+
+    async def count(self, tenant: str) -> int:
+        """How many messages a tenant has."""
+        return await self._store.count(tenant)
+
+    async def dead(self, tenant: str, name: str) -> Sequence[Message]:
+        """The dead messages of a queue, at most `DEAD_LISTED`. Raises QueueNotFound."""
+        await self.queue(tenant, name)
+        return await self._store.dead(tenant, name, limit=DEAD_LISTED)
+
+    async def revive(self, tenant: str, name: str, id: str) -> None:
+        """Send a dead message again, as often as a new one. Raises QueueNotFound."""
+        if not await self._store.revive(tenant, name, id, at=self._clock.now()):
+            raise QueueNotFound(f'The queue "{name[:80]}" has no dead message "{id[:80]}".')
+        self.wake()
+
+    async def delete_dead(self, tenant: str, name: str, id: str) -> None:
+        """Delete a dead message. Raises QueueNotFound."""
+        if not await self._store.delete_dead(tenant, name, id):
+            raise QueueNotFound(f'The queue "{name[:80]}" has no dead message "{id[:80]}".')
+
+    # The pump.
+
+    def wake(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    def wake_soon(self) -> None:
+        """Look when a commit that is under way is there."""
+        self._expecting_ms = FIRST_LOOK_MS
+        self._arm(self._clock.now() + FIRST_LOOK_MS)
+
+    def _arm(self, when: int) -> None:
+        if self._timer is not None and self._armed_for <= when:
+            return
+        self._disarm()
+        self._armed_for, self._timer = when, self._clock.call_at(when, self.wake)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._disarm()
+            try:
+                again = await self._look()
+            except StoreError:  # which the store has logged
+                again = self._clock.now() + RETRY_MS
+            except Exception as error:  # noqa: BLE001 - it is logged, and retried
+                self._engine.log("queues_failed", error=f"{type(error).__name__}: {error}")
+                again = self._clock.now() + RETRY_MS
+            self._arm(min(again, self._clock.now() + self._next_poll_ms()))
+
+    def _next_poll_ms(self) -> int:
+        waits = self._expecting_ms or SLOW_POLL_MS
+        self._expecting_ms = 2 * waits if waits < SLOW_POLL_MS else 0
+        return waits
+
+    async def _look(self) -> int:
+        """Follow open deliveries and begin new ones; gives when to look again at the latest."""
+        now = self._clock.now()
+        self._grown, grown = set(), self._grown
+        open_ = await self._store.open_deliveries()
+        for delivery in [it for it in self._watched if it not in set(open_)]:
+            self._watched.pop(delivery)()
+        looked_at = [it for it in open_ if it not in self._watched or it in grown]
+        await asyncio.gather(*map(self._follow, looked_at))  # commits made at once are one
+        again = due = await self._store.next_due()
+        if due is not None and due <= now:
+            taken = await self._store.take(at=now)
+            again = taken.next_at
+            await asyncio.gather(*map(self._follow, taken.deliveries))
+        latest = now + (POLL_MS if self._watched or open_ else SLOW_POLL_MS)
+        return latest if again is None else min(latest, again)
+
+    async def _follow(self, delivery: Delivery) -> None:
+        try:
+            row: InstanceRow | None = await self._engine.store.find(delivery.tenant, delivery.id)
+        except InstanceExpired:
+            await self._settle(delivery, None)
+            return
+        except InstanceNotFound:
+            row = await self._begin(delivery)
+        if row is None:
+            return
+        if row.status in ev.FINAL_STATUSES:
+            await self._settle(delivery, row)
+        elif delivery not in self._watched:
+            self._watched[delivery] = self._engine.store.listen(row.key, lambda _: self._on_grown(delivery))
+
+    def _on_grown(self, delivery: Delivery) -> None:
+        self._grown.add(delivery)
+        self.wake()
+
+    async def _begin(self, delivery: Delivery) -> InstanceRow | None:
+        messages = await self._store.delivered(delivery)
+        settings = await self._store.queue(delivery.tenant, delivery.queue)
+        if not messages or settings is None:
+            return None
+        tree = {"queue": delivery.queue, "messages": [_as_json(message) for message in messages]}
+        trigger = {"kind": TRIGGER, "queue": delivery.queue}
+        try:
+            template = await self._template(delivery.tenant, settings.consumer, trigger)
+            class_name = handler_class(template.class_name)
+            new = replace(template, id=delivery.id, id_is_chosen=False, params=Encoded(tree), class_name=class_name)
+            return await self._engine.create(new)
+        except InstanceAlreadyExists:
+            return await self._engine.store.find(delivery.tenant, delivery.id)
+        except Busy:
+            return None  # looked at again, until there is room
+        except WorkflowError as refused:
+            self._engine.log("queue.not_delivered", tenant=delivery.tenant, name=delivery.queue, error=refused.message)
+            due_at = self._clock.now() + NOT_STARTED_MS
+            outcomes = _all_again(messages, settings, due_at)
+            await self._store.settle(delivery, outcomes, at=self._clock.now())
+            return None
+
+    async def _settle(self, delivery: Delivery, row: InstanceRow | None) -> None:
+        messages = await self._store.delivered(delivery)
+        settings = await self._store.queue(delivery.tenant, delivery.queue)
+        marks = None if row is None else await self._marks(row)
+        completed = row is not None and row.status == ev.COMPLETE
+        if messages and settings is not None:
+            outcomes = settled(messages, settings, marks, completed=completed, now=self._clock.now())
+            await self._store.settle(delivery, outcomes, at=self._clock.now())
+        unwatch = self._watched.pop(delivery, None)
+        if unwatch is not None:
+            unwatch()
+        self.wake()
+
+    async def _marks(self, row: InstanceRow) -> Mapping[str, Any] | None:
+        """The data of the last `batch_marked` of a journal."""
+        after, marks = 0, None
+        while after < row.last_seq:
+            page = await self._engine.store.events(row.key, after=after, limit=500)
+            if not page:
+                break
+            for event in page:
+                if event.type == ev.BATCH_MARKED:
+                    marks = event.data
+            after = page[-1].seq
+        return marks
+
+
+def settled(
+    messages: Sequence[Message],
+    settings: QueueSettings,
+    marks: Mapping[str, Any] | None,
+    *,
+    completed: bool,
+    now: int,
+) -> dict[str, Outcome]:
+    """What becomes of the messages of a delivery that has ended.
+
+    Args:
+        marks: what its handler has left: `acked`, ids, and `retried`, `{id, delay_ms?}`; None: nothing.
+        completed: whether the handler has returned.
+    """
+    acked = set() if marks is None else set(marks["acked"])
+    delays = {} if marks is None else {it["id"]: it.get("delay_ms") for it in marks["retried"]}
+    outcomes: dict[str, Outcome] = {}
+    for message in messages:
+        if message.id in acked or (completed and message.id not in delays):
+            outcomes[message.id] = Outcome(acked=True)
+        elif message.attempts > settings.max_retries:
+            outcomes[message.id] = Outcome(dead=True)
+        else:
+            delay_ms = delays.get(message.id)
+            outcomes[message.id] = Outcome(due_at=now + (settings.retry_delay_ms if delay_ms is None else delay_ms))
+    return outcomes
+
+
+def _all_again(messages: Sequence[Message], settings: QueueSettings, due_at: int) -> dict[str, Outcome]:
+    return {
+        it.id: Outcome(dead=True) if it.attempts > settings.max_retries else Outcome(due_at=due_at) for it in messages
+    }
+
+
+def _as_json(message: Message) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "timestamp": message.sent_at,
+        "attempts": message.attempts,
+        "content_type": message.content_type,
+        "body": message.body,
+    }

@@ -1,0 +1,180 @@
+"""Queues of messages: what a tenant has set about each, its messages, and what is done with a delivery.
+
+A message is ready once it is due; `take` then puts it into a delivery, a batch that one instance handles, and its
+delivery's id stands in its row until `settle` says what became of it. Both are transactions, so that a message is in
+one delivery at a time, however many nodes take. A delivery's id is made of its first message and how often that was
+taken, so that whoever finds a delivery without an instance makes the one that was meant.
+
+The order is best effort, by due time; a message is delivered at least once.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from playground.store.encoding import decode
+
+BATCH_BYTES = 512 * 1024  # of the bodies of one delivery, unless its first message alone has more
+DELIVERIES_AT_ONCE = 50  # that one `take` begins, so that other commits need not wait for long
+OPEN_PER_TENANT = 100  # deliveries of one tenant at once, so that all that are open can be looked at
+DIGEST_LENGTH = 26  # characters of base32
+
+
+class QueueSettings(msgspec.Struct, frozen=True):
+    """What a tenant may set about a queue. Times are milliseconds.
+
+    `consumer` is the workflow whose code handles its messages. A message that was delivered `max_retries` times more
+    than once is dead: it goes to the queue `dead_letter_queue`, or is kept where it is.
+    """
+
+    consumer: str
+    max_batch_size: int = 10
+    max_batch_timeout_ms: int = 5_000
+    max_retries: int = 3
+    retry_delay_ms: int = 0
+    delivery_delay_ms: int = 0
+    max_concurrency: int = 10
+    dead_letter_queue: str | None = None
+
+
+class QueueCounts(NamedTuple):
+    """How many messages of a queue wait (due or delayed), are being delivered, and are dead."""
+
+    waiting: int = 0
+    delivering: int = 0
+    dead: int = 0
+
+
+class QueueRow(NamedTuple):
+    """A queue of a tenant."""
+
+    tenant: str
+    name: str
+    settings: QueueSettings
+    counts: QueueCounts = QueueCounts()
+
+
+class NewMessage(NamedTuple):
+    """A message to send; `body` is encoded, `id` unique in the tenant. `delay_ms` None: as the queue has it."""
+
+    id: str
+    content_type: str
+    body: Any
+    delay_ms: int | None = None
+
+
+class Message(NamedTuple):
+    """A message as stored. `attempts` counts its deliveries since it was sent, revived or moved to this queue."""
+
+    id: str
+    sent_at: int
+    attempts: int
+    content_type: str
+    body: Any
+    dead_at: int | None = None
+
+
+class Delivery(NamedTuple):
+    """A batch that one instance of the queue's consumer handles; `id` is that instance's."""
+
+    tenant: str
+    queue: str
+    id: str
+
+
+class Outcome(NamedTuple):
+    """What becomes of a message of a delivery: acknowledged, and so gone; due again at a time; or dead."""
+
+    acked: bool = False
+    due_at: int = 0
+    dead: bool = False
+
+
+class Taken(NamedTuple):
+    """The deliveries that have begun, and when messages may be ready next; None: not before one is sent or settled."""
+
+    deliveries: Sequence[Delivery]
+    next_at: int | None
+
+
+class MessageStore(Protocol):
+    """Queues and their messages. Times are epoch milliseconds."""
+
+    async def put_queue(self, tenant: str, name: str, settings: QueueSettings, *, most: int) -> bool:
+        """Make a queue, or change one. False: the tenant has `most` queues already, and nothing was changed."""
+
+    async def queue(self, tenant: str, name: str) -> QueueSettings | None:
+        """The settings of a queue; None where there is none of this name."""
+
+    async def queues(self, tenant: str) -> Sequence[QueueRow]:
+        """The queues of a tenant by name, each with the number of its messages."""
+
+    async def delete_queue(self, tenant: str, name: str) -> bool:
+        """Delete a queue and all its messages; whether there was one."""
+
+    async def send(self, tenant: str, queue: str, messages: Sequence[NewMessage], *, at: int, most: int) -> bool:
+        """Put messages into a queue. False: the tenant would have more than `most` messages, and none was put."""
+
+    async def count(self, tenant: str) -> int:
+        """How many messages a tenant has in all its queues, dead ones too."""
+
+    async def take(self, *, at: int) -> Taken:
+        """Begin deliveries of what is ready at a time.
+
+        A batch is ready when it is full, or when its oldest message has been due for `max_batch_timeout_ms`, and the
+        queue has fewer than `max_concurrency` deliveries, and its tenant fewer than `OPEN_PER_TENANT`.
+        """
+
+    async def next_due(self) -> int | None:
+        """When the first message that is in no delivery is, or was, due; None: there is none."""
+
+    async def open_deliveries(self, limit: int = 10_000) -> Sequence[Delivery]:
+        """Deliveries that have not been settled."""
+
+    async def delivered(self, delivery: Delivery) -> Sequence[Message]:
+        """The messages of a delivery, in the order in which they were due; none once it is settled."""
+
+    async def settle(self, delivery: Delivery, outcomes: Mapping[str, Outcome], *, at: int) -> None:
+        """Say what became of the messages of a delivery, by their ids. Again it has no effect."""
+
+    async def dead(self, tenant: str, queue: str, *, limit: int) -> Sequence[Message]:
+        """The dead messages of a queue, those first that died first."""
+
+    async def revive(self, tenant: str, queue: str, id: str, *, at: int) -> bool:
+        """Send a dead message again; whether there is one."""
+
+    async def delete_dead(self, tenant: str, queue: str, id: str) -> bool:
+        """Delete a dead message; whether there was one."""
+
+
+def delivery_id(tenant: str, queue: str, number: int, taken: int) -> str:
+    """The id of the delivery whose first message has this number and is taken the `taken`th time."""
+    digest = hashlib.sha256(f"{tenant}/{queue}/{number}/{taken}".encode()).digest()
+    return "queue-" + base64.b32encode(digest).decode().lower()[:DIGEST_LENGTH]
+
+
+def first_batch(sizes: Sequence[int], most: int) -> int:
+    """How many of the next messages, of these sizes in bytes, go into one delivery of at most `most` messages."""
+    total = 0
+    for count, size in enumerate(sizes[:most]):
+        total += size
+        if count and total > BATCH_BYTES:
+            return count
+    return min(len(sizes), most)
+
+
+def message_row(row: Sequence[Any]) -> Message:
+    """From a row of the columns id, sent_at, tries, content_type, body and dead_at."""
+    id, sent_at, tries, content_type, body, dead_at = row
+    return Message(id, sent_at, tries, content_type, decode(body), dead_at)
+
+
+read_settings = msgspec.json.Decoder(QueueSettings).decode
+
+
+def settings_json(settings: QueueSettings) -> str:
+    """The settings as they are stored."""
+    return msgspec.json.encode(settings).decode()
