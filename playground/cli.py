@@ -30,12 +30,12 @@ GROUPS = {
         "step_limit", "journal_events",
         "attempt_cpu_seconds", "attempt_wall_seconds", "worker_losses", "delay_function_ms", "calls_per_execution",
         "calls_in_flight", "call_bytes", "call_seconds", "kv_value_bytes", "kv_bytes", "effects_per_instance",
-        "chaos_commits",
+        "child_depth", "children_limit", "reply_seconds", "debounces_per_instance", "chaos_commits",
     ),
     "an address": (
         "starts_per_minute", "checks_per_minute", "check_seconds_per_minute", "snippets_per_minute",
         "cards_per_minute", "changes_per_minute", "reads_per_minute", "connections_per_address", "running_per_address",
-        "streams_per_address", "stored_per_day", "chaos_per_hour", "chaos_running",
+        "children_per_minute", "streams_per_address", "stored_per_day", "chaos_per_hour", "chaos_running",
     ),
     "a tenant": (
         "tenant_attempt_wall_seconds", "running_per_tenant", "requests_per_tenant", "starts_per_second_per_tenant",

@@ -42,6 +42,11 @@ ELSEWHERE = {
     "starts_per_second_per_tenant": (
         "test_tenants_fairness.py::test_a_tenant_begins_so_many_in_a_second_and_the_others_in_the_next"
     ),
+    "child_depth": "test_bindings_children.py::test_children_of_children_are_only_so_deep",
+    "children_limit": "test_bindings_children.py::test_one_instance_runs_only_so_many_children",
+    "children_per_minute": ("test_bindings_children.py::test_code_of_nobody_runs_itself_as_a_child_and_only_so_often"),
+    "debounces_per_instance": "test_flow_runs.py::test_a_run_is_debounced_so_often_and_no_more",
+    "reply_seconds": "test_semantics_events.py::test_who_asks_is_told_that_no_reply_comes",
     "queues_per_tenant": "test_queues.py::test_limits_say_what_to_do",
     "messages_per_tenant": "test_queues.py::test_limits_say_what_to_do",
     "workflows_per_tenant": (

@@ -57,7 +57,7 @@ class Environment(Record):
             return self[name]
         common = similar_binding(name)
         cure = f" In its place there may be `self.env.{common}`." if common in self else ""
-        there = ", ".join(map(str, self)) or "nothing"
+        there = ", ".join(sorted(map(str, self))) or "nothing"
         raise AttributeError(
             f"`self.env` has no `{name}`; it has: {there}.{cure} The operator of the server adds others."
         )
