@@ -165,6 +165,36 @@ def tenant_workflows(stage: Stage) -> None:
     expect(page.page.locator("#queues .dead li")).to_have_count(2)
 
 
+def tenant_schedules(stage: Stage) -> None:
+    """A tenant's schedules: one with a long name, one that is paused; runs that are held."""
+    page, key = _tenant_open(stage)
+    headers = {"Authorization": f"Bearer {key}"}
+    base = f"{stage.url}/api/tenants/{TENANT}"
+    assert page.page.request.put(f"{base}/workflow", headers=headers, data={"source": WAITS}).ok
+    for name, cron, zone, paused in (
+        ("invoices-of-the-quarter-with-reminders-and-a-very-long-name_2026", "0 9 1 JAN,APR,JUL,OCT *", "UTC", False),
+        ("nightly", "30 2 * * *", "America/Argentina/ComodRivadavia", True),
+    ):
+        data = {"cron": cron, "timezone": zone, "paused": paused}
+        assert page.page.request.put(f"{base}/schedules/{name}", headers=headers, data=data).ok
+    limits = {"concurrency_per_key": 1}
+    for number in range(3):
+        data = {"id": f"of-order-7-{number}", "key": "order-7", "limits": limits, "params": {}}
+        page.page.request.post(f"{base}/instances", headers=headers, data=data)
+    page.page.request.post(f"{base}/instances", headers=headers, data={"id": "tomorrow", "delay": "1 day"})
+    page.page.reload()
+    expect(page.page.locator("#schedules li")).to_have_count(2)
+    expect(page.page.locator("#runs-rows")).to_contain_text("2 ahead of it: concurrency 1 for key order-7.")
+
+
+def tenant_held(stage: Stage) -> None:
+    """A run that waits for its turn."""
+    page, _ = _tenant_open(stage)
+    page.page.goto(f"{stage.url}/tenants/{TENANT}/instances/of-order-7-2")
+    page.expect_status("Queued")
+    expect(page.page.get_by_text("2 ahead of it")).to_be_visible()
+
+
 def tenant_run(stage: Stage) -> None:
     """One run of a tenant."""
     page, _ = _tenant_open(stage)

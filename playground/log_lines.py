@@ -70,6 +70,7 @@ FIELDS: Mapping[str, str] = {
     "reason": "why",
     "route": "the operation, as openapi.json names it",
     "running": "instances that have a worker",
+    "schedule": "the name of a schedule",
     "seconds": "how long it took",
     "sentence": "what the tier means",
     "settings": "settings that differ from their defaults, without secrets",
@@ -233,6 +234,9 @@ LINES: tuple[Line, ...] = (
          "Give each server a name of its own, and restart this one.", ("node",)),
     Line("renewal_failed", ERROR, "The lease of this node could not be renewed; this is retried.",
          "As for database_error.", ("node", "error"), once_per=("error",)),
+    Line("schedule_failed", WARNING, "A schedule could not start its instance; it goes on with its next time.",
+         "The error says what to change in the schedule or its workflow.", ("tenant", "schedule", "error"),
+         once_per=("tenant", "schedule")),
     Line("scheduler_failed", ERROR, "No instance could be claimed; this is retried in a second.",
          "As for database_error.", ("error",), once_per=("error",)),
 )  # fmt: skip

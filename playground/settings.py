@@ -270,6 +270,10 @@ class Settings:
         limit=False,
     )
     queued_per_tenant: int = _row(100_000, "instances one tenant may have queued at once", public=True, least=1)
+    schedules_per_tenant: int = _row(1_000, "schedules one tenant may have", public=True, least=1)
+    schedule_seconds: int = _row(
+        60, "shortest time between two firings of a schedule", unit="seconds", public=True, least=60
+    )
     debounces_per_instance: int = _row(
         1_000, "how often the start of one debounced instance may be put off", public=True, least=1
     )

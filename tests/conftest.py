@@ -42,7 +42,7 @@ ON_BOTH_DATABASES = frozenset(
         *("bindings_children", "bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
         *("code_change", "flow_runs", "fork", "gate", "nodes", "nodes_limits", "operations", "tenants_http"),
         *("queues", "stream", "stream_values"),
-        *("property_nodes", "property_operations"),
+        *("property_nodes", "property_operations", "schedules"),
     )
 )
 # What PostgreSQL's round leaves out: programs that open a SQLite file by themselves, and code that waits for each

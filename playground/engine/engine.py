@@ -31,6 +31,7 @@ from playground.engine.metrics import EngineMetrics
 from playground.engine.nodes import MACHINE, Heartbeat
 from playground.engine.queues import LimitsOfTenants, TenantLimits
 from playground.engine.scheduler import Scheduler
+from playground.engine.schedules import Schedules
 from playground.engine.workers import Workers
 from playground.sandbox.frames import size_of
 from playground.sandbox.pool import Sandbox
@@ -124,9 +125,9 @@ def child_of(template: CreateInstance, child: NewChild) -> CreateInstance:
 class Engine:
     """Owns the scheduler of one node. Open it with `Engine.open`.
 
-    `store` has the journals, for reading; `sandbox` is where tenant code runs; `clock` and `settings` are
-    those of all parts. `stored` is what each address has stored today, `shared` the counts of limits that hold for all
-    nodes, `counts` the executions and the limits met since it was opened.
+    `store` has the journals, for reading; `sandbox` is where tenant code runs; `clock` and `settings` are those of all
+    parts; `schedules` start instances by the clock. `stored` is what each address has stored today, `shared` the counts
+    of limits that hold for all nodes, `counts` the executions and the limits met since it was opened.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class Engine:
         self.node = node
         self._flow = flow.FlowOfKeys(services.store, services.settings, services.clock)
         self._scheduler = Scheduler(services, node, heartbeat, correct_clock)
+        self.schedules = Schedules(services.store, services.clock, services.settings, ids, services.log)
         self._checker = Checker(
             services.sandbox,
             services.settings.source_bytes,
@@ -200,9 +202,11 @@ class Engine:
         engine = cls(services, ids, node, heartbeat, correct_clock)
         sources.set_own_workflow(lambda row: OwnWorkflow(row, engine.start_own_child))
         await engine._scheduler.start()
+        engine.schedules.begin()
         try:
             yield engine
         finally:
+            await engine.schedules.stop()
             for task in engine._background:
                 task.cancel()
             await engine._scheduler.stop()
@@ -299,7 +303,7 @@ class Engine:
         """Whether nothing is under way on this side of the workers and outside the store; only a worker, time or a call
         changes that.
         """
-        return self._scheduler.at_rest
+        return self._scheduler.at_rest and self.schedules.at_rest
 
     @property
     def has_lease(self) -> bool:
@@ -323,6 +327,7 @@ class Engine:
         `playground.testing` simulates crashes with it.
         """
         self.shared.abandon()
+        await self.schedules.stop()
         await self._scheduler.abandon()
         self._services.workers.close()
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from playground.engine.batches import BatchError, batch_entries, batch_errors, checked_ids, deleted_batch
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.retention import retention_limits
+from playground.engine.workflow_schedules import WorkflowSchedules
 from playground.store.encoding import as_objects
 from playground.store.protocol import Refusal
 from playground.store.rows import InstanceRow
@@ -369,6 +370,11 @@ class Instances:
     def named(self, workflow: str) -> "Instances":
         """Those of another workflow of the same tenant. Raises WorkflowNotFound where there is this one only."""
         raise WorkflowNotFound(f'There is one workflow here, "{self.name}". Create without naming one.')
+
+    @property
+    def schedules(self) -> WorkflowSchedules:
+        """What starts instances of this workflow by the clock."""
+        return WorkflowSchedules(self._engine, self.tenant, self.name, self._metadata)
 
     async def template(self) -> CreateInstance:
         """A new instance without its id and params."""

@@ -74,6 +74,11 @@ TABLES = (
     _table("message", 1, "number tenant queue id sent_at due_at taken tries content_type body delivery dead_at"),
     _table("chore", 1, "name until"),
     _table("usage", 3, "limit_name key unit amount"),
+    _table(
+        "schedule", 2,
+        "tenant name workflow cron timezone params metadata missed paused next_at due_at revision created_at last_at "
+        "last_id last_error",
+    ),
     _table("flow_look", 2, "at instance tenant workflow flow_key"),
     _table("flow_start", 5, "tenant workflow flow_key at instance"),
     _table("used_id", 2, "tenant id workflow status ended_at"),

@@ -122,6 +122,7 @@ class LocalServer:
         changed: Callable[[], None],
         log: Callable[..., None],
         nodes: Nodes = ALONE,
+        opened: Callable[[Engine], None] = lambda engine: None,
     ) -> None:
         self._url, self._settings, self._clock, self._sandbox, self._crash_plan = (
             url,
@@ -131,7 +132,7 @@ class LocalServer:
             crash_plan,
         )
         self._env, self._durable, self._changed, self._log = env, durable, changed, log
-        self._layout, self._leases = nodes, LeaseClock()
+        self._layout, self._leases, self._on_open = nodes, LeaseClock(), opened
         self._nodes: list[_Node] = []
         self._numbers = self._nonces = 0
 
@@ -250,6 +251,7 @@ class LocalServer:
             env=self._env,
         )
         node.engine = await node.unless_it_dies(node.opened.enter_async_context(opening))
+        self._on_open(node.engine)
         return node
 
     def _has_died(self, node: _Node) -> None:

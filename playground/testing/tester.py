@@ -8,15 +8,20 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
+from functools import partial
 from typing import Any, ClassVar, Self, TypeVar
 
 from playground.engine.bindings.queues import bindings_of
 from playground.engine.code.sources import DEFAULT_BINDINGS
+from playground.engine.cron import SKIP
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.execution.breakpoints import StepPattern
+from playground.engine.schedules import Firing
+from playground.engine.workflow_schedules import params_of_schedule, under_firing
 from playground.settings import Settings
 from playground.store.messages import QueueSettings
 from playground.store.protocol import Committed, Store
+from playground.store.schedules import Schedule
 from playground.testing import crashes, mocks
 from playground.testing.clock import VirtualClock
 from playground.testing.crashes import Crash, CrashPlan
@@ -53,6 +58,9 @@ def _sqlite_database() -> Iterator[str]:
     """The URL of a database in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="workflow-test-") as folder:
         yield f"sqlite:///{folder}/test.db"
+
+
+SCHEDULED = "playground"  # the workflow of what a tester starts
 
 
 class AnyQueue:
@@ -156,6 +164,7 @@ class WorkflowTester:
             changed=self._activity.set,
             log=lambda event, **fields: self.log.append((event, fields)),
             nodes=self.nodes,
+            opened=lambda engine: engine.schedules.register(SCHEDULED, partial(self._start_scheduled, engine)),
         )
         await self._server.open()
         return self
@@ -258,6 +267,36 @@ class WorkflowTester:
         return await self.create(
             batch, class_name=handler_class(self._class_name), trigger={"kind": "queue", "queue": queue}
         )
+
+    async def schedule(
+        self, name: str, cron: str, *, timezone: str = "UTC", params: Any = None, missed: str = SKIP
+    ) -> Schedule:
+        """Have the workflow started by the clock from now on: each firing adds to `runs`, once time has come there.
+
+        Args:
+            cron: minute, hour, day, month and weekday.
+            missed: what is done about firings while no server ran: `skip`, `once` or `all`.
+
+        Raises:
+            InvalidSchedule: it makes no sense.
+        """
+
+        async def put(engine: Engine) -> Schedule:
+            schedule, _ = await engine.schedules.put("", name, SCHEDULED, cron, timezone, params, missed)
+            return schedule
+
+        return await self.call(put)
+
+    async def _start_scheduled(self, engine: Engine, schedule: Schedule, firing: Firing) -> str:
+        new = CreateInstance(
+            self.source,
+            params=params_of_schedule(schedule),
+            class_name=self._class_name,
+            breakpoints=tuple(self._breakpoints),
+        )
+        row = await engine.create(under_firing(new, firing))
+        self._runs.append(Run(self, row))
+        return row.id
 
     def break_before(self, name: str, *, count: int | None = None, kind: str | None = None) -> None:
         """Have every run that is created from now on stop before a step: this call of it, or every call of its name.

@@ -260,6 +260,7 @@ class Execution:
             instance_id=instance,
             workflowName=workflow,
             workflow_name=workflow,
+            schedule=None if event.get("schedule") is None else Record(event["schedule"]),
         )
 
     def _epoch_ms(self) -> int:

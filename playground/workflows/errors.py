@@ -297,6 +297,24 @@ class InvalidRetention(WorkflowError):
     code = "workflow.invalid_retention"
 
 
+class InvalidSchedule(WorkflowError):
+    """A schedule's expression, time zone or policy makes no sense, or it fires too often."""
+
+    code = "schedule.invalid"
+
+
+class ScheduleNotFound(WorkflowError):
+    """The tenant has no schedule of this name."""
+
+    code = "schedule.not_found"
+
+
+class SchedulesFull(WorkflowError):
+    """The tenant has as many schedules as it may have."""
+
+    code = "schedule.too_many"
+
+
 class InvalidFlow(WorkflowError):
     """What a create asks of its start, or a workflow's limit per key, makes no sense."""
 

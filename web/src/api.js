@@ -89,6 +89,7 @@ export const MEMBERS = table({
     timestamp: ["datetime", "When the instance was created."],
     instance_id: ["str", "The id of this instance. Good in an idempotency key."],
     workflow_name: ["str", "The workflow's name."],
+    schedule: ["", "What a schedule has started it by: `cron` and `scheduledTime`, in milliseconds; else None."],
   }),
   ctx: table({
     attempt: ["int", "The number of this attempt, from 1."],

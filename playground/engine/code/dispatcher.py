@@ -15,6 +15,7 @@ from playground.engine.bindings.workflows import Workflow
 from playground.engine.code.metadata import check_metadata, tenancy
 from playground.engine.code.sources import Code
 from playground.engine.engine import Engine
+from playground.engine.workflow_schedules import starts_of
 from playground.store.rows import InstanceRow
 from playground.workflows import names, values
 from playground.workflows.errors import MissingDispatcherMetadataError
@@ -57,6 +58,7 @@ class Dispatcher:
         self._is_async = inspect.iscoroutinefunction(called)
         self._threads = asyncio.Semaphore(THREADS)
         engine.register(self.name, self)
+        engine.schedules.register(self.name, starts_of(engine))
 
     def wrap_binding(self, metadata: Mapping[str, Any]) -> Workflow:
         """A `Workflow` whose every instance carries this metadata, and which sees no others.

@@ -34,8 +34,11 @@ from playground.engine.instances import delete_batch, flow_limits, new_batch, ne
 from playground.engine.message_queues import MessageQueues
 from playground.engine.redaction import Redactor, secret_in_name
 from playground.engine.retention import limits_of_deployed
+from playground.engine.schedules import Firing
+from playground.engine.workflow_schedules import params_of_schedule, under_firing
 from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import InstanceRow
+from playground.store.schedules import Schedule
 from playground.store.tables import (
     MISSING,
     NEEDED,
@@ -90,6 +93,7 @@ class Tenants:
             engine, lambda tenant, workflow, trigger: self.template(tenant, "", trigger, workflow)
         )
         engine.register(DEPLOYED, self)
+        engine.schedules.register(DEPLOYED, self._start_scheduled)
 
     async def load(self, row: InstanceRow) -> Code:
         """See `CodeSource`."""
@@ -102,6 +106,12 @@ class Tenants:
         return dataclasses.replace(
             code, class_name=names.handler_class(code.class_name), env={**code.env, **HANDLER_BINDINGS}
         )
+
+    async def _start_scheduled(self, schedule: Schedule, firing: Firing) -> str:
+        """Create the instance of a schedule's firing, of the newest version of its workflow; returns its id."""
+        template = await self.template(schedule.tenant, workflow=shown_workflow(schedule.workflow))
+        new = new_instance(template, self._days, None, params_of_schedule(schedule))
+        return (await self._engine.create(under_firing(new, firing))).id
 
     async def _edited_version(self, row: InstanceRow) -> Version:
         """The code of an instance that runs other code than was deployed: a fork of edited code, or one whose code was

@@ -65,6 +65,7 @@ def first_frame(
         "class_name": code.class_name,
         "event": {
             "payload": row.params,
+            "schedule": (row.limits or {}).get("schedule"),
             "timestamp": row.created_at,
             "instance": row.id,
             "workflow": workflow_of_event(row.workflow),

@@ -41,6 +41,7 @@ BOOLEANS: Mapping[str, frozenset[str]] = {
     "awaited": frozenset({"cascades"}),
     "origin": frozenset({"id_chosen"}),
     "tenant_version": frozenset({"warm"}),
+    "schedule": frozenset({"paused"}),
     "tenant_secret": frozenset({"encrypted"}),
     "secrets_key": frozenset({"newest"}),
 }

@@ -31,6 +31,7 @@ from playground.store.postgres.nodes import CONNECTIONS as OF_HEARTBEAT
 from playground.store.postgres.nodes import PostgresNodes
 from playground.store.postgres.notify import POLL_SECONDS, POLL_WITHOUT_LISTEN_SECONDS, Hints, Messenger
 from playground.store.postgres.opening import Facts, prepare, run_blocking
+from playground.store.postgres.schedules import PostgresSchedules
 from playground.store.postgres.tables import (
     PostgresEffects,
     PostgresFamilies,
@@ -55,6 +56,7 @@ from playground.store.protocol import (
     Refusal,
 )
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
+from playground.store.schedules import ScheduleStore
 from playground.store.secret_values import decrypt_result
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.tables import EffectStore, FamilyStore, KvStore, TenantStore, UsageStore
@@ -113,6 +115,7 @@ class PostgresStore:
         self.tenants: TenantStore = PostgresTenants(tables)
         self.usage: UsageStore = PostgresUsage(tables)
         self.messages: MessageStore = PostgresMessages(tables)
+        self.schedules: ScheduleStore = PostgresSchedules(tables, self._connections)
 
     @classmethod
     def open(

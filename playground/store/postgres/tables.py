@@ -51,9 +51,9 @@ SQL = NamedSql(Path(__file__).with_name("tables.sql"))
 LAST_NUMBER = 2**31 - 1
 # The statements that delete a tenant without instances.
 DELETE_TENANT = (
-    "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_secrets", "delete_tenant_values",
-    "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant_messages", "delete_tenant_queues",
-    "delete_tenant",
+    "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_schedules", "delete_tenant_secrets",
+    "delete_tenant_values", "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant_messages",
+    "delete_tenant_queues", "delete_tenant",
 )  # fmt: skip
 
 
@@ -190,7 +190,9 @@ class PostgresTenants:
         return await self._tables.write(lambda tx: _delete_version(tx, tenant, id))
 
     async def close(self, tenant: str) -> None:
-        await self._run_all(("delete_tenant_keys", "delete_tenant_versions", "delete_trigger"), tenant)
+        await self._run_all(
+            ("delete_tenant_keys", "delete_tenant_versions", "delete_tenant_schedules", "delete_trigger"), tenant
+        )
 
     async def remove(self, tenant: str) -> None:
         await self._run_all(DELETE_TENANT, tenant)

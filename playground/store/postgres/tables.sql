@@ -152,6 +152,9 @@ DELETE FROM tenant_version WHERE tenant = $1
 -- name: delete_tenant_keys
 DELETE FROM tenant_key WHERE tenant = $1
 
+-- name: delete_tenant_schedules
+DELETE FROM schedule WHERE tenant = $1
+
 -- name: delete_trigger
 UPDATE tenant SET trigger_hash = NULL WHERE name = $1
 

@@ -31,6 +31,7 @@ from playground.store.protocol import (
     Refusal,
 )
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
+from playground.store.schedules import ScheduleStore
 from playground.store.secret_values import decrypt_result
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims, flow
@@ -39,6 +40,7 @@ from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.messages import SqliteMessages
 from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
+from playground.store.sqlite.schedules import SqliteSchedules
 from playground.store.sqlite.secrets_at_rest import prepare_encryption
 from playground.store.sqlite.tables import (
     SqliteEffects,
@@ -107,6 +109,7 @@ class SqliteStore:
         self.tenants: TenantStore = SqliteTenants(tables)
         self.usage: UsageStore = SqliteUsage(tables)
         self.messages: MessageStore = SqliteMessages(tables)
+        self.schedules: ScheduleStore = SqliteSchedules(tables, self._readers)
 
     @classmethod
     def open(

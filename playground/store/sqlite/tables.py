@@ -55,9 +55,9 @@ SQL = NamedSql(Path(__file__).with_name("tables.sql"))
 
 # The statements that delete a tenant without instances.
 DELETE_TENANT = (
-    "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_secrets", "delete_tenant_values",
-    "delete_tenant_usage", "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant_messages",
-    "delete_tenant_queues", "delete_tenant",
+    "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_schedules", "delete_tenant_secrets",
+    "delete_tenant_values", "delete_tenant_usage", "delete_tenant_effects", "delete_tenant_used_ids",
+    "delete_tenant_messages", "delete_tenant_queues", "delete_tenant",
 )  # fmt: skip
 
 
@@ -186,7 +186,11 @@ class SqliteTenants:
 
     async def close(self, tenant: str) -> None:
         await self._tables.write(
-            partial(_run_all, ("delete_tenant_keys", "delete_tenant_versions", "delete_trigger"), tenant)
+            partial(
+                _run_all,
+                ("delete_tenant_keys", "delete_tenant_versions", "delete_tenant_schedules", "delete_trigger"),
+                tenant,
+            )
         )
 
     async def remove(self, tenant: str) -> None:

@@ -113,6 +113,9 @@ DELETE FROM tenant_version WHERE tenant = ?
 -- name: delete_tenant_keys
 DELETE FROM tenant_key WHERE tenant = ?
 
+-- name: delete_tenant_schedules
+DELETE FROM schedule WHERE tenant = ?
+
 -- name: delete_trigger
 UPDATE tenant SET trigger_hash = NULL WHERE name = ?
 

@@ -170,7 +170,8 @@ export function lifeOf(state, final) {
     const next = mine[index + 1];
     if (next && one.cut && next.startedAt - one.endedAt >= QUEUED_MS) bands.push(forWorker(one.endedAt, next.startedAt));
   });
-  if (!first && !final) bands.push({ type: "none", queued: true, from: state.generationAt, to: null, text: "in line for a worker", short: "in line", title: "Waiting for a worker" });
+  if (!first && !final && state.heldUntil !== null) bands.push({ type: "none", queued: true, from: state.generationAt, to: null, text: "held back", short: "held", title: "It may not start yet" });
+  else if (!first && !final) bands.push({ type: "none", queued: true, from: state.generationAt, to: null, text: "in line for a worker", short: "in line", title: "Waiting for a worker" });
   if (!alive(state) && first && !final && !gaveUp(mine[mine.length - 1])) {
     bands.push({ type: "none", queued: true, from: mine[mine.length - 1].endedAt, to: null, text: "in line for a worker", short: "in line", title: "The next execution begins when a worker is free" });
   }

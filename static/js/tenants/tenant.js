@@ -7,6 +7,7 @@ import { passGate } from "./gate.js";
 import { forget } from "./kept.js";
 import { makeQueues } from "./queues.js";
 import { Runs } from "./runs.js";
+import { makeSchedules } from "./schedules.js";
 import { makeSecrets } from "./secrets.js";
 import { makeTrigger } from "./trigger.js";
 import { Versions } from "./versions.js";
@@ -36,6 +37,7 @@ const runs = new Runs({
   trouble,
 });
 makeBegin({ tenant, key, workflow: () => workflows.name, started: () => runs.look() });
+makeSchedules({ tenant, key, workflow: () => workflows.name, started: () => runs.look() });
 makeSecrets({ tenant, key, names: found.secrets });
 const queues = makeQueues({ tenant, key });
 makeTrigger({ tenant, key });
