@@ -362,7 +362,7 @@ export class Live {
     this.graph.update(state, context);
     this.drawer.update(state, context);
     this.effects.update(state, { final: context.final, past: this.past });
-    this.place.update(newest);
+    this.place.update(newest, current.now);
     this.tabs.count("journal", state.lastSeq);
     this.tabs.count("logs", state.logs.length);
     const end = context.final ? `${state.generation}:${state.status}` : null;

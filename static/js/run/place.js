@@ -4,6 +4,7 @@ import { call } from "./api.js";
 import { instancePath } from "./paths.js";
 
 const AGAIN_MS = 3_000;
+const LONGEST_MS = 2 ** 31 - 1; // of a timer
 
 export class Place {
   /** @param {() => void} changed */
@@ -17,11 +18,19 @@ export class Place {
     Object.assign(this, { run, found: null, timer: 0, wanted: false });
   }
 
-  /** Takes how the run stands. */
-  update({ heldUntil, status }) {
-    this.wanted = heldUntil !== null && status === "queued" && heldUntil <= Date.now();
+  /** Takes how the run stands, and the server's time. */
+  update({ heldUntil, status }, now) {
+    this.wanted = heldUntil !== null && status === "queued" && heldUntil <= now;
     if (this.wanted && !this.timer) this.ask();
-    if (!this.wanted) this.found = null;
+    if (this.wanted) return;
+    this.found = null;
+    const left = heldUntil === null || status !== "queued" ? 0 : heldUntil - now; // its time comes without an event
+    if (left > 0 && left < LONGEST_MS && !this.timer) this.timer = setTimeout(() => this.due({ heldUntil, status }), left);
+  }
+
+  due(state) {
+    this.timer = 0;
+    this.update(state, state.heldUntil);
   }
 
   async ask() {
