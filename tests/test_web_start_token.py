@@ -69,6 +69,11 @@ def cookie_of(site: Site) -> str:
     return visit(site, link_of(site)).headers["set-cookie"].partition(";")[0]
 
 
+@pytest.fixture(scope="module")
+def cookie(unsafe: Site) -> str:
+    return cookie_of(unsafe)
+
+
 # When there is one.
 
 
@@ -295,11 +300,9 @@ def test_the_link_opens_it_to_a_browser_and_a_header_to_a_program(unsafe: Site) 
 
 
 @pytest.mark.parametrize("call", [call for call in LOCKED if call.is_change], ids=named)
-def test_with_the_cookie_another_site_still_changes_nothing(unsafe: Site, call: Call) -> None:
+def test_with_the_cookie_another_site_still_changes_nothing(unsafe: Site, cookie: str, call: Call) -> None:
     for headers in ELSEWHERE.values():
-        answer = unsafe.client.request(
-            call.method, filled(call), headers={"Cookie": cookie_of(unsafe), **headers}, content=b"{}"
-        )
+        answer = unsafe.client.request(call.method, filled(call), headers={"Cookie": cookie, **headers}, content=b"{}")
         assert code_of(answer) == (403, "cross_origin")
 
 
