@@ -155,6 +155,13 @@ CASES = [
     ("a helper used in a step only", "step-in-step",
      ("async def fetch(what):\n    return await «step.do»('fetch', lambda: what)\nasync def both():\n"
       "    return await fetch('list')\nawait step.do('load', both)")),
+    ("a child in a step", "child-in-step",
+     "@step.do()\nasync def pack():\n    return await «self.env.WORKFLOWS.run»({'child': True})\nawait pack()"),
+    ("a child in a lambda", "child-in-step",
+     "await step.do('pack', lambda: «self.env.WORKFLOWS.run»({'child': True}, name='one'))"),
+    ("a child in a helper of a step", "child-in-step",
+     ("async def one(n):\n    return await «self.env.WORKFLOWS.run»({'n': n})\nasync def all_of_them():\n"
+      "    return await asyncio.gather(*(one(n) for n in range(3)))\nawait step.do('pack', all_of_them)")),
 ]  # fmt: skip
 IDS = [f"{case[1]}: {case[0]}" for case in CASES]
 

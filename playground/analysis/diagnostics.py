@@ -208,6 +208,12 @@ RULES = {
         "A {kind} inside {parent}: it is one of its own, counted there and committed by itself. When {parent} is "
         "tried again it is found done; once {parent} is done, replay runs neither.{more}",
     ),
+    "child-in-step": Rule(
+        WARNING,
+        "A child that runs inside {parent} keeps this run's worker until it has ended, and its time counts for the "
+        "attempt; when parents have all workers, no child gets one. Run it outside of steps, where the run waits "
+        "without a worker.",
+    ),
     # analysis/rules/step_names.py
     "unstable-name": Rule(
         WARNING,

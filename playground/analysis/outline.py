@@ -17,7 +17,7 @@ from typing import Any
 
 from playground.analysis.labels import Labels
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, Placed, below, children
-from playground.analysis.workflow import StepCall, Workflow, is_env
+from playground.analysis.workflow import StepCall, Workflow, is_env, runs_child
 from playground.workflows.events import CHILD, DO, SLEEP, WAIT
 
 NODES = 500  # nodes at most; a longer outline is not read
@@ -228,7 +228,7 @@ class _Outliner:
             if step.kind != DO or step.callback is not None:
                 into.append(self.step(step))
             return
-        if _runs_child(node):
+        if runs_child(node):
             for argument in [*node.args, *(given.value for given in node.keywords)]:
                 self.visit(argument, into)
             into.append(self.child(node))
@@ -471,12 +471,6 @@ class _Outliner:
             )
             for node in below(value)
         )
-
-
-def _runs_child(node: ast.Call) -> bool:
-    """Whether a call is `self.env.WORKFLOWS.run(...)`. Other bindings may have a `run` that is no step."""
-    binding = node.func.value if isinstance(node.func, ast.Attribute) and node.func.attr == "run" else None
-    return isinstance(binding, ast.Attribute) and binding.attr == "WORKFLOWS" and is_env(binding.value)
 
 
 def _awaitables(arguments: list[ast.expr]) -> list[ast.expr]:

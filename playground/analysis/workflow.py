@@ -406,3 +406,9 @@ def is_env(node: ast.AST) -> bool:
     """Whether an expression is `self.env`, whose attributes are bindings."""
     owner = node.value if isinstance(node, ast.Attribute) and node.attr == "env" else None
     return isinstance(owner, ast.Name) and owner.id == "self"
+
+
+def runs_child(node: ast.Call) -> bool:
+    """Whether a call is `self.env.WORKFLOWS.run(...)`. Other bindings may have a `run` that is no step."""
+    binding = node.func.value if isinstance(node.func, ast.Attribute) and node.func.attr == "run" else None
+    return isinstance(binding, ast.Attribute) and binding.attr == "WORKFLOWS" and is_env(binding.value)

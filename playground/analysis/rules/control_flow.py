@@ -1,8 +1,9 @@
 """Control flow around steps: steps that nothing awaits, steps inside another step, and handlers that catch too much.
 
 The run goes on without a step that is not awaited, and an error in it stops nothing. A step inside another step's
-callback is a step of its own, counted in its parent's namespace. An execution is stopped by an exception that is not an
-`Exception`, which a broad handler would catch.
+callback is a step of its own, counted in its parent's namespace. A child that a callback runs keeps its parent's worker
+until it has ended: where parents have all slots, no child gets one. An execution is stopped by an exception that is not
+an `Exception`, which a broad handler would catch.
 """
 
 import ast
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, below
-from playground.analysis.workflow import Callback, Workflow
+from playground.analysis.workflow import Callback, Workflow, runs_child
 from playground.workflows.events import DO, SLEEP, WAIT
 
 _RUNS_ON = " The timeout of the attempt around it goes on meanwhile."
@@ -27,14 +28,16 @@ def check_nested(workflow: Workflow) -> Iterator[Diagnostic]:
         owner = workflow.tree.enclosing(node)
         if owner not in workflow.in_steps:
             continue
-        kind = _made_by(workflow, node, shared=owner in workflow.replayed)
+        shared = owner in workflow.replayed
+        callback = workflow.in_steps[owner]
+        parent = (named.get(callback, "") if callback is not None else "") or "another step"
+        if runs_child(node) and not shared:
+            yield report("child-in-step", workflow.source.span(node.func), parent=parent)
+            continue
+        kind = _made_by(workflow, node, shared)
         if kind is not None:
             word, more = _KINDS[kind]
-            callback = workflow.in_steps[owner]
-            parent = named.get(callback, "") if callback is not None else ""
-            yield report(
-                "step-in-step", workflow.source.span(node.func), kind=word, parent=parent or "another step", more=more
-            )
+            yield report("step-in-step", workflow.source.span(node.func), kind=word, parent=parent, more=more)
 
 
 def _made_by(workflow: Workflow, node: ast.Call, shared: bool) -> str | None:
