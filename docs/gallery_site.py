@@ -187,6 +187,17 @@ def tenant_schedules(stage: Stage) -> None:
     expect(page.page.locator("#runs-rows")).to_contain_text("2 ahead of it: concurrency 1 for key order-7.")
 
 
+def tenant_start_later(stage: Stage) -> None:
+    """A start that says when it may be, with a long key, and what the server refuses of it."""
+    page, _ = _tenant_open(stage)
+    page.page.locator("#begin-when summary").click()
+    page.page.get_by_label("Key", exact=True).fill("invoices-of-the-quarter-with-reminders-and-a-very-long-name_2026")
+    page.page.get_by_label("Delay").fill("soon")
+    page.page.get_by_label("Priority").fill("9")
+    page.page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.page.locator("#begin-said")).to_contain_text("`delay`: ")
+
+
 def tenant_held(stage: Stage) -> None:
     """A run that waits for its turn."""
     page, _ = _tenant_open(stage)

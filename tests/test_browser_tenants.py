@@ -122,6 +122,7 @@ def test_the_code_in_the_editor_is_deployed_for_two_tenants_and_each_runs_its_ow
             _dead_letters_of(page.page, f"{server.url}/api/tenants/globex/queues/mail", key_of(server, "globex"))
         page.page.keyboard.press("Escape")
     watched.forgive("403 (Forbidden)")
+    watched.forgive("400 (Bad Request)")
 
 
 def _dead_letters_of(page: Page, api: str, key: str) -> None:
@@ -152,12 +153,41 @@ def _workflows_of(page: Page) -> None:
     chosen.get_by_text("bavaria").click()
     expect(page.locator("#tenant-live")).to_have_text("version 1 of bavaria is live")
     page.get_by_label("Params, JSON").fill('{"name": "Bo"}')
+    _starts_later(page)
     page.get_by_role("button", name="Start", exact=True).click()
     rows = page.locator("#runs-rows li")
-    expect(rows.locator(".of-workflow")).to_have_text(["workflow bavaria"] * 2 + ["workflow main"])
+    expect(rows.locator(".of-workflow")).to_have_text(["workflow bavaria"] * 3 + ["workflow main"])
+    expect(rows.filter(has_text="Starts when its time has come.")).to_have_count(1)
     assert findings(page) == []
     rows.first.get_by_role("link").click()
     expect(page.get_by_role("region", name="Output")).to_contain_text("Servus, Bo")
+
+
+def _starts_later(page: Page) -> None:
+    """On a phone: a start says when it may be, and what the server refuses of it is said at its field."""
+    wide = page.viewport_size
+    page.set_viewport_size({"width": 390, "height": 844})
+    when = page.locator("#begin-when")
+    expect(when.locator("summary")).to_have_text("When it may start at once")
+    when.locator("summary").press("Enter")
+    page.get_by_label("Key", exact=True).fill("order-7")
+    page.get_by_label("Delay").fill("soon")
+    page.get_by_label("Priority").fill("9")
+    when.locator("summary").press("Enter")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator("#begin-said")).to_contain_text("`delay`: ")
+    expect(page.get_by_label("Delay")).to_be_focused()
+    page.get_by_label("Delay").fill("1 hour")
+    expect(when.locator("summary")).to_contain_text("key order-7, delay 1 hour, priority 9")
+    assert findings(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing hangs over the edge"
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator("#begin-said")).to_contain_text("It starts later")
+    for label in ("Delay", "Priority"):
+        page.get_by_label(label).fill("")
+    page.get_by_label("Key", exact=True).fill("")
+    assert wide is not None
+    page.set_viewport_size(wide)
 
 
 def test_the_operators_table_shows_tenants_with_their_instances(operators_server: Server, open_page: Callable) -> None:

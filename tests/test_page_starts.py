@@ -111,3 +111,32 @@ def test_a_run_that_ends_before_it_could_be_killed_is_to_be_run_again() -> None:
     assert said[0] == [2, "restart", "This run is over. Press Restart, then kill its worker while a step runs."]
     assert said[1][:2] == [3, "kill"]
     assert "Nothing was in the journal yet" in said[1][2]
+
+
+@pytest.mark.parametrize(
+    ("typed", "asked", "words"),
+    [
+        ({}, {}, "at once"),
+        ({"key": " order-7 ", "delay": "5 minutes"}, {"key": "order-7", "delay": "5 minutes"},
+         "key order-7, delay 5 minutes"),
+        ({"priority": "0"}, {"priority": 0}, "priority 0"),
+    ],
+)  # fmt: skip
+def test_a_tenants_start_says_when_it_may_be(typed: dict[str, str], asked: dict[str, Any], words: str) -> None:
+    found = node(
+        """
+        import { askedOf, askedWords } from "RUN/../tenants/begin.js";
+        const asked = askedOf(given);
+        return [asked, askedWords(asked)];
+        """,
+        {"key": "", "delay": "", "priority": "", **typed},
+    )
+    assert found == [asked, words]
+
+
+def test_the_field_that_a_start_is_refused_for_is_the_one_that_the_server_names() -> None:
+    refusals = ["`delay` takes at most 365 days.", "Entry 0 of the batch: `key` takes text", "There is no version v9."]
+    script = (
+        'import { refusedField } from "RUN/../tenants/begin.js";\nreturn given.map((it) => refusedField(it) ?? "");'
+    )
+    assert node(script, refusals) == ["delay", "key", ""]
