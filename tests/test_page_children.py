@@ -26,7 +26,7 @@ def shown(*ends: tuple[str, dict[str, Any]], started: dict[str, Any] = STARTED, 
         import { apply, newState } from "RUN/fold.js";
         import { marksOf } from "RUN/marks.js";
         import { narrate } from "RUN/narrator.js";
-        import { askedAbout } from "RUN/child-runs.js";
+        import { askedAbout, isPast } from "RUN/child-runs.js";
         const state = newState();
         for (const event of given.events) apply(state, event);
         const [step] = state.rows;
@@ -35,7 +35,7 @@ def shown(*ends: tuple[str, dict[str, Any]], started: dict[str, Any] = STARTED, 
         return { status: step.status, child: step.child, has: step.hasOutput, output: step.output,
             marks: marksOf(step, state, given.final).map(({ type, title }) => [type, title]),
             said: parts.flat().map((part) => (typeof part === "string" ? part : Object.values(part)[0])).join(""),
-            asked: askedAbout(state).map(({ child }) => child) };
+            asked: askedAbout(state).map(({ child }) => child), past: isPast(step) };
         """,
         {"events": events, "now": AT + 10_000, "final": final},
     )
@@ -46,7 +46,7 @@ WAITING = ("workflow_waiting", {"until": None})
 
 def test_a_child_that_runs_is_waited_for_and_asked_about() -> None:
     it = shown(WAITING)
-    assert (it["status"], it["child"], it["asked"]) == ("waiting", "kid", ["kid"])
+    assert (it["status"], it["child"], it["asked"], it["past"]) == ("waiting", "kid", ["kid"], False)
     [[type, title]] = it["marks"]
     assert type == "child-on" and title.startswith("waiting for the run kid since"), "it has no deadline to be drawn"
     assert "total waits for the run that it has started." in it["said"]
@@ -62,7 +62,7 @@ def test_a_child_that_runs_is_waited_for_and_asked_about() -> None:
 )
 def test_how_a_child_ended_is_said(end: tuple[str, dict[str, Any]], status: str, title: str) -> None:
     it = shown(end)
-    assert (it["status"], it["asked"]) == (status, [])
+    assert (it["status"], it["asked"], it["past"]) == (status, [], True), "its row leads to it from its end"
     assert [mark[1].replace("\u00a0", " ") for mark in it["marks"]] == [title]
     assert it["has"] == (status == "completed") and it["output"] == (3 if status == "completed" else None)
 

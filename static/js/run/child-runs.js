@@ -16,6 +16,22 @@ export function childLink(run, step, ...content) {
   return el("a", { href: pagePath({ ...run, id: child }), title: `The run ${child}`, onclick: keep, onauxclick: keep }, ...(content.length ? content : [el("span.mono", {}, child)]));
 }
 
+/** Whether the row of a step leads to its run from its end: one that is over, since a run that goes on is linked on the track. A copy's run is the run's that it was copied from. Pure. */
+export const isPast = (step) => Boolean(step.child) && step.endedAt !== null && !step.edited && !step.copied;
+
+/** Puts the link to its run at the end of the row of a step, or takes it away. `link(step)` makes one; null: this row has none. */
+export function runTool(item, step, link, tabIndex) {
+  const wanted = step && link && isPast(step) ? step.child : null;
+  if ((item.runs?.dataset.run ?? null) !== wanted) {
+    item.runs?.remove();
+    item.runs = wanted && item.parts.row.appendChild(Object.assign(link(step), { className: "row-run" }));
+    if (wanted) item.runs.dataset.run = wanted;
+  }
+  if (!wanted) return;
+  item.runs.tabIndex = tabIndex;
+  item.runs.setAttribute("aria-label", `Open the run of ${step.name}`);
+}
+
 /** The steps whose runs are to be asked about, those that began last first. Pure. */
 export const askedAbout = (state) => [...state.open].filter((step) => step.child && step.endedAt === null).reverse().slice(0, ASKED);
 

@@ -2,7 +2,7 @@
 // One fold, many views: events change the state, the state is drawn at most once a frame, and time moves what is drawn.
 // `moments` has every state of the run; `state` is the one that is shown: the newest, or while `past` the one at that seq.
 
-import { tell } from "../dom.js";
+import { icon, tell } from "../dom.js";
 import { toast } from "../toast.js";
 import { Address, momentOf } from "./address.js";
 import { onKey } from "../keys.js";
@@ -83,6 +83,7 @@ export class Live {
       onFix: (step, line) => this.fix(step, line),
       onFold: () => this.lens.update(this.state, this.context()),
       childTool: (step) => this.childRuns.toolOf(step),
+      childLink: (step) => childLink(this.run, step, icon("i-out")),
       payloadFor: (step) => eventTypes(step).map((type) => this.lesson.payload(type)).find(Boolean) ?? "{}",
       copy,
     });

@@ -3,6 +3,7 @@
 import { el, setFlag, setVar, tell } from "../dom.js";
 import { toast } from "../toast.js";
 import { Asks } from "./asks.js";
+import { runTool } from "./child-runs.js";
 import { keyOf } from "./fold.js";
 import { Ground } from "./ground.js";
 import { fillGroup, placeGroup } from "./group-row.js";
@@ -27,9 +28,9 @@ const NARROW_ROW_PX = 56;
 const NARROW_PX = 640; // a run panel under this puts names above their bars
 
 export class Timeline {
-  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, childTool, copy}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
-  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, childTool, copy }) {
-    Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints, onFold });
+  /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, childTool, childLink, copy}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
+  constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, childTool, childLink, copy }) {
+    Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints, onFold, childLink });
     this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, childTool, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
     this.groups = new Groups();
     this.texts = new StreamTexts(copy);
@@ -189,6 +190,7 @@ export class Timeline {
     item.broken = markBreak(item, index < this.steps ? broken : null);
     const mayBreak = index >= this.steps && !this.context.why && !this.final;
     breakTool(item, entry, broken, mayBreak ? () => this.onBreak(entry) : null, item.parts.button.tabIndex);
+    runTool(item, index < this.steps && !item.group ? entry : null, this.childLink, item.parts.button.tabIndex);
     const may = this.context.why || (this.final && !this.drafts) ? null : () => this.onBreakpoint(entry);
     setFlag(item.parts.row, "is-first", this.depths[index] > (this.depths[index - 1] ?? 0));
     stopTool(item, entry, rowStop(this.breakpoints(), entry), Boolean(entry.stop), may, item.parts.button.tabIndex);
@@ -336,7 +338,7 @@ export class Timeline {
   }
 
   clicked(event) {
-    if (event.target.closest(".ask, .setback, .group-tools, .wake, .row-break, .row-stop")) return;
+    if (event.target.closest(".ask, .setback, .group-tools, .wake, .row-break, .row-stop, .row-run")) return;
     const index = this.indexOf(event.target);
     if (index < 0) return;
     const item = this.rows.shown.get(index);
@@ -424,7 +426,7 @@ export class Timeline {
 
   setTab(index, tabIndex) {
     const item = this.rows.shown.get(index);
-    for (const button of item ? [item.parts.button, item.breaks, item.stops] : []) if (button) button.tabIndex = tabIndex;
+    for (const button of item ? [item.parts.button, item.breaks, item.stops, item.runs] : []) if (button) button.tabIndex = tabIndex;
   }
 }
 
