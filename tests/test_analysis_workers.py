@@ -46,6 +46,8 @@ CASES = [
      "for name, make in {'ask': lambda: «input»()}.items():\n    await step.do(name, make)"),
     ("another platform's database", "no-binding",
      "rows = await step.do('q', lambda: «self.env.DB».prepare('select 1').all())"),
+    ("a child of another workflow", "named-workflow",
+     "await self.env.WORKFLOWS.run({'to': 'lin'}, «workflow='mail'»)"),
     ("a misspelt binding", "no-binding",
      ("await step.do('m', lambda: «self.env.EFFECT».email('a@b.c')) => "
       "await step.do('m', lambda: self.env.EFFECTS.email('a@b.c'))")),

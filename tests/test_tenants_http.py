@@ -444,6 +444,31 @@ def test_several_workflows_are_deployed_listed_started_and_deleted_by_their_name
     assert [it["workflow"] for it in fresh.ask("GET", "/workflows").json()["workflows"]] == ["main"]
 
 
+PARENT = workflow("""
+if event["payload"].get("lost"):
+    return await self.env.WORKFLOWS.run(workflow="post")
+mail = await self.env.WORKFLOWS.run({"to": "lin"}, workflow="mail")
+return {"mail": mail}
+""")
+
+
+def test_a_run_runs_another_of_the_tenants_workflows_as_its_child(fresh: Tenant, acme: Tenant) -> None:
+    fresh.deploy(PARENT)
+    version = fresh.ask("PUT", "/workflows/mail", json={"source": WAITS}).json()["version"]
+    acme.deploy(ECHO)
+    fresh.create(id="order")
+    fresh.until("order", "waiting")
+    [child] = fresh.ask("GET", "/instances/order/children").json()["children"]
+    found = fresh.until(child["id"], "waiting")
+    assert (found["workflow"], found["code_version"], found["params"]) == ("mail", version, {"to": "lin"})
+    assert acme.ask("GET", f"/instances/{child['id']}").status_code == 404
+    fresh.ask("POST", f"/instances/{child['id']}/events/go", json="sent")
+    assert fresh.finish("order")["output"] == {"mail": "sent"}
+    fresh.create(id="lost", params={"lost": True})
+    error = fresh.finish("lost")["error"]
+    assert error["name"] == "WorkflowNotFound" and '"post"' in error["message"], error
+
+
 def test_the_operator_deletes_a_tenant_when_its_runs_have_ended_or_ends_them(make_site: MakeSite) -> None:
     site = make_site(operator_token="the operator", idle_grace_ms=100)
     acme, other = Tenant(site, "acme"), Tenant(site, "other")

@@ -26,6 +26,7 @@ CHECKS = (
     entry.check,
     unavailable.check_undefined,
     unavailable.check_unavailable,
+    unavailable.check_named_workflows,
     step_calls.check_calls,
     control_flow.check_unawaited,
     side_effects.check_loop_closures,

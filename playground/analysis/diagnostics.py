@@ -107,7 +107,13 @@ RULES = {
     "no-binding": Rule(
         INFO,
         "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS`, "
-        "`KV` and `STREAMS`, a tenant's has `QUEUE`, `QUEUES`, `SECRETS` and `WORKFLOWS` too.{cure}",
+        "`KV`, `STREAMS` and `run` of `WORKFLOWS`, a tenant's has `QUEUE`, `QUEUES`, `SECRETS` and all of "
+        "`WORKFLOWS` too.{cure}",
+    ),
+    "named-workflow": Rule(
+        INFO,
+        "This runs another of the tenant's workflows, which must be deployed under this name by then: "
+        "otherwise `run` raises WorkflowNotFound. Code of the page can run only itself, without a name.",
     ),
     # analysis/rules/control_flow.py
     "not-awaited": Rule(

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.rules.step_calls import nearest
 from playground.analysis.syntax import FUNCTIONS, below
-from playground.analysis.workflow import Workflow, is_env, is_main_guard
+from playground.analysis.workflow import Workflow, is_env, is_main_guard, runs_child
 from playground.workflows.unavailable import (
     ADVICE,
     FILES,
@@ -275,6 +275,16 @@ def _bindings(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
                 name=name,
                 cure=f" Did you mean `{meant[0]}`?",
             )
+
+
+def check_named_workflows(workflow: Workflow) -> Iterator[Diagnostic]:
+    """Findings about children of another workflow, which only a tenant has; one for each place that names it."""
+    for call in workflow.tree.nodes_by_type[ast.Call]:
+        if runs_child(call):
+            for given in call.keywords:
+                nothing = isinstance(given.value, ast.Constant) and given.value.value is None
+                if given.arg == "workflow" and not nothing:
+                    yield report("named-workflow", workflow.source.span(given))
 
 
 MAX_SUGGESTIONS = 20  # undefined names that get a "did you mean": looking for them is slow
