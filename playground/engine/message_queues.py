@@ -88,6 +88,7 @@ class MessageQueues:
         self._engine, self._template, self._store = engine, template, engine.store.messages
         self._clock, self._settings = engine.clock, engine.settings
         self._wake = asyncio.Event()
+        self._looking = False
         self._timer: Timer | None = None
         self._armed_for = 0  # while there is a timer
         self._expecting_ms = 0  # until the next look for what a step has sent; 0: nothing is expected
@@ -172,6 +173,11 @@ class MessageQueues:
 
     # The pump.
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether the pump waits: for time to pass, a delivery to go on or something to be sent."""
+        return not (self._looking or self._wake.is_set())
+
     def wake(self) -> None:
         """Look now."""
         self._wake.set()
@@ -196,6 +202,7 @@ class MessageQueues:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            self._looking = True
             self._disarm()
             try:
                 again = await self._look()
@@ -205,6 +212,7 @@ class MessageQueues:
                 self._engine.log("queues_failed", error=f"{type(error).__name__}: {error}")
                 again = self._clock.now() + RETRY_MS
             self._arm(min(again, self._clock.now() + self._next_poll_ms()))
+            self._looking = False
 
     def _next_poll_ms(self) -> int:
         waits = self._expecting_ms or SLOW_POLL_MS

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from playground.store.messages import MessageStore
 from playground.store.protocol import Claimed, Committed, Decider, DeciderWithNeeds, Snapshot, Store, needs_of
 from playground.workflows import events as ev
 from playground.workflows.errors import WORKER_LOST
@@ -103,7 +104,8 @@ class CrashingStore:
 
     With `freezes` a server is frozen instead of killed: no call starts or returns until `thaw`.
 
-    A commit is a transaction that adds events to a journal, or that claims an instance; creating one does not count.
+    A commit is a transaction that adds events to a journal, that claims an instance, or that sends, takes or settles
+    messages; creating an instance does not count.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class CrashingStore:
         freezes: bool = False,
     ) -> None:
         self._store, self._crash_plan = store, crash_plan
+        self.messages: Any = _CrashingMessages(self, store.messages)
         self._kill_worker, self._died, self._changed = kill_worker, died, changed
         self._durable, self._freezes = durable, freezes
         self._thawed = asyncio.Event()
@@ -183,13 +186,21 @@ class CrashingStore:
         due = await self._call(self._store.next_due())
         if due is None or due > at:
             return Claimed(())
+        return await self.commit(lambda: self._store.claim(owner, limit, at=at, **options))
+
+    async def commit(self, write: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Make a commit that is of no single instance: no worker dies at it."""
         crash = self._crash_plan.count_commit()
         if crash is not None and crash.moment == BEFORE:
             await self._die(crash, None)
-        claimed = await self._call(self._store.claim(owner, limit, at=at, **options))
+        result = await self.call(write())
         if crash is not None and crash.moment == AFTER:
             await self._die(crash, None)
-        return claimed
+        return result
+
+    async def call(self, call: Coroutine[Any, Any, T]) -> T:
+        """Make a call that commits nothing."""
+        return await self._call(call)
 
     async def _call(self, call: Coroutine[Any, Any, T], completed: Callable[[T], None] | None = None) -> T:
         if self.dead:
@@ -230,6 +241,23 @@ class CrashingStore:
         self.dead = True
         self._died()
         await _for_ever()
+
+
+class _CrashingMessages:
+    """One server's view of the queues of messages."""
+
+    def __init__(self, store: CrashingStore, messages: MessageStore) -> None:
+        self._store, self._messages = store, messages
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._messages, name)
+
+        async def through(*args: Any, **kwargs: Any) -> Any:
+            if name in ("send", "take", "settle"):
+                return await self._store.commit(lambda: method(*args, **kwargs))
+            return await self._store.call(method(*args, **kwargs))
+
+        return through
 
 
 async def _for_ever() -> None:
