@@ -183,6 +183,11 @@ async def test_what_one_node_commits_another_hears_of(postgres_url: str) -> None
             assert await wait(last - 1) == last
             await create(a, "new", at=AT + 7)
             await passes_soon(lambda: AT + 7 in due)
+            data = {"queue": "q", "id": "m", "content_type": "json", "body": 1, "delay_ms": 9}
+            sent: list[int] = []
+            leave.append(b.listen_sent(sent.append))
+            await a.append(row.key, [NewEvent(ev.MESSAGE_SENT, data)], execution=1, at=AT)
+            await passes_soon(lambda: sent == [AT + 9])
             await a.delete(row.key)
             await passes_soon(lambda: None in heard)
         for each in leave:

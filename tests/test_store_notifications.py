@@ -8,7 +8,9 @@ from store_support import AT, claim, create, passes, printed, running, with_stor
 
 from playground.store.errors import StoreError
 from playground.store.notifications import Floor, Notifications
+from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
+from playground.workflows.events import NewEvent
 
 
 @with_store
@@ -144,6 +146,26 @@ async def test_who_waits_for_what_falls_due_hears_when(store):
     leave()
     await create(store, "another")
     assert heard == [AT, AT]
+
+
+@with_store
+async def test_who_waits_for_messages_hears_when_those_that_a_journal_has_sent_fall_due(store):
+    heard: list[int] = []
+    leave = store.listen_sent(heard.append)
+    row = await running(store)
+
+    def sent(id: str, delay_ms: int) -> NewEvent:
+        data = {"queue": "q", "id": id, "content_type": "json", "body": 1, "delay_ms": delay_ms}
+        return NewEvent(ev.MESSAGE_SENT, data)
+
+    await store.append(row.key, [printed("a")], execution=1, at=AT)
+    assert heard == []
+    await store.append(row.key, [sent("m1", 5_000), sent("m2", 1_000)], execution=1, at=AT)
+    await store.decide(row.key, lambda _: [sent("m3", 2_000)], execution=1, at=AT)
+    assert heard == [AT + 1_000, AT + 2_000], "once for each commit, when it is durable"
+    leave()
+    await store.append(row.key, [sent("m4", 0)], execution=1, at=AT)
+    assert heard == [AT + 1_000, AT + 2_000]
 
 
 @with_store

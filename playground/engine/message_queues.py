@@ -9,10 +9,9 @@ Every node has a pump. What is ready is taken in a transaction, an instance's id
 delivery is settled once, so that several pumps do no harm: one that finds a delivery without an instance (its node died
 in between) makes it.
 
-The pump looks when something was sent here, when a delivery's journal has grown, and when the next message falls due.
-After a step that sent something has ended it looks again and again, less and less often, since the commit may take its
-time. While deliveries are open it looks every `POLL_MS`, and else every `SLOW_POLL_MS`, for what other nodes did or
-left.
+The pump looks when a message was sent (the store notifies of the commit of a journal, this node's or another one's),
+when a delivery's journal has grown, and when the next message falls due. For notifications that were lost, and for what
+a node that died has left, it also looks every `POLL_MS` while deliveries are open, and else every `SLOW_POLL_MS`.
 """
 
 import asyncio
@@ -47,7 +46,6 @@ DEAD_LISTED = 100
 
 POLL_MS = 500
 SLOW_POLL_MS = 5_000
-FIRST_LOOK_MS = 5  # after a step has ended that sent something; then after twice as long, up to SLOW_POLL_MS
 RETRY_MS = 1_000  # after the database failed
 NOT_STARTED_MS = 30_000  # until messages whose consumer could not be started come again
 
@@ -74,12 +72,6 @@ class SendsTo(Protocol):
     async def count(self, tenant: str) -> int:
         """How many messages a tenant has."""
 
-    def wake(self) -> None:
-        """Something was sent."""
-
-    def wake_soon(self) -> None:
-        """Something is sent by a commit that is under way."""
-
 
 class MessageQueues:
     """The queues of all tenants. One for an engine; its pump runs until the engine closes."""
@@ -91,7 +83,6 @@ class MessageQueues:
         self._looking = False
         self._timer: Timer | None = None
         self._armed_for = 0  # while there is a timer
-        self._expecting_ms = 0  # until the next look for what a step has sent; 0: nothing is expected
         self._watched: dict[Delivery, Callable[[], None]] = {}
         self._grown: set[Delivery] = set()  # watched deliveries whose journal has grown
         self._wake.set()
@@ -182,10 +173,11 @@ class MessageQueues:
         """Look now."""
         self._wake.set()
 
-    def wake_soon(self) -> None:
-        """Look when a commit that is under way is there."""
-        self._expecting_ms = FIRST_LOOK_MS
-        self._arm(self._clock.now() + FIRST_LOOK_MS)
+    def _on_sent(self, due_at: int) -> None:
+        if due_at <= self._clock.now():
+            self.wake()
+        else:
+            self._arm(due_at)
 
     def _arm(self, when: int) -> None:
         if self._timer is not None and self._armed_for <= when:
@@ -199,6 +191,13 @@ class MessageQueues:
             self._timer = None
 
     async def _run(self) -> None:
+        unsubscribe = self._engine.store.listen_sent(self._on_sent)
+        try:
+            await self._look_for_ever()
+        finally:
+            unsubscribe()
+
+    async def _look_for_ever(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -211,13 +210,8 @@ class MessageQueues:
             except Exception as error:  # noqa: BLE001 - it is logged, and retried
                 self._engine.log("queues_failed", error=f"{type(error).__name__}: {error}")
                 again = self._clock.now() + RETRY_MS
-            self._arm(min(again, self._clock.now() + self._next_poll_ms()))
+            self._arm(again)
             self._looking = False
-
-    def _next_poll_ms(self) -> int:
-        waits = self._expecting_ms or SLOW_POLL_MS
-        self._expecting_ms = 2 * waits if waits < SLOW_POLL_MS else 0
-        return waits
 
     async def _look(self) -> int:
         """Follow open deliveries and begin new ones; gives when to look again at the latest."""

@@ -1,4 +1,5 @@
-"""Notifications of commits: to subscribers of a journal, and to schedulers that wait for due instances.
+"""Notifications of commits: to subscribers of a journal, to schedulers that wait for due instances, and to pumps that
+wait for messages.
 
 A notification is a hint: readers read by seq and claims read the rows, so a missed or repeated one costs only time.
 
@@ -19,6 +20,7 @@ from playground.workflows.errors import InstanceNotFound
 Listener = Callable[[int | None], None]  # called with the last committed seq; None: the instance was deleted
 EndedListener = Callable[[Sequence[int]], None]  # called with keys of instances that this process has ended
 DueListener = Callable[[int], None]  # called with the time at which an unowned instance falls due, epoch milliseconds
+SentListener = Callable[[int], None]  # called with the time at which a message that was sent falls due, the same
 
 
 class CommitChanges(NamedTuple):
@@ -26,12 +28,14 @@ class CommitChanges(NamedTuple):
 
     `last_seqs` are instance keys with their last seq (None: deleted). `due` is when the first instance that became
     claimable falls due, in epoch milliseconds (None: no instance did). `ended` are the keys of those that have
-    ended by a commit of this process.
+    ended by a commit of this process. `sent` is when the first of the messages that a journal has sent falls due, in
+    epoch milliseconds (None: it sent none).
     """
 
     last_seqs: Sequence[tuple[int, int | None]] = ()
     due: int | None = None
     ended: Sequence[int] = ()
+    sent: int | None = None
 
 
 class Floor(NamedTuple):
@@ -78,6 +82,7 @@ class Notifications:
         self._watches: dict[int, _JournalWatch] = {}
         self._due_listeners: tuple[DueListener, ...] = ()
         self._ended_listeners: tuple[EndedListener, ...] = ()
+        self._sent_listeners: tuple[SentListener, ...] = ()
         self._polling: asyncio.Task[None] | None = None
         self._poll_now = asyncio.Event()
         self._told_due: int | None = None
@@ -115,7 +120,9 @@ class Notifications:
             self._told_due = changes.due
             for due_listener in self._due_listeners:
                 due_listener(changes.due)
-
+        if changes.sent is not None:
+            for sent_listener in self._sent_listeners:
+                sent_listener(changes.sent)
         if changes.ended:
             for ended_listener in self._ended_listeners:
                 ended_listener(changes.ended)
@@ -153,6 +160,15 @@ class Notifications:
 
         def unsubscribe() -> None:
             self._ended_listeners = tuple(each for each in self._ended_listeners if each != listener)
+
+        return unsubscribe
+
+    def listen_sent(self, listener: SentListener) -> Callable[[], None]:
+        """See `Store.listen_sent`."""
+        self._sent_listeners += (listener,)
+
+        def unsubscribe() -> None:
+            self._sent_listeners = tuple(each for each in self._sent_listeners if each != listener)
 
         return unsubscribe
 

@@ -448,6 +448,13 @@ class Store(Protocol):
         A hint, as `listen`.
         """
 
+    def listen_sent(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        """Call `listener` on the event loop when a commit to a journal has sent messages, with the time at which the
+        first of them falls due.
+
+        A hint, as `listen`. What `MessageStore.send` puts into a queue is not notified.
+        """
+
     async def list(
         self,
         tenant: str | None,

@@ -74,12 +74,6 @@ class AnyQueue:
         """See `message_queues.SendsTo`."""
         return 0
 
-    def wake(self) -> None:
-        """See `message_queues.SendsTo`."""
-
-    def wake_soon(self) -> None:
-        """See `message_queues.SendsTo`."""
-
 
 class WorkflowTester:
     """Runs a workflow on a virtual clock, with crashes where the test wants them. Use it with `async with`.

@@ -107,7 +107,7 @@ class Connection:
         self.kv, self.effects = _Part(self, "kv"), _Part(self, "effects")
         self.tenants, self.usage = _Part(self, "tenants"), _Part(self, "usage")
         self.families = _Part(self, "families")
-        self.listen_ended = self._notifications.listen_ended
+        self.listen_ended, self.listen_sent = self._notifications.listen_ended, self._notifications.listen_sent
         self.listen, self.listen_due = self._notifications.listen, self._notifications.listen_due
         self.subscribe = self._notifications.watch
         network.connections.append(self)

@@ -162,7 +162,6 @@ class Host:
         self.store, self.limit, self.now, self._uncommitted = store, limit, now, uncommitted
         self._buffers: dict[StepKey, list[NewEvent]] = {}
         self._counts: dict[StepKey | None, int] = {}
-        self._on_committed: dict[StepKey, list[Callable[[], None]]] = {}
         self._committing = 0  # events on their way to the journal, outside steps
         self._held_bytes: Counter[StepKey | None] = Counter()  # bytes of KV not committed yet; None: outside steps
 
@@ -233,10 +232,6 @@ class Host:
                 self._committing -= 1
                 self._held_bytes[None] -= key_bytes
 
-    def on_committed(self, step: StepKey, callback: Callable[[], None]) -> None:
-        """Call back when the step's running attempt has succeeded, and its commit is under way."""
-        self._on_committed.setdefault(step, []).append(callback)
-
     def next_number(self, step: StepKey | None) -> int:
         """Count something that the step's running attempt does, or the execution outside steps, from 1."""
         self._counts[step] = self._counts.get(step, 0) + 1
@@ -246,15 +241,12 @@ class Host:
         """What the attempt that has just succeeded wrote, to be committed with its result."""
         self._counts.pop(step, None)
         self._held_bytes.pop(step, None)
-        for callback in self._on_committed.pop(step, ()):
-            callback()
         return self._buffers.pop(step, [])
 
     def discard_writes(self, step: StepKey) -> None:
         """An attempt failed: what it wrote goes."""
         self._counts.pop(step, None)
         self._held_bytes.pop(step, None)
-        self._on_committed.pop(step, None)
         self._buffers.pop(step, None)
 
 

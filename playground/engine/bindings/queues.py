@@ -52,10 +52,6 @@ class Queues(Binding):
             }
             size = values.check_size(message.body, "body", BODY_BYTES)
             await host.write(NewEvent(ev.MESSAGE_SENT, data, call.step), size)
-        if call.step is None:
-            self._queues.wake()
-        else:
-            host.on_committed(call.step, self._queues.wake_soon)
 
 
 def bindings_of(queues: SendsTo, tenant: str) -> dict[str, Binding]:

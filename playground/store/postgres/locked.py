@@ -26,11 +26,14 @@ from playground.workflows.events import NewEvent, StepKey
 
 
 class Change:
-    """What a transaction did to an instance: its state after it, its row before, and how many events were added."""
+    """What a transaction did to an instance: its state after it, its row before, how many events were added, and when
+    the first of the messages that it sent falls due.
+    """
 
     def __init__(self, cached: CachedInstance) -> None:
         self.cached, self.before = cached, cached.row
         self.events = 0
+        self.sent: int | None = None
 
 
 def not_found(key: int) -> InstanceNotFound:
@@ -96,6 +99,8 @@ class LockedInstances:
         if is_new(projected.row) and not is_new(before):
             await put_back(tx, self._sql, projected.row)
         change.events += len(written)
+        if staged.sent is not None:
+            change.sent = staged.sent if change.sent is None else min(staged.sent, change.sent)
         return Committed(written, projected.row)
 
     async def _steps_to_fold(

@@ -1,4 +1,4 @@
-"""Hints between nodes: which journals have grown, and when something falls due.
+"""Hints between nodes: which journals have grown, and when an instance or a message falls due.
 
 What a node commits is seen by its own listeners at once. For the other nodes it is collected for some milliseconds and
 sent in one NOTIFY, on a connection of its own: within a writing transaction, NOTIFY takes a lock of the whole server at
@@ -42,11 +42,12 @@ class Hints:
     instances that have ended, which no other node is told of.
     """
 
-    __slots__ = ("due", "ended", "freed", "last_seqs")
+    __slots__ = ("due", "ended", "freed", "last_seqs", "sent")
 
     def __init__(self) -> None:
         self.last_seqs: dict[int, int | None] = {}
         self.due: int | None = None
+        self.sent: int | None = None
         self.freed: set[str] = set()
         self.ended: list[int] = []
 
@@ -69,6 +70,11 @@ class Hints:
         """Something falls due at a time."""
         self.due = at if self.due is None else min(at, self.due)
 
+    def add_sent(self, at: int | None) -> None:
+        """A journal has sent messages, the first of which falls due at a time; None: it has not."""
+        if at is not None:
+            self.sent = at if self.sent is None else min(at, self.sent)
+
     def add_deleted(self, key: int, queue: str, *, owned: bool) -> None:
         """An instance that was deleted."""
         self.last_seqs[key] = None
@@ -80,6 +86,7 @@ class Hints:
         self.last_seqs.update(other.last_seqs)
         self.freed |= other.freed
         self.ended += other.ended
+        self.add_sent(other.sent)
         if other.due is not None:
             self.add_due(other.due)
 
@@ -92,6 +99,7 @@ class _Message(msgspec.Struct, array_like=True):
     due: int | None
     freed: list[int]
     number: int = 0
+    sent: int | None = None  # the last field, which nodes of an older version pass over
 
 
 _decode = msgspec.json.Decoder(_Message).decode
@@ -135,7 +143,7 @@ class Messenger:
 
     def publish(self, hints: Hints) -> None:
         """Tell this process at once, and the other nodes soon."""
-        self._receive(list(hints.last_seqs.items()), hints.due, {_digest(queue) for queue in hints.freed})
+        self._receive(list(hints.last_seqs.items()), hints.due, {_digest(queue) for queue in hints.freed}, hints.sent)
         if hints.ended:
             self._notifications.notify(CommitChanges(ended=hints.ended))
         if self._connections.pooled and not hints:
@@ -166,14 +174,16 @@ class Messenger:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _receive(self, last_seqs: list[tuple[int, int | None]], due: int | None, freed: Iterable[int]) -> None:
+    def _receive(
+        self, last_seqs: list[tuple[int, int | None]], due: int | None, freed: Iterable[int], sent: int | None
+    ) -> None:
         if self.full and freed:
             digests = {_digest(queue): queue for queue in self.full}
             found = {digests[digest] for digest in freed if digest in digests}
             if found:
                 self.full -= found
                 due = 0
-        self._notifications.notify(CommitChanges(last_seqs, due))
+        self._notifications.notify(CommitChanges(last_seqs, due, sent=sent))
 
     def _send_soon(self) -> None:
         self._timer, self._sending = None, True
@@ -193,13 +203,14 @@ class Messenger:
 
     def _messages(self, hints: Hints) -> Iterator[str]:
         keys, freed, due = list(hints.last_seqs.items()), [_digest(queue) for queue in hints.freed], hints.due
+        sent = hints.sent  # by a journal, which is among the keys
         while keys or freed or due is not None:
             self._number += 1
             if len(self._underway) < UNDERWAY_MAX:
                 self._underway[self._number] = self._since
             part = keys[:KEYS_PER_MESSAGE], due, freed[:KEYS_PER_MESSAGE]
-            message = _Message(self._sender, *part, self._number)
-            keys, freed, due = keys[KEYS_PER_MESSAGE:], freed[KEYS_PER_MESSAGE:], None
+            message = _Message(self._sender, *part, self._number, sent)
+            keys, freed, due, sent = keys[KEYS_PER_MESSAGE:], freed[KEYS_PER_MESSAGE:], None, None
             yield msgspec.json.encode(message).decode()
 
     async def _listen_for_ever(self) -> None:
@@ -227,6 +238,6 @@ class Messenger:
         except msgspec.DecodeError:
             return  # of a newer version; the poll finds it
         if message.sender != self._sender:
-            self._receive(message.last_seqs, message.due, message.freed)
+            self._receive(message.last_seqs, message.due, message.freed, message.sent)
         elif (since := self._underway.pop(message.number, None)) is not None:
             self._seconds.add(perf_counter() - since)

@@ -318,6 +318,10 @@ class PostgresStore:
         self._messenger.start()
         return self._notifications.listen_due(listener)
 
+    def listen_sent(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        self._messenger.start()
+        return self._notifications.listen_sent(listener)
+
     async def list(
         self,
         tenant: str | None,

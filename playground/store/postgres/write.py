@@ -112,6 +112,11 @@ class Staged:
         self.messages += change.messages
 
     @property
+    def sent(self) -> int | None:
+        """When the first of the messages falls due; None: there is none."""
+        return min((message.due_at for message in self.messages), default=None)
+
+    @property
     def events_count(self) -> int:
         """How many events."""
         return len(self.events) // columns.EVENT_COLUMNS

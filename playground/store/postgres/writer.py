@@ -294,6 +294,7 @@ class Writer:
         cached.mark_written()
         self._keep(cached)
         hints.add_row(cached.row, before)
+        hints.add_sent(group.staged.sent)
         for call, committed in group.calls:
             self._acknowledge(call, committed)
 
@@ -421,6 +422,7 @@ class Writer:
             if change.events:
                 self.count_commit(since, change.events, len(batch))
                 hints.add_row(change.cached.row, change.before)
+                hints.add_sent(change.sent)
         for call, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 call.fail(outcome)

@@ -313,6 +313,9 @@ class SqliteStore:
     def listen_due(self, listener: Callable[[int], None]) -> Callable[[], None]:
         return self._notifications.listen_due(listener)
 
+    def listen_sent(self, listener: Callable[[int], None]) -> Callable[[], None]:
+        return self._notifications.listen_sent(listener)
+
     async def list(
         self,
         tenant: str | None,

@@ -82,6 +82,7 @@ class SqliteTransaction:
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
         self._messages: list[tuple[Any, ...]] = []
+        self._new_sent: int | None = None  # when the first message of this transaction falls due
         self._deleted: list[int] = []
         # When the first new instance since the last commit falls due; touched ones are looked at in `commit`.
         self._new_due: int | None = None
@@ -366,7 +367,8 @@ class SqliteTransaction:
                 self._cache.put(cached)
         self._touched.clear()
         self._deleted.clear()
-        return CommitChanges(appended, due, ended)
+        sent, self._new_sent = self._new_sent, None
+        return CommitChanges(appended, due, ended, sent)
 
     def rollback(self) -> None:
         """`writer.Transaction.rollback`."""
@@ -383,7 +385,7 @@ class SqliteTransaction:
         self._messages.clear()
         self._new.clear()
         self._deleted.clear()
-        self._new_due = None
+        self._new_due = self._new_sent = None
         self.queues.rollback()
         self.flow.rollback()
 
@@ -439,7 +441,9 @@ class SqliteTransaction:
         if change.kv:
             scope = scope_of(change.row)
             self._kv.update({(*scope, key): text for key, text in change.kv.items()})
-        self._messages += [(change.row.tenant, *message) for message in change.messages]
+        for message in change.messages:
+            self._messages.append((change.row.tenant, *message))
+            self._new_sent = message.due_at if self._new_sent is None else min(message.due_at, self._new_sent)
 
     def _write_new(self) -> None:
         for row in self._new.rows:
