@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from dispatch_support import journal, on_engine, output, workflow
+from dispatch_support import journal, journal_until, on_engine, output, workflow
 from http_support import MakeSite, code_of
 from tenants_support import Tenant
 
 from playground.engine import Engine
 from playground.engine.code.tenants import Tenants
 from playground.engine.instances import WorkflowInstance
-from playground.engine.message_queues import MessageQueues, settled
+from playground.engine.message_queues import MessageQueues, joined_marks, settled
 from playground.engine.message_rules import delay_ms, new_messages
 from playground.store.messages import Message, NewMessage, Outcome, QueueSettings
 from playground.store.tables import NewVersion
@@ -144,6 +144,44 @@ async def test_marks_count_retries_are_bounded_and_dead_letters_can_be_sent_agai
     await tenants.deploy("acme", handler("batch.ackAll()"))
     await tenants.queues.revive("acme", "default", "default-bad")
     await until(tenants, 0, 0, 0)
+
+
+@on_engine(attempt_cpu_seconds=1, tenant_attempt_wall_seconds=10, step_limit=3)
+async def test_what_a_handler_has_acknowledged_stays_so_however_it_is_stopped(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    await tenants.deploy(
+        "acme",
+        handler("""
+        step = self.ctx.step
+        good, later, bad = batch.messages
+        good.ack()
+        await step.do("between", lambda: later.retry({"delaySeconds": 3600}))
+        if bad.body == "spins":
+            while True:
+                pass
+        for number in range(9 if bad.body == "steps" else 0):
+            await step.do(f"step {number}", lambda: number)
+        if bad.body == "exits":
+            raise SystemExit(1)
+        await step.wait_for_event("never", "never")
+        """),
+    )
+    settings = QueueSettings("main", 3, max_batch_timeout_ms=60_000, max_retries=0, max_concurrency=1)
+    await tenants.queues.put("acme", "dying", settings)
+    for number, how in enumerate(("spins", "steps", "exits", "terminated")):
+        await send(tenants, f"good {number}", f"later {number}", how, queue="dying")
+        if how == "terminated":
+            while len(await deliveries(engine)) <= number:
+                await asyncio.sleep(0.005)
+            delivery = (await deliveries(engine))[-1]
+            await journal_until(delivery, ev.BATCH_MARKED)
+            await delivery.terminate()
+        await until(tenants, 0, 0, 2 * (number + 1), queue="dying")
+    dead = [it.body for it in await tenants.queues.dead("acme", "dying")]
+    assert not [body for body in dead if body.startswith("good")], dead
+    for delivery in await deliveries(engine):
+        marks = [event.data for event in await journal(delivery) if event.type == ev.BATCH_MARKED]
+        assert marks[0]["retried"] == [] and len(marks[0]["acked"]) == 1, "it stood when it was made"
 
 
 @on_engine()
@@ -285,6 +323,13 @@ async def test_a_batch_waits_until_it_is_full_or_old_and_only_so_many_run_at_onc
         await (await deliveries(engine))[-1].send_event("go")
     await until(tenants, 1, 0, 0)
     assert len(await deliveries(engine)) == 2, "the fifth waits for company"
+
+
+def test_of_several_marks_of_a_message_the_first_counts() -> None:
+    first = {"acked": ["a"], "retried": [{"id": "b", "delay_ms": 5}]}
+    last = {"acked": ["b", "c"], "retried": [{"id": "a"}, {"id": "d"}]}
+    assert joined_marks([first, last]) == {"acked": ["a", "c"], "retried": [{"id": "b", "delay_ms": 5}, {"id": "d"}]}
+    assert joined_marks([]) is None
 
 
 def test_queues_over_http(make_shared_site: MakeSite) -> None:

@@ -1,9 +1,9 @@
 """Queues of messages: what may be sent, and the pump that makes an instance of each batch that is ready.
 
 A delivery is an instance of the consumer's newest version, of the class that handles batches; its trigger says
-`{"kind": "queue", "queue": name}`. Whatever ends it, the pump then settles its messages: `batch_marked`, the last thing
-that a handler leaves in the journal, says which are acknowledged and which are to come again; without it all are, if
-the instance is complete, or none.
+`{"kind": "queue", "queue": name}`. Whatever ends it, the pump then settles its messages: the `batch_marked` of its
+journal say which are acknowledged and which are to come again, and of a message the first one counts; what none names
+is acknowledged if the instance is complete, else comes again.
 
 Every node has a pump. What is ready is taken in a transaction, an instance's id follows from its delivery, and a
 delivery is settled once, so that several pumps do no harm: one that finds a delivery without an instance (its node died
@@ -286,17 +286,27 @@ class MessageQueues:
         self.wake()
 
     async def _marks(self, row: InstanceRow) -> Mapping[str, Any] | None:
-        """The data of the last `batch_marked` of a journal."""
-        after, marks = 0, None
+        """What the `batch_marked` of a journal say, together; None: there is none."""
+        after, found = 0, []
         while after < row.last_seq:
             page = await self._engine.store.events(row.key, after=after, limit=500)
             if not page:
                 break
-            for event in page:
-                if event.type == ev.BATCH_MARKED:
-                    marks = event.data
+            found += [event.data for event in page if event.type == ev.BATCH_MARKED]
             after = page[-1].seq
-        return marks
+        return joined_marks(found)
+
+
+def joined_marks(marks: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """What several `batch_marked` say together: of a message the first counts. None without any."""
+    acked: list[str] = []
+    retried: list[Mapping[str, Any]] = []
+    seen: set[str] = set()
+    for each in marks:
+        acked += [id for id in each["acked"] if id not in seen]
+        retried += [again for again in each["retried"] if again["id"] not in seen]
+        seen |= {*each["acked"], *(again["id"] for again in each["retried"])}
+    return {"acked": acked, "retried": retried} if marks else None
 
 
 def settled(

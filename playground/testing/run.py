@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from playground.engine.engine import Engine
 from playground.engine.execution.breakpoints import ANY_STEP, GivenError, StepPattern
 from playground.engine.execution.faults import NewBreak
+from playground.engine.message_queues import joined_marks
 from playground.store.encoding import as_objects
 from playground.store.protocol import Committed, History, Store
 from playground.store.rows import InstanceRow
@@ -195,7 +196,7 @@ class Run:
     async def marks(self) -> Mapping[str, Any] | None:
         """What a handler of a batch has said of its messages: `acked`, ids, and `retried`, `{id, delay_ms?}`."""
         found = [event.data for event in await self.journal() if event.type == ev.BATCH_MARKED]
-        return found[-1] if found else None
+        return joined_marks(found)
 
     # Its state.
 

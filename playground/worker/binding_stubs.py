@@ -291,6 +291,17 @@ class Bindings:
         else:
             future.set_result(frame["value"])
 
+    def post(self, binding: str, method: str, *args: Any) -> None:
+        """Send a call of the code outside steps, without waiting for its response; none once the run is over."""
+        if self._closed:
+            return
+        self._last_call += 1
+        self._outside_steps.add(self._last_call)
+        encoded = self._encode_arguments(list(args), binding, method)
+        call = {"op": "call", "call": self._last_call, "binding": binding, "method": method}
+        self._channel.post({**call, "args": encoded, "kwargs": {}})
+        self._channel.flush()
+
     async def _call(self, binding: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._closed:
             raise WorkflowFatalError(

@@ -243,7 +243,11 @@ class Execution:
                 "`async def queue(self, batch)`."
             )
         env, context = self._environment(), self._context()
-        return QueueRun(found(context, env), env, context)
+        return QueueRun(found(context, env), env, context, self._send_marks)
+
+    def _send_marks(self, acked: list[str], again: list[dict[str, Any]]) -> None:
+        if not self._replay.replaying:
+            self._bindings.post("BATCH", "mark", acked, again)
 
     def _environment(self) -> Environment:
         streams = Streams(self._channel, self.steps.attempts.running_attempt, self._start["limits"])

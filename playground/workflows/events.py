@@ -97,7 +97,9 @@ MESSAGE_SENT = (
     "message_sent"  # a message went into a queue, in the transaction of its step: queue, id, content_type, body,
 )
 # delay_ms
-BATCH_MARKED = "batch_marked"  # the handler of a batch has ended: acked (ids of messages), retried ({id, delay_ms?})
+BATCH_MARKED = (
+    "batch_marked"  # a handler has said of messages, at its end of all: acked (ids), retried ({id, delay_ms?})
+)
 WORKFLOW_MIGRATED = "workflow_migrated"  # it goes on with another version of its tenant's code: from, to
 CODE_CHANGED = "code_changed"  # its next execution runs other code, for this instance only: from, snippet
 ROLLBACK_STARTED = "rollback_started"  # rollback handlers start to undo its steps: error? (the reason)

@@ -1,4 +1,4 @@
-"""`env.BATCH`, which only a handler of a batch has: what it says of its messages when it ends.
+"""`env.BATCH`, which only a handler of a batch has: what it says of its messages while it runs and when it ends.
 
 The worker calls it for the handler (worker/queue_handler.py); the pump reads what it leaves in the journal
 (engine/message_queues.py).
@@ -7,7 +7,7 @@ The worker calls it for the handler (worker/queue_handler.py); the pump reads wh
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from playground.engine.bindings.binding import Binding, CallContext
+from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.message_rules import BATCH_MOST, delay_ms
 from playground.workflows import events as ev
 from playground.workflows.errors import BindingError
@@ -15,7 +15,12 @@ from playground.workflows.events import NewEvent
 
 
 class Batch(Binding):
-    """What a handler of batches says at its end, for the pump (engine/message_queues.py)."""
+    """What a handler of batches says of its messages, for the pump (engine/message_queues.py).
+
+    It says so once of each message, and of all at its end; more is a fault.
+    """
+
+    limits = CallLimits(calls=2 * BATCH_MOST, in_flight=2 * BATCH_MOST)
 
     async def mark(self, acked: Sequence[str], retried: Sequence[Mapping[str, Any]], *, call: CallContext) -> None:
         """Note which messages are acknowledged, by their ids, and which come again: `{"id", "delay_seconds"}`."""
