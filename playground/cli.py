@@ -30,7 +30,7 @@ GROUPS = {
         "step_limit", "journal_events",
         "attempt_cpu_seconds", "attempt_wall_seconds", "worker_losses", "delay_function_ms", "calls_per_execution",
         "calls_in_flight", "call_bytes", "call_seconds", "kv_value_bytes", "kv_bytes", "effects_per_instance",
-        "child_depth", "children_limit", "reply_seconds", "debounces_per_instance", "chaos_commits",
+        "child_depth", "children_limit", "reply_seconds", "debounces_per_instance", "messages_per_run", "chaos_commits",
     ),
     "an address": (
         "starts_per_minute", "checks_per_minute", "check_seconds_per_minute", "snippets_per_minute",

@@ -317,6 +317,9 @@ class Settings:
     messages_per_tenant: int = _row(
         100_000, "messages one tenant may have in its queues, dead ones too", public=True, least=1
     )
+    messages_per_run: int = _row(
+        1_000, "messages that a run without a tenant may have in its queue, dead ones too", public=True, least=1
+    )
     warm_workers: int = _row(
         16,
         "workers of tenants' deployed code that may wait for another run of the same tenant and code; 0 for none",

@@ -13,6 +13,7 @@ from database_support import url_in
 
 from playground.engine import CreateInstance, Engine
 from playground.engine.clock import SystemClock
+from playground.engine.code.tenants import Tenants
 from playground.engine.ids import SystemIds
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
@@ -67,6 +68,7 @@ async def run_all(programs: Mapping[str, Program], folder: Path, **changed: Any)
                 settings=settings, store=store, sandbox=sandbox, clock=SystemClock(), ids=SystemIds(), log=_no_log
             )
         )
+        Tenants(engine)
         outcomes = await asyncio.gather(*(_run(engine, program) for program in programs.values()))
     return dict(zip(programs, outcomes, strict=True))
 

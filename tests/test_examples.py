@@ -103,7 +103,7 @@ def test_ships_the_examples_in_order():
     assert slugs == [
         "hello", "crash-and-resume", "retries", "hibernation", "approval", "long-poll", "onboarding", "fan-out",
         "dependencies", "agent-plan", "ci-pipeline", "saga", "effects", "two-tenants",
-        "streaming-answer", "parcels",
+        "streaming-answer", "parcels", "support-desk",
     ]  # fmt: skip
 
 
@@ -149,6 +149,13 @@ OUTPUTS = {
     "effects": {"charged": 49, "receipt_to": "ada@example.com"},
     "two-tenants": {"greeting": "Hello, Ada! This is visit 1."},
     "parcels": {"sent": 3, "grams": 3900},
+    "support-desk": {
+        "refunded": 49,
+        "answer": (
+            "We are sorry that the lamp arrived broken. Your money is on its way. Thank you for writing to us, and for "
+            "the photograph of the box."
+        ),
+    },
     "streaming-answer": {
         "answer": (
             "Because nothing that was finished is kept in memory alone. Each step writes its result into a journal "
@@ -198,7 +205,7 @@ EDITS: dict[tuple[str, int], tuple[dict[str, str], dict[str, Any]]] = {
     ("effects", 1): ({'charge(order["amount"])': 'charge(order["amount"], key=event["instanceId"])'}, {}),
     ("two-tenants", 1): ({'"Hello"': '"Good day"'}, {}),
 }
-LATER = [*EDITS, ("hibernation", 0), ("approval", 1), ("parcels", 1)]
+LATER = [*EDITS, ("hibernation", 0), ("approval", 1), ("parcels", 1), ("support-desk", 1)]
 BY_SLUG = {example.slug: example for example in load()}
 
 
@@ -267,6 +274,14 @@ def test_the_answer_is_read_once_though_the_worker_was_killed_while_it_was_writt
     assert {value.attempt for value in values} == {2}
     assert "".join(value.value for value in values).strip() == OUTPUTS["streaming-answer"]["answer"]
     assert standing_values("progress", answer.journal)[-1].value == {"percent": 100.0, "text": "5 of 5 pages"}
+
+
+def test_the_support_desk_sends_one_mail_though_the_worker_was_killed_while_it_wrote_the_answer(later):
+    desk = later["support-desk", 1]
+    assert [it.data["body"]["text"] for it in desk.journal if it.type == "message_sent"] == [
+        desk.state.output["answer"]
+    ]
+    assert {value.attempt for value in standing_values("answer", desk.journal)} == {2}
 
 
 def test_the_saga_undoes_its_bookings_last_first(outcomes):

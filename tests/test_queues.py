@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from dispatch_support import journal, journal_until, on_engine, output, workflow
 from http_support import MakeSite, code_of
+from msgspec.structs import replace
 from tenants_support import Tenant
 
-from playground.engine import Engine
+from playground.engine import CreateInstance, Engine
 from playground.engine.code.tenants import Tenants
 from playground.engine.instances import WorkflowInstance
 from playground.engine.message_queues import MessageQueues, joined_marks, settled
 from playground.engine.message_rules import delay_ms, new_messages
-from playground.store.messages import Message, NewMessage, Outcome, QueueSettings
+from playground.store.messages import Message, NewMessage, Outcome, QueueSettings, owner_of
 from playground.store.tables import NewVersion
 from playground.workflows import errors
 from playground.workflows import events as ev
@@ -306,6 +307,82 @@ async def test_limits_say_what_to_do(engine: Engine) -> None:
     ):
         with pytest.raises(errors.InvalidQueue, match=said):
             await tenants.queues.put("acme", "default", QueueSettings("main", **given))
+
+
+DESK = (
+    workflow("""
+@step.do("send", config={"retries": {"limit": 0, "delay": 0}})
+async def send():
+    await self.env.QUEUE.send_batch([{"body": it, "delay_seconds": 60 * (it == "later")} for it in event["payload"]])
+
+await send()
+""")
+    + """
+
+class Default(WorkerEntrypoint):
+    async def queue(self, batch, env, ctx, step):
+        for message in batch.messages:
+            if message.body == "deeper":
+                await self.env.QUEUE.send("deepest")
+            if message.body == "child":
+                return print(await self.env.WORKFLOWS.run(["good"]))
+            await step.do(message.body, lambda: message.body)
+"""
+)
+DESK = DESK.replace("import asyncio", "from workers import WorkerEntrypoint")
+
+
+async def delivered(engine: Engine, key: int, count: int) -> list[WorkflowInstance]:
+    """A run's deliveries once there are so many and all have ended."""
+    while True:
+        found = await engine.store.children(key, "queue")
+        if len(found) == count and all(child.ended_at for child in found):
+            return [WorkflowInstance(engine, "", child.id) for child in reversed(found)]
+        await asyncio.sleep(0.005)
+
+
+@on_engine(messages_per_run=2, child_depth=1)
+async def test_a_run_without_a_tenant_has_a_queue_of_its_own(engine: Engine) -> None:
+    Tenants(engine)
+    new = CreateInstance(DESK, ["good", "bad"], control_hash="secret", queue="addr:1.2.3.4", limits={"step_limit": 9})
+    row = await engine.create(new)
+    other = await engine.create(replace(new, params=["deeper"]))
+    [delivery] = await delivered(engine, row.key, 1)
+    events = await journal(delivery)
+    assert events[0].data["trigger"] == {"kind": "queue", "queue": "default", "of": row.id}
+    assert [it.step.name for it in events if it.type == ev.STEP_COMPLETED and it.step] == ["good", "bad"]
+    made = await engine.store.find("", delivery.id)
+    assert (made.control_hash, made.queue, made.snippet) == ("secret", "addr:1.2.3.4", row.snippet)
+    assert made.limits == {"step_limit": 9, "child_depth": 0}
+    while not (found := await engine.store.children(other.key, "queue")) or not found[-1].ended_at:
+        await asyncio.sleep(0.005)
+    failed = await WorkflowInstance(engine, "", found[-1].id).status()
+    assert "This run handles messages of a run" in failed.error["message"]
+    full = await engine.create(replace(new, params=["a", "b", "c"]))
+    error = (await journal(WorkflowInstance(engine, "", full.id)))[-1].data["error"]["message"]
+    assert "at most 2 messages" in error and "messages_per_run (PLAYGROUND" in error
+
+
+@on_engine()
+async def test_messages_of_a_run_go_with_it_and_leave_those_of_others(engine: Engine) -> None:
+    Tenants(engine)
+    rows = [await engine.create(CreateInstance(DESK, ["later"])) for _ in range(2)]
+    for row in rows:
+        await output(WorkflowInstance(engine, "", row.id))
+    owners = [owner_of(row) for row in rows]
+    await engine.store.delete(rows[0].key)
+    assert [await engine.store.messages.count(owner) for owner in owners] == [0, 1]
+    assert [len(await engine.store.messages.queues(owner)) for owner in owners] == [0, 1]
+
+
+@on_engine(children_per_minute=2)
+async def test_deliveries_are_children_of_their_address_and_run_the_workflow_as_a_child(engine: Engine) -> None:
+    Tenants(engine)
+    row = await engine.create(CreateInstance(DESK, ["child"], queue="addr:1.2.3.4"))
+    [delivery] = await delivered(engine, row.key, 1)
+    [child] = await engine.store.children((await engine.store.find("", delivery.id)).key, "child")
+    assert (await engine.store.find("", child.id)).class_name == "TenantWorkflow"
+    assert child.status == "complete", "its own messages wait: its address has started two children in this minute"
 
 
 @on_engine()

@@ -107,7 +107,7 @@ RULES = {
     "no-binding": Rule(
         INFO,
         "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS`, "
-        "`KV`, `STREAMS` and `run` of `WORKFLOWS`, a tenant's has `QUEUE`, `QUEUES`, `SECRETS` and all of "
+        "`KV`, `QUEUE`, `STREAMS` and `run` of `WORKFLOWS`, a tenant's has `QUEUES`, `SECRETS` and all of "
         "`WORKFLOWS` too.{cure}",
     ),
     "named-workflow": Rule(

@@ -10,13 +10,13 @@ from msgspec.structs import replace
 
 from playground.engine import flow, operations, queues, replies
 from playground.engine.batches import BATCH_MOST
-from playground.engine.bindings.binding import NewChild
+from playground.engine.bindings.binding import Binding, NewChild
 from playground.engine.bindings.own_workflow import OwnWorkflow
 from playground.engine.clock import Clock, SharedClock
 from playground.engine.code import compatibility
 from playground.engine.code.checker import Check, Checker
 from playground.engine.code.metadata import check_metadata, tenancy
-from playground.engine.code.sources import DEFAULT_BINDINGS, Code, CodeSource, Sources, shown_workflow
+from playground.engine.code.sources import DEFAULT_BINDINGS, WORKFLOWS, Code, CodeSource, Sources, shown_workflow
 from playground.engine.execution import breakpoints, faults
 from playground.engine.execution.breakpoints import StepPattern
 from playground.engine.execution.context import Log, Services
@@ -58,7 +58,7 @@ from playground.workflows.errors import (
 )
 from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.flow import Flow
-from playground.workflows.names import CLASS_NAME, without_byte_order_mark
+from playground.workflows.names import CLASS_NAME, without_byte_order_mark, workflow_class
 
 DRY_RUNS = 2  # dry runs at once
 MINUTE_SECONDS = 60
@@ -200,7 +200,7 @@ class Engine:
             store, sandbox, clock, settings, log, sources, stored, counts, limits, shared, workers, families
         )
         engine = cls(services, ids, node, heartbeat, correct_clock)
-        sources.set_own_workflow(lambda row: OwnWorkflow(row, engine.start_own_child))
+        sources.add_own(WORKFLOWS, lambda row: OwnWorkflow(row, engine.start_own_child))
         await engine._scheduler.start()
         engine.schedules.begin()
         try:
@@ -218,6 +218,31 @@ class Engine:
 
         Raises as `create`; Busy too where the address has started as many as it may in a minute.
         """
+        template = await self._own_template(row, size_of(child.params.value))
+        return (await self.create(child_of(template, child))).key
+
+    async def own_delivery(self, key: int, trigger: Mapping[str, Any], size: int) -> CreateInstance:
+        """What a delivery of a run's own queue is made of, without id, params and the class that handles it: it runs
+        the code of that run as its child, and is charged to its address. `size`: bytes of its params.
+
+        Raises:
+            InstanceNotFound: the run is gone.
+            Busy: its address has started as many children as it may in a minute.
+        """
+        row = (await self.store.load(key)).row
+        template = await self._own_template(row, size)
+        depth_left = self._services.limit(row, "child_depth") - 1
+        return replace(
+            template,
+            queue=row.queue,
+            trigger={**trigger, "of": row.id},
+            parent=row.key,
+            limits={**(template.limits or {}), "child_depth": depth_left},
+            skip_sleeps=operations.skips_sleeps(row.injected),
+        )
+
+    async def _own_template(self, row: InstanceRow, size: int) -> CreateInstance:
+        """What runs the code of an instance again, charged to its address. Raises Busy."""
         most, address = self.settings.children_per_minute, queues.billed(row.queue)
         if not row.tenant and address.startswith(queues.ADDRESS):
             await self._children_started.read(address)
@@ -228,17 +253,16 @@ class Engine:
                     setting="children_per_minute",
                 )
             self._children_started.add(address, 1)
-        self.stored.add(address, size_of(child.params.value))
-        template = CreateInstance(
+        self.stored.add(address, size)
+        return CreateInstance(
             None,
             tenant=row.tenant,
             workflow=row.workflow,
-            class_name=row.class_name,
+            class_name=workflow_class(row.class_name),
             control_hash=row.control_hash,
             limits=dict(row.limits) if row.limits else None,
             version=row.snippet,
         )
-        return (await self.create(child_of(template, child))).key
 
     def run_in_background(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine in the background, until it is done or the engine closes."""
@@ -272,6 +296,10 @@ class Engine:
         """
         self._services.sources.register(workflow, source)
         self._scheduler.on_dispatcher_registered(workflow)
+
+    def add_own(self, name: str, make: Callable[[InstanceRow], Binding]) -> None:
+        """What code that came as a snippet finds in `self.env` as a binding of its own instance."""
+        self._services.sources.add_own(name, make)
 
     def limit_tenant(self, metadata: Mapping[str, Any], limits: TenantLimits) -> None:
         """Give a tenant limits of its own in place of the settings' for as long as the engine is open; `metadata` names

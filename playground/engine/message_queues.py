@@ -1,9 +1,10 @@
 """Queues of messages: what may be sent, and the pump that makes an instance of each batch that is ready.
 
 A delivery is an instance of the consumer's newest version, of the class that handles batches; its trigger says
-`{"kind": "queue", "queue": name}`. Whatever ends it, the pump then settles its messages: the `batch_marked` of its
-journal say which are acknowledged and which are to come again, and of a message the first one counts; what none names
-is acknowledged if the instance is complete, else comes again.
+`{"kind": "queue", "queue": name}`; a run without a tenant has its own deliveries, each a child of it (`"of"`) that
+runs the same code. Whatever ends it, the pump then settles its messages: the `batch_marked` of its journal say which
+are acknowledged and which are to come again, and of a message the first one counts; what none names is acknowledged if
+the instance is complete, else comes again.
 
 Every node has a pump. What is ready is taken in a transaction, an instance's id follows from its delivery, and a
 delivery is settled once, so that several pumps do no harm: one that finds a delivery without an instance (its node died
@@ -23,6 +24,7 @@ from msgspec.structs import replace
 from playground.engine.clock import Timer
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.message_rules import DELAY_MOST_MS, messages_full
+from playground.sandbox.frames import size_of
 from playground.store.encoding import Encoded
 from playground.store.errors import StoreError
 from playground.store.messages import Delivery, Message, NewMessage, Outcome, QueueRow, QueueSettings
@@ -38,11 +40,12 @@ from playground.workflows.errors import (
     QueueNotFound,
     WorkflowError,
 )
-from playground.workflows.names import handler_class
+from playground.workflows.names import MAIN_WORKFLOW, handler_class
 
 TRIGGER = "queue"  # kind of a delivery's trigger
 DEFAULT_QUEUE = "default"  # the one that `self.env.QUEUE` is
 DEAD_LISTED = 100
+OWN_QUEUE = QueueSettings(MAIN_WORKFLOW, max_batch_timeout_ms=1_000)  # of a run without a tenant
 
 POLL_MS = 500
 SLOW_POLL_MS = 5_000
@@ -69,8 +72,11 @@ class SendsTo(Protocol):
     async def queue(self, tenant: str, name: str) -> QueueSettings:
         """The settings of a queue. Raises QueueNotFound."""
 
+    async def own_queue(self, owner: str) -> QueueSettings:
+        """The settings of the queue of a run without a tenant, which is made where it is not there."""
+
     async def count(self, tenant: str) -> int:
-        """How many messages a tenant has."""
+        """How many messages an owner has."""
 
 
 class MessageQueues:
@@ -119,6 +125,12 @@ class MessageQueues:
             )
         return found
 
+    async def own_queue(self, owner: str) -> QueueSettings:
+        """The settings of the queue of a run without a tenant, which is made where it is not there."""
+        if await self._store.queue(owner, DEFAULT_QUEUE) is None:
+            await self._store.put_queue(owner, DEFAULT_QUEUE, OWN_QUEUE, most=1)
+        return OWN_QUEUE
+
     async def queues(self, tenant: str) -> Sequence[QueueRow]:
         """The queues of a tenant by name, each with the number of its messages."""
         return await self._store.queues(tenant)
@@ -143,7 +155,7 @@ class MessageQueues:
         self.wake()
 
     async def count(self, tenant: str) -> int:
-        """How many messages a tenant has."""
+        """How many messages an owner has."""
         return await self._store.count(tenant)
 
     async def dead(self, tenant: str, name: str) -> Sequence[Message]:
@@ -232,7 +244,7 @@ class MessageQueues:
 
     async def _follow(self, delivery: Delivery) -> None:
         try:
-            row: InstanceRow | None = await self._engine.store.find(delivery.tenant, delivery.id)
+            row: InstanceRow | None = await self._engine.store.find(delivery.tenant_of_instance, delivery.id)
         except InstanceExpired:
             await self._settle(delivery, None)
             return
@@ -254,19 +266,24 @@ class MessageQueues:
         settings = await self._store.queue(delivery.tenant, delivery.queue)
         if not messages or settings is None:
             return None
-        tree = {"queue": delivery.queue, "messages": [_as_json(message) for message in messages]}
+        params = Encoded({"queue": delivery.queue, "messages": [_as_json(message) for message in messages]})
         trigger = {"kind": TRIGGER, "queue": delivery.queue}
         try:
-            template = await self._template(delivery.tenant, settings.consumer, trigger)
+            if delivery.run is None:
+                template = await self._template(delivery.tenant, settings.consumer, trigger)
+            else:
+                template = await self._engine.own_delivery(delivery.run, trigger, size_of(params.value))
             class_name = handler_class(template.class_name)
-            new = replace(template, id=delivery.id, id_is_chosen=False, params=Encoded(tree), class_name=class_name)
+            new = replace(template, id=delivery.id, id_is_chosen=False, params=params, class_name=class_name)
             return await self._engine.create(new)
         except InstanceAlreadyExists:
-            return await self._engine.store.find(delivery.tenant, delivery.id)
+            return await self._engine.store.find(delivery.tenant_of_instance, delivery.id)
         except Busy:
             return None  # looked at again, until there is room
         except WorkflowError as refused:
-            self._engine.log("queue.not_delivered", tenant=delivery.tenant, name=delivery.queue, error=refused.message)
+            self._engine.log(
+                "queue.not_delivered", tenant=delivery.tenant_of_instance, name=delivery.queue, error=refused.message
+            )
             due_at = self._clock.now() + NOT_STARTED_MS
             outcomes = _all_again(messages, settings, due_at)
             await self._store.settle(delivery, outcomes, at=self._clock.now())

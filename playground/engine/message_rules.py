@@ -24,6 +24,14 @@ def messages_full(most: int) -> MessagesFull:
     )
 
 
+def run_messages_full(most: int) -> MessagesFull:
+    """The refusal of a message of a run without a tenant that has as many as it may."""
+    return MessagesFull(
+        f"The queue of a run holds at most {most:,} messages, dead ones too. Wait until some have been handled.",
+        setting="messages_per_run",
+    )
+
+
 def new_messages(batch: Sequence[tuple[Any, Any, Any]], ids: Sequence[str]) -> list[NewMessage]:
     """Checked messages to send, each given as (encoded body, content type, delay in seconds).
 

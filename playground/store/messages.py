@@ -6,6 +6,9 @@ one delivery at a time, however many nodes take. A delivery's id is made of its 
 taken, so that whoever finds a delivery without an instance makes the one that was meant.
 
 The order is best effort, by due time; a message is delivered at least once.
+
+Where a row says tenant, it has the messages' owner: a tenant, or a run without one, whose messages go with it. The
+run's nonce is part of that name, so that nobody can guess the id of a delivery, which is what one needs to see it.
 """
 
 import base64
@@ -16,11 +19,13 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from playground.store.encoding import decode
+from playground.store.rows import InstanceRow
 
 BATCH_BYTES = 512 * 1024  # of the bodies of one delivery, unless its first message alone has more
 DELIVERIES_AT_ONCE = 50  # that one `take` begins, so that other commits need not wait for long
 OPEN_PER_TENANT = 100  # deliveries of one tenant at once, so that all that are open can be looked at
 DIGEST_LENGTH = 26  # characters of base32
+_RUN_MARK = "/"  # begins the name of an owner that is a run; no tenant's name holds it
 
 
 class QueueSettings(msgspec.Struct, frozen=True):
@@ -83,6 +88,16 @@ class Delivery(NamedTuple):
     tenant: str
     queue: str
     id: str
+
+    @property
+    def run(self) -> int | None:
+        """The key of the run that owns the messages; None: a tenant does."""
+        return int(self.tenant.split(_RUN_MARK)[1]) if self.tenant.startswith(_RUN_MARK) else None
+
+    @property
+    def tenant_of_instance(self) -> str:
+        """The tenant of the instance that handles the batch, "" for nobody's."""
+        return self.tenant if self.run is None else ""
 
 
 class Outcome(NamedTuple):
@@ -154,6 +169,11 @@ def delivery_id(tenant: str, queue: str, number: int, taken: int) -> str:
     """The id of the delivery whose first message has this number and is taken the `taken`th time."""
     digest = hashlib.sha256(f"{tenant}/{queue}/{number}/{taken}".encode()).digest()
     return "queue-" + base64.b32encode(digest).decode().lower()[:DIGEST_LENGTH]
+
+
+def owner_of(row: InstanceRow) -> str:
+    """Who owns the messages that an instance sends."""
+    return row.tenant or f"{_RUN_MARK}{row.key}{_RUN_MARK}{row.nonce or ''}"
 
 
 def first_batch(sizes: Sequence[int], most: int) -> int:

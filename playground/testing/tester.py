@@ -16,6 +16,7 @@ from playground.engine.code.sources import DEFAULT_BINDINGS
 from playground.engine.cron import SKIP
 from playground.engine.engine import CreateInstance, Engine
 from playground.engine.execution.breakpoints import StepPattern
+from playground.engine.message_queues import OWN_QUEUE
 from playground.engine.schedules import Firing
 from playground.engine.workflow_schedules import params_of_schedule, under_firing
 from playground.settings import Settings
@@ -69,6 +70,10 @@ class AnyQueue:
     async def queue(self, tenant: str, name: str) -> QueueSettings:
         """See `message_queues.SendsTo`."""
         return QueueSettings(names.check_name(name, "queue"))
+
+    async def own_queue(self, owner: str) -> QueueSettings:
+        """See `message_queues.SendsTo`."""
+        return OWN_QUEUE
 
     async def count(self, tenant: str) -> int:
         """See `message_queues.SendsTo`."""

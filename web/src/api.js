@@ -102,7 +102,7 @@ export const MEMBERS = table({
     KV: ["", "Keys and values of this instance, or of the tenant. Committed with the step's result."],
     STREAMS: ["", "Values that a step gives out while it runs: words of an answer, progress. For steps only."],
     SECRETS: ["", "A tenant's secrets. For deployed code only, not for code that is run from the page."],
-    QUEUE: ["", "The queue of messages named `default`. For deployed code only, not for code that is run from the page."],
+    QUEUE: ["", "The queue of messages named `default`. A run of the page has one of its own, whose messages `queue(batch)` of its own code handles."],
     QUEUES: ["", "All queues of the tenant: `QUEUES.get(name)`. For deployed code only, not for code that is run from the page."],
     WORKFLOWS: ["", "Runs workflows as children and waits for them: `run`. For deployed code it also creates and finds instances of the tenant."],
   }),

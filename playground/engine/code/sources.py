@@ -139,11 +139,13 @@ class Sources:
     def __init__(self, store: Store, env: Mapping[str, Any]) -> None:
         self._store, self._env = store, env
         self._registered: dict[str, CodeSource] = {}
-        self._own_workflow: Callable[[InstanceRow], Binding] | None = None
+        self._own: dict[str, Callable[[InstanceRow], Binding]] = {}
 
-    def set_own_workflow(self, make: Callable[[InstanceRow], Binding]) -> None:
-        """What code that came as a snippet finds as `self.env.WORKFLOWS`: it can run itself as a child."""
-        self._own_workflow = make
+    def add_own(self, name: str, make: Callable[[InstanceRow], Binding]) -> None:
+        """What code that came as a snippet finds in `self.env` as a binding of its own instance: so it can run itself
+        as a child, and send messages to itself.
+        """
+        self._own[name] = make
 
     def register(self, workflow: str, source: CodeSource) -> None:
         """From now on instances of this workflow's name get their code from `source`.
@@ -171,9 +173,7 @@ class Sources:
         snippet = await self._store.snippet(row.snippet)
         if snippet is None:
             raise NonRetryableError(f'The code of instance "{row.id}" is not in the database any more.')
-        env = self._env
-        if self._own_workflow is not None:
-            env = {WORKFLOWS: self._own_workflow(row), **env}
+        env = {**{name: make(row) for name, make in self._own.items()}, **self._env}
         if is_handler(row.class_name):
             env = {**env, **HANDLER_BINDINGS}
         return Code(snippet.source, row.class_name, env=env, version=row.snippet)

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from playground.engine import operations
 from playground.engine.batches import BatchError, batch_entries, batch_errors
-from playground.engine.bindings.queues import bindings_of
+from playground.engine.bindings.queues import QUEUE, OwnQueue, bindings_of
 from playground.engine.bindings.secrets import SHORTEST, Secrets
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.code.compatibility import check_compatible
@@ -94,6 +94,7 @@ class Tenants:
         )
         engine.register(DEPLOYED, self)
         engine.schedules.register(DEPLOYED, self._start_scheduled)
+        engine.add_own(QUEUE, lambda row: OwnQueue(self.queues, row))
 
     async def load(self, row: InstanceRow) -> Code:
         """See `CodeSource`."""

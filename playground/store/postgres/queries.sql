@@ -352,6 +352,11 @@ WITH gone AS (
 ), inboxes AS (DELETE FROM inbox WHERE instance = ANY($1::bigint[])
 ), effects AS (DELETE FROM effect WHERE instance = ANY($1::bigint[])
 ), keys AS (DELETE FROM kv WHERE tenant = '' AND instance = ANY($1::bigint[])
+), queues AS ( -- before their messages, as `take` locks them; see messages.owner_of()
+    DELETE FROM message_queue WHERE tenant IN (
+        SELECT '/' || instance || '/' || coalesce(nonce, '') FROM origin WHERE instance = ANY($1::bigint[])
+    ) RETURNING tenant
+), messages AS (DELETE FROM message WHERE tenant IN (SELECT tenant FROM queues)
 ), children AS (DELETE FROM child WHERE instance = ANY($1::bigint[])
 ), parents AS (DELETE FROM child WHERE parent = ANY($1::bigint[]) AND NOT instance = ANY($1::bigint[])
 ), origins AS (DELETE FROM origin WHERE instance = ANY($1::bigint[])

@@ -18,6 +18,7 @@ from playground.store import columns
 from playground.store.cache import CachedInstance
 from playground.store.encoding import encode_or_none
 from playground.store.flow import looks
+from playground.store.messages import owner_of
 from playground.store.named_sql import NamedSql
 from playground.store.projection import Change
 from playground.store.rows import OPEN_STEPS, Awaited, InstanceRow, MessageRow
@@ -189,7 +190,7 @@ def _add_journal(statement: Statement, staged: Sequence[Staged]) -> None:
     for each in staged:
         cached = each.cached
         for message in each.messages:
-            messages += (cached.key, cached.row.tenant, *message)
+            messages += (cached.key, owner_of(cached.row), *message)
         events += each.events
         if cached.inbox_cleared:
             gone += (cached.key, 0)

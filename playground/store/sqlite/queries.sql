@@ -458,6 +458,13 @@ DELETE FROM kv WHERE tenant = '' AND instance = ?
 -- name: delete_own_usage
 DELETE FROM kv_usage WHERE tenant = '' AND instance = ?
 
+-- name: delete_own_messages
+-- Messages of an instance without a tenant; see messages.owner_of().
+DELETE FROM message WHERE tenant IN (SELECT '/' || instance || '/' || coalesce(nonce, '') FROM origin WHERE instance = ?)
+
+-- name: delete_own_queue
+DELETE FROM message_queue WHERE tenant IN (SELECT '/' || instance || '/' || coalesce(nonce, '') FROM origin WHERE instance = ?)
+
 -- name: delete_effects
 DELETE FROM effect WHERE instance = ?
 

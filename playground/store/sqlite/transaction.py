@@ -15,6 +15,7 @@ from playground.store.cache import CachedInstance, InstanceCache, check_fence
 from playground.store.encoding import encode_or_none
 from playground.store.encryption import Keyring
 from playground.store.errors import ChildrenUnfinished, JournalError, QueueFull, StoreError
+from playground.store.messages import owner_of
 from playground.store.metrics import StoreMetrics
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import CommitChanges
@@ -42,7 +43,7 @@ BULK_UPDATE_ROWS = 16  # below this, one UPDATE per row is quicker than one for 
 # The statements that delete an instance, in order.
 DELETE_INSTANCE = (
     "delete_events", "delete_steps", "delete_inbox", "delete_effects", "delete_own_keys", "delete_own_usage",
-    "delete_child", "delete_origin", "delete_instance",
+    "delete_own_messages", "delete_own_queue", "delete_child", "delete_origin", "delete_instance",
 )  # fmt: skip
 
 
@@ -442,7 +443,7 @@ class SqliteTransaction:
             scope = scope_of(change.row)
             self._kv.update({(*scope, key): text for key, text in change.kv.items()})
         for message in change.messages:
-            self._messages.append((change.row.tenant, *message))
+            self._messages.append((owner_of(change.row), *message))
             self._new_sent = message.due_at if self._new_sent is None else min(message.due_at, self._new_sent)
 
     def _write_new(self) -> None:

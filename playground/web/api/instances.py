@@ -17,6 +17,7 @@ from starlette.responses import Response
 from playground.engine import CreateInstance, queues
 from playground.engine.forks import FORK
 from playground.engine.instances import checked_types
+from playground.engine.message_queues import TRIGGER
 from playground.store.rows import InstanceRow
 from playground.web.api import snippets
 from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
@@ -165,18 +166,26 @@ CHILDREN_MOST = 1_000  # in one answer
 
 
 async def children(context: Context, request: Request) -> Response:
-    """The instances that an instance has run as children, newest first; `more`: there are older ones."""
+    """The instances that an instance has run as children, newest first, those that handle its messages too (`queue`);
+    `more`: there are older ones.
+    """
     row = await find_instance(context, request)
     limit = integer_of_query(request, "limit", CHILDREN_DEFAULT, least=1, most=CHILDREN_MOST)
-    found = await context.store.children(row.key, ev.CHILD, limit=limit + 1)
+    found = [
+        (child, kind)
+        for kind in (ev.CHILD, TRIGGER)
+        for child in await context.store.children(row.key, kind, limit=limit + 1)
+    ]
+    found.sort(key=lambda it: it[0].key, reverse=True)
     shown = [
         {
             "id": child.id,
+            "kind": kind,
             "status": child.status,
             "started_at": child.started_at,
             "ended_at": child.ended_at,
         }
-        for child in found[:limit]
+        for child, kind in found[:limit]
     ]
     await charge_reading(context, request, row, events=len(shown))
     return json_response({"children": shown, "more": len(found) > limit}, headers=NO_STORE)

@@ -208,6 +208,9 @@ export const RUN = {
     state.params = data.params ?? null;
     state.heldUntil = data.until;
   },
+  message_sent(state) {
+    state.sent += 1;
+  },
   workflow_started(state, event) {
     state.startedAt = event.at;
   },

@@ -41,6 +41,7 @@ export function newState() {
     logTruncated: 0,
     streams: new Map(), // name -> how many values were dropped (fold-streams.js)
     parts: new Map(), // what each step has in each stream
+    sent: 0, // messages into queues
     codeChanges: [],
     inExecution: false,
     breaks: [],

@@ -200,7 +200,7 @@ export function said(event) {
     case "workflow_completed":
       return brief(data.output);
     case "workflow_queued":
-      if (data.trigger?.kind === "queue") return `a batch of the queue ${data.trigger.queue}: ${brief(data.params?.messages?.map((message) => message.body))}`;
+      if (data.trigger?.kind === "queue") return `a batch of the queue ${data.trigger.queue}${data.trigger.of ? ` of ${data.trigger.of}` : ""}: ${brief(data.params?.messages?.map((message) => message.body))}`;
       return `${["fork", "chaos", "child"].includes(data.trigger?.kind) ? `${data.trigger.kind} ${data.trigger.kind === "chaos" ? "run " : ""}of ${data.trigger.of}, ` : ""}${brief(data.params)}`;
     case "workflow_admitted":
       return "it may start now, and waits for a worker";
