@@ -51,7 +51,7 @@ def test_a_lesson_is_taken_noticed_and_remembered(
     lesson.get_by_role("link", name="Next: Retries and backoff").click()
     expect(page.page).to_have_url(f"{server.url}/examples/retries")
     page.page.goto(f"{server.url}/examples")
-    expect(page.page.get_by_text("You have done 1 of 16.")).to_be_visible()
+    expect(page.page.get_by_text("You have done 1 of 17.")).to_be_visible()
     card = page.page.get_by_role("link", name="Crash and resume")
     expect(card).to_contain_text("Done")
     expect(card.locator(".todo")).to_be_hidden()
@@ -79,3 +79,32 @@ def test_a_second_task_is_asked_for_once_the_first_is_done_and_belongs_to_edited
     )
     page.expect_status("Complete")
     expect(lesson).to_be_hidden()
+
+
+def test_the_support_desk_runs_to_its_end_with_its_worker_killed_on_the_way_and_one_mail_is_handled(
+    opened: Callable[..., Playground],
+) -> None:
+    page = opened("/examples/support-desk")
+    source = json.loads(page.page.locator("#page-data").inner_text())["source"]
+    lesson = page.page.locator('[data-part="lesson"]')
+    page.run(
+        source.replace("asyncio.sleep(0.15)", 'asyncio.sleep(30 if ctx["attempt"] == 1 else 0)').replace(
+            "def write_answer()", "def write_answer(ctx)"
+        )
+    )
+    page.page.get_by_role("button", name="Send event", exact=True).click()
+    page.expect_step("write answer", "running")
+    expect(page.page.get_by_text("We", exact=True).first).to_be_visible()
+    page.page.locator('[data-part="kill"]').click()
+    page.expect_status("Complete")
+    page.expect_step("write answer", "2 attempts")
+    expect(lesson).to_contain_text("Lesson done.")
+    lineage = page.page.locator(".lineage")
+    expect(lineage).to_contain_text("Its messages are handled by queue-")
+    parent = page.instance
+    lineage.get_by_role("link").click()
+    page.expect_status("Complete")
+    page.expect_step("send mail", "done")
+    expect(lineage).to_contain_text(f"Child of {parent[:12]}")
+    page.tab("Logs")
+    expect(page.logs).to_contain_text("We are sorry that the lamp arrived broken.")

@@ -105,7 +105,7 @@ function children(forks, run) {
 
 /** The runs that handle the messages that a run has sent, newest first. */
 function handledBy(deliveries, run) {
-  const named = deliveries.slice(0, SHOWN).flatMap((id, index) => [index ? ", " : "", childLink(run, { child: id, name: "messages" }, el("span.mono", {}, id.slice(0, 2 * ID)))]);
+  const named = deliveries.slice(0, SHOWN).flatMap((id, index) => [index ? ", " : "", childLink(run, { child: id, name: "that handles messages" }, el("span.mono", {}, id.slice(0, 2 * ID)))]);
   const more = deliveries.length > SHOWN ? ` and ${deliveries.length - SHOWN} more` : "";
   return el("p", {}, icon("i-play"), el("span", {}, "Its messages are handled by ", ...named, more, "."));
 }
