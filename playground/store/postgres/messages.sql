@@ -35,11 +35,25 @@ ON CONFLICT (tenant, id) DO NOTHING
 
 -- name: ready_queues
 -- Queues that another node takes from now are left to it.
-SELECT q.tenant, q.name, q.settings FROM message_queue q
-WHERE EXISTS (
-    SELECT 1 FROM message m WHERE m.tenant = q.tenant AND m.queue = q.name AND m.delivery IS NULL AND m.dead_at IS NULL
-        AND m.due_at <= $1
-) ORDER BY q.tenant, q.name FOR UPDATE OF q SKIP LOCKED
+-- From the first waiting message of one queue to that of the next, so that neither idle queues, of which there are as many
+-- as runs that have sent something, nor long ones cost anything.
+WITH RECURSIVE head (number) AS (
+    SELECT (
+        SELECT number FROM message WHERE delivery IS NULL AND dead_at IS NULL
+        ORDER BY tenant, queue, due_at, number LIMIT 1
+    )
+    UNION ALL
+    SELECT coalesce((
+        SELECT n.number FROM message n WHERE n.delivery IS NULL AND n.dead_at IS NULL
+            AND n.tenant = m.tenant AND n.queue > m.queue ORDER BY n.queue, n.due_at, n.number LIMIT 1
+    ), (
+        SELECT n.number FROM message n WHERE n.delivery IS NULL AND n.dead_at IS NULL
+            AND n.tenant > m.tenant ORDER BY n.tenant, n.queue, n.due_at, n.number LIMIT 1
+    )) FROM head h JOIN message m ON m.number = h.number
+)
+SELECT q.tenant, q.name, q.settings FROM head h JOIN message m ON m.number = h.number
+JOIN message_queue q ON q.tenant = m.tenant AND q.name = m.queue WHERE m.due_at <= $1
+ORDER BY q.tenant, q.name FOR UPDATE OF q SKIP LOCKED
 
 -- name: open_of_queue
 SELECT count(DISTINCT delivery) FROM message WHERE tenant = $1 AND queue = $2 AND delivery IS NOT NULL
