@@ -320,6 +320,12 @@ class Settings:
     messages_per_run: int = _row(
         1_000, "messages that a run without a tenant may have in its queue, dead ones too", public=True, least=1
     )
+    deliveries_per_tenant: int = _row(
+        100,
+        "batches of messages handled at once of one tenant, or of all runs without one; more wait",
+        public=True,
+        least=1,
+    )
     warm_workers: int = _row(
         16,
         "workers of tenants' deployed code that may wait for another run of the same tenant and code; 0 for none",

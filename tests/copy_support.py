@@ -54,7 +54,7 @@ async def fill(store: Store, *, many: int = 30) -> None:
     )
     letters = [NewMessage(f"letter-{n}", "json", {"to": AWKWARD}, n) for n in range(3)]
     await store.messages.send("acme", "mail", letters, at=AT - 1, most=99)
-    await store.messages.take(at=AT)
+    await store.messages.take(at=AT, most_per_tenant=9)
     await store.tenants.add_key("acme", "the robot's", "hash-1", at=AT)
     await store.tenants.add_key("globex", "", "hash-2", at=AT)
     await store.tenants.revoke_key("acme", 1, at=AT + 5)

@@ -50,6 +50,7 @@ ELSEWHERE = {
     "queues_per_tenant": "test_queues.py::test_limits_say_what_to_do",
     "messages_per_tenant": "test_queues.py::test_limits_say_what_to_do",
     "messages_per_run": "test_queues.py::test_a_run_without_a_tenant_has_a_queue_of_its_own",
+    "deliveries_per_tenant": "test_queues.py::test_a_tenants_queues_together_have_so_many_batches_at_once",
     "workflows_per_tenant": (
         "test_tenants_versions.py::test_a_tenant_has_at_most_so_many_workflows_and_one_is_gone_with_its_last_version"
     ),

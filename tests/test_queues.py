@@ -261,7 +261,7 @@ async def test_a_delivery_whose_node_died_before_its_instance_was_made_is_made_b
     await tenants.deploy("acme", handler("pass"))
     await messages.put_queue("acme", "default", AT_ONCE, most=9)
     await messages.send("acme", "default", [NewMessage("m", "json", 1)], at=1, most=9)
-    [begun] = (await messages.take(at=engine.clock.now())).deliveries  # by a node that dies now
+    [begun] = (await messages.take(at=engine.clock.now(), most_per_tenant=9)).deliveries  # by a node that dies now
     again = MessageQueues(engine, lambda tenant, workflow, trigger: tenants.template(tenant, "", trigger, workflow))
     for pump in (again, tenants.queues):
         pump.wake()
@@ -400,6 +400,25 @@ async def test_a_batch_waits_until_it_is_full_or_old_and_only_so_many_run_at_onc
         await (await deliveries(engine))[-1].send_event("go")
     await until(tenants, 1, 0, 0)
     assert len(await deliveries(engine)) == 2, "the fifth waits for company"
+
+
+@on_engine(deliveries_per_tenant=2)
+async def test_a_tenants_queues_together_have_so_many_batches_at_once(engine: Engine) -> None:
+    tenants = Tenants(engine)
+    await tenants.deploy("acme", handler('await self.ctx.step.wait_for_event("go", "go")'))
+    with pytest.raises(errors.InvalidQueue, match=r"takes 1 to 2 here.* deliveries_per_tenant \(PLAYGROUND"):
+        await tenants.queues.put("acme", "default", QueueSettings("main", max_concurrency=3))
+    for name in ("default", "other"):
+        await tenants.queues.put("acme", name, QueueSettings("main", 1, 0, max_concurrency=2))
+    await send(tenants, 1, 2)
+    await until(tenants, 0, 2, 0)
+    await send(tenants, 3, queue="other")
+    while len(await deliveries(engine)) < 2:
+        await asyncio.sleep(0.005)
+    await until(tenants, 1, 0, 0, queue="other")
+    await (await deliveries(engine))[0].send_event("go")
+    await until(tenants, 0, 1, 0, queue="other")
+    await until(tenants, 0, 1, 0)
 
 
 def test_of_several_marks_of_a_message_the_first_counts() -> None:

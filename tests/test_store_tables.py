@@ -9,7 +9,7 @@ from aio import story
 from store_support import AT, claim, create, do, opened, quick, running, with_store
 
 from playground.store import open_store
-from playground.store.messages import OPEN_PER_TENANT, NewMessage, Outcome, QueueSettings
+from playground.store.messages import NewMessage, Outcome, QueueSettings
 from playground.store.open import open_key_admin
 from playground.store.protocol import Store
 from playground.store.tables import (
@@ -32,6 +32,7 @@ from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, InstanceNotFound
 from playground.workflows.events import NewEvent, StepKey
 
+MOST = 100  # deliveries of a tenant at once
 ACME = Scope("acme", 0)
 
 
@@ -451,13 +452,13 @@ async def test_messages_are_taken_in_batches_and_settled_once(store: Store) -> N
     assert not await messages.send("acme", "q", sent("d", "e"), at=AT, most=4)
     assert await messages.send("acme", "q", sent("late", delay_ms=100), at=AT, most=4)
     assert (await messages.count("acme"), await messages.next_due()) == (4, AT)
-    taken = await messages.take(at=AT)
+    taken = await messages.take(at=AT, most_per_tenant=MOST)
     [first] = taken.deliveries
     assert (first.tenant, first.queue, taken.next_at) == ("acme", "q", AT + 10), "the third waits for company"
     assert [(it.id, it.attempts, it.body) for it in await messages.delivered(first)] == [
         ("a", 1, {"of": "a"}), ("b", 1, {"of": "b"}),
     ]  # fmt: skip
-    taken = await messages.take(at=AT + 10)
+    taken = await messages.take(at=AT + 10, most_per_tenant=MOST)
     [second] = taken.deliveries
     assert taken.next_at == AT + 100 and second.id != first.id
     assert set(await messages.open_deliveries()) == {first, second}
@@ -469,7 +470,7 @@ async def test_messages_are_taken_in_batches_and_settled_once(store: Store) -> N
     await messages.settle(second, {"c": Outcome(dead=True)}, at=AT + 20)
     assert await messages.delivered(first) == [] and await messages.open_deliveries() == []
     assert [(it.id, it.dead_at) for it in await messages.dead("acme", "q", limit=9)] == [("c", AT + 20)]
-    again = (await messages.take(at=AT + 60)).deliveries[0]
+    again = (await messages.take(at=AT + 60, most_per_tenant=MOST)).deliveries[0]
     assert [(it.id, it.attempts) for it in await messages.delivered(again)] == [("b", 2)] and again.id != first.id
     assert not await messages.revive("acme", "q", "b", at=AT) and await messages.revive("acme", "q", "c", at=AT)
     assert not await messages.delete_dead("acme", "q", "c")
@@ -487,8 +488,8 @@ async def test_a_message_goes_into_its_queue_with_the_commit_that_sends_it(store
         await store.append(row.key, [*quick(do()), event], execution=9, at=AT)
     assert await store.messages.count("acme") == 0
     await store.append(row.key, [*quick(do()), event], execution=1, at=AT)
-    assert (await store.messages.take(at=AT)).deliveries == []
-    [delivery] = (await store.messages.take(at=AT + 5)).deliveries
+    assert (await store.messages.take(at=AT, most_per_tenant=MOST)).deliveries == []
+    [delivery] = (await store.messages.take(at=AT + 5, most_per_tenant=MOST)).deliveries
     assert [(it.id, it.sent_at, it.body) for it in await store.messages.delivered(delivery)] == [("m", AT, {"n": 1})]
 
 
@@ -497,7 +498,7 @@ async def test_two_that_take_at_once_get_no_message_twice_and_keep_the_limit(sto
     settings = QueueSettings("main", max_batch_size=1, max_batch_timeout_ms=0, max_concurrency=3)
     assert await store.messages.put_queue("acme", "q", settings, most=9)
     assert await store.messages.send("acme", "q", sent(*map(str, range(9))), at=AT, most=99)
-    found = await asyncio.gather(*(store.messages.take(at=AT) for _ in range(4)))
+    found = await asyncio.gather(*(store.messages.take(at=AT, most_per_tenant=MOST) for _ in range(4)))
     begun = [delivery for taken in found for delivery in taken.deliveries]
     assert len(begun) == len(set(begun)) == 3
 
@@ -505,8 +506,10 @@ async def test_two_that_take_at_once_get_no_message_twice_and_keep_the_limit(sto
 @with_store
 async def test_a_tenant_has_so_many_deliveries_at_once_and_another_has_its_own(store: Store) -> None:
     settings = QueueSettings("main", max_batch_size=1, max_batch_timeout_ms=0, max_concurrency=250)
-    for tenant, count in (("acme", OPEN_PER_TENANT + 20), ("globex", 1)):
+    for tenant, count in (("acme", MOST + 20), ("globex", 1)):
         assert await store.messages.put_queue(tenant, "q", settings, most=9)
         assert await store.messages.send(tenant, "q", sent(*map(str, range(count))), at=AT, most=999)
-    begun = [delivery for _ in range(4) for delivery in (await store.messages.take(at=AT)).deliveries]
-    assert [sum(it.tenant == tenant for it in begun) for tenant in ("acme", "globex")] == [OPEN_PER_TENANT, 1]
+    begun = [
+        delivery for _ in range(4) for delivery in (await store.messages.take(at=AT, most_per_tenant=MOST)).deliveries
+    ]
+    assert [sum(it.tenant == tenant for it in begun) for tenant in ("acme", "globex")] == [MOST, 1]

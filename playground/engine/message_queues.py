@@ -109,6 +109,13 @@ class MessageQueues:
                 shown, unit = (field.removesuffix("_ms"), 1_000) if field.endswith("_ms") else (field, 1)
                 seconds = " seconds" if unit > 1 else ""
                 raise InvalidQueue(f"{shown} of a queue takes {least // unit:,} to {most // unit:,}{seconds}.")
+        most_at_once = self._settings.deliveries_per_tenant
+        if settings.max_concurrency > most_at_once:
+            raise InvalidQueue(
+                f"max_concurrency of a queue takes 1 to {most_at_once:,} here: a tenant's queues together have so many "
+                "batches at once.",
+                setting="deliveries_per_tenant",
+            )
         most_queues = self._settings.queues_per_tenant
         if not await self._store.put_queue(tenant, name, settings, most=most_queues):
             raise InvalidQueue(
@@ -236,7 +243,7 @@ class MessageQueues:
         await asyncio.gather(*map(self._follow, looked_at))  # commits made at once are one
         again = due = await self._store.next_due()
         if due is not None and due <= now:
-            taken = await self._store.take(at=now)
+            taken = await self._store.take(at=now, most_per_tenant=self._settings.deliveries_per_tenant)
             again = taken.next_at
             await asyncio.gather(*map(self._follow, taken.deliveries))
         latest = now + (POLL_MS if self._watched or open_ else SLOW_POLL_MS)

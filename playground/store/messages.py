@@ -23,7 +23,6 @@ from playground.store.rows import InstanceRow
 
 BATCH_BYTES = 512 * 1024  # of the bodies of one delivery, unless its first message alone has more
 DELIVERIES_AT_ONCE = 50  # that one `take` begins, so that other commits need not wait for long
-OPEN_PER_TENANT = 100  # deliveries of one tenant at once, so that all that are open can be looked at
 DIGEST_LENGTH = 26  # characters of base32
 _RUN_MARK = "/"  # begins the name of an owner that is a run; no tenant's name holds it
 
@@ -136,11 +135,11 @@ class MessageStore(Protocol):
     async def count(self, tenant: str) -> int:
         """How many messages a tenant has in all its queues, dead ones too."""
 
-    async def take(self, *, at: int) -> Taken:
+    async def take(self, *, at: int, most_per_tenant: int) -> Taken:
         """Begin deliveries of what is ready at a time.
 
         A batch is ready when it is full, or when its oldest message has been due for `max_batch_timeout_ms`, and the
-        queue has fewer than `max_concurrency` deliveries, and its tenant fewer than `OPEN_PER_TENANT`.
+        queue has fewer than `max_concurrency` deliveries, and its tenant fewer than `most_per_tenant`.
         """
 
     async def next_due(self) -> int | None:

@@ -10,7 +10,6 @@ from typing import Any
 from playground.store.encoding import encode
 from playground.store.messages import (
     DELIVERIES_AT_ONCE,
-    OPEN_PER_TENANT,
     Delivery,
     Message,
     NewMessage,
@@ -78,8 +77,8 @@ class PostgresMessages:
     async def count(self, tenant: str) -> int:
         return int((await self._read("count", tenant))[0][0])
 
-    async def take(self, *, at: int) -> Taken:
-        return await self._tables.write(lambda tx: _take(tx, at))
+    async def take(self, *, at: int, most_per_tenant: int) -> Taken:
+        return await self._tables.write(lambda tx: _take(tx, at, most_per_tenant))
 
     async def next_due(self) -> int | None:
         due: int | None = (await self._read("next_due"))[0][0]
@@ -110,14 +109,14 @@ class PostgresMessages:
         return await self._tables.write(lambda tx: tx.rows(SQL[query], *values))
 
 
-async def _take(tx: Transaction, at: int) -> Taken:
+async def _take(tx: Transaction, at: int, most_per_tenant: int) -> Taken:
     begun: list[Delivery] = []
     ready_at: list[int] = []
     for tenant, queue, text in await tx.rows(SQL["ready_queues"], at):
         settings = read_settings(text)
         free = min(
             settings.max_concurrency - await tx.value(SQL["open_of_queue"], tenant, queue),
-            OPEN_PER_TENANT - await tx.value(SQL["open_of_tenant"], tenant),
+            most_per_tenant - await tx.value(SQL["open_of_tenant"], tenant),
         )
         while free > 0 and len(begun) < DELIVERIES_AT_ONCE:
             found = await tx.rows(SQL["ready"], tenant, queue, at, settings.max_batch_size)

@@ -9,7 +9,6 @@ from typing import Any
 from playground.store.encoding import encode
 from playground.store.messages import (
     DELIVERIES_AT_ONCE,
-    OPEN_PER_TENANT,
     Delivery,
     Message,
     NewMessage,
@@ -57,8 +56,8 @@ class SqliteMessages:
     async def count(self, tenant: str) -> int:
         return int((await self._read("count", (tenant,)))[0][0])
 
-    async def take(self, *, at: int) -> Taken:
-        return await self._tables.write_with_rows(partial(_take, at))
+    async def take(self, *, at: int, most_per_tenant: int) -> Taken:
+        return await self._tables.write_with_rows(partial(_take, at, most_per_tenant))
 
     async def next_due(self) -> int | None:
         due: int | None = (await self._read("next_due", ()))[0][0]
@@ -103,14 +102,14 @@ def _send(tenant: str, queue: str, messages: Sequence[NewMessage], at: int, most
     return True
 
 
-def _take(at: int, db: sqlite3.Connection) -> Taken:
+def _take(at: int, most_per_tenant: int, db: sqlite3.Connection) -> Taken:
     begun: list[Delivery] = []
     ready_at: list[int] = []
     for tenant, queue, text in db.execute(SQL["ready_queues"], (at,)).fetchall():
         settings = read_settings(text)
         free = min(
             settings.max_concurrency - db.execute(SQL["open_of_queue"], (tenant, queue)).fetchone()[0],
-            OPEN_PER_TENANT - db.execute(SQL["open_of_tenant"], (tenant,)).fetchone()[0],
+            most_per_tenant - db.execute(SQL["open_of_tenant"], (tenant,)).fetchone()[0],
         )
         while free > 0 and len(begun) < DELIVERIES_AT_ONCE:
             found = db.execute(SQL["ready"], (tenant, queue, at, settings.max_batch_size)).fetchall()
