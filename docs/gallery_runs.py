@@ -77,6 +77,15 @@ def child(stage: Stage) -> None:
     page.expect_status("Complete")
 
 
+def messages_handled(stage: Stage) -> None:
+    """A run has sent messages into its own queue, and names the run that has handled them."""
+    page = stage.open("/examples/support-desk")
+    page.run()
+    page.control("Send event").click()
+    page.expect_status("Complete")
+    expect(page.page.locator(".lineage")).to_contain_text("Its messages are handled by")
+
+
 def retrying(stage: Stage) -> None:
     """An attempt has failed; the next one is to come."""
     stage.run(RETRIES).expect_step("call the bank", "waiting to retry")
