@@ -14,13 +14,26 @@ from simulation.runs import command, play
 
 PORTION = 400
 AT_ONCE = 50
-RULES = {"fence", "take-over", "take-over in time", "limit", "replaced", "played", "due", "streamed", "effects"}
+RULES = {
+    "fence",
+    "take-over",
+    "take-over in time",
+    "limit",
+    "replaced",
+    "played",
+    "due",
+    "streamed",
+    "effects",
+    "brought",
+    "children",
+}
 # By the fault that is planted: how many seeds find it, and what is said of it.
 FOUND_WITHIN = {
     Plant.FENCE_OFF: (60, "committed to .* (which execution . has replaced|which nobody has)"),
     Plant.LEASE_LATE: (150, "plays .* and has no lease"),
     Plant.NO_POLL: (60, "has been due for|has not streamed|which ended .* ms ago|does not come to its end"),
     Plant.OWN_CLOCKS: (30, "does not come to its end|has been due for"),
+    Plant.NO_WALK: (200, "and . has not its end|does not come to its end|goes on, and nobody waits"),
     Plant.UNPLAYED: (200, "and does not play it"),
 }
 
@@ -62,5 +75,6 @@ def test_a_seed_is_the_same_run_each_time() -> None:
 
 
 def test_what_a_plan_has_to_give_is_known_without_running_it() -> None:
-    plan = [["do", "a", 0, 0], ["parallel", [["wait", "b"], ["late", "c", 1_000]]]]
-    assert expected_output(plan) == ["do a", ["wait b", "late c"]]
+    child = ["child", "d", [["do", "e", 0, 0]]]
+    plan = [["do", "a", 0, 0], ["parallel", [["wait", "b"], ["late", "c", 1_000]]], child]
+    assert expected_output(plan) == ["do a", ["wait b", "late c"], ["do e"]]

@@ -9,9 +9,9 @@ its end. Any may fall into what follows another:
 - a cut: a node's connection, or everybody's, lets nothing through for a time;
 - a clock that is set to something else. Every node's clock is off from the start, by up to an hour.
 
-Operators create the instances, send their events, and pause, resume, terminate, restart, wake or kill some of them,
-each through any node that is up. Where the answer does not come they try again, through any node. Somebody follows each
-journal, through one node after the other as they die.
+Operators create the instances, send their events, and pause, resume, terminate, restart, wake or kill some of them, or
+pause, resume, wake or kill one of their children, each through any node that is up. Where the answer does not come they
+try again, through any node. Somebody follows each journal, through one node after the other as they die.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from simulation.network import Network
 from simulation.nodes import LAST_TURNS, Boot, Ids, Surroundings
 from simulation.plants import Plant
 from simulation.programs import WAIT, Ledger, PlannedWorkflow, draw_plan, steps_of
-from simulation.referee import TAKEN_OVER_MS, TENANT, Bounds, Broken, Follower, Planned, Referee
+from simulation.referee import TAKEN_OVER_MS, TENANT, Bounds, Broken, Follower, Planned, Referee, origin_of
 from simulation.scenario import draw_scenario
 from simulation.store import SimulatedStore
 
@@ -113,8 +113,15 @@ class Cluster:
             left = [row.id for row in self._store.rows.values() if row.status not in ev.FINAL_STATUSES]
             self.referee.report(f"{', '.join(left) or 'an operator'} does not come to its end")
             return
+        left = END_SECONDS
+        while left > 0 and (running := [row.id for row in self._store.rows.values() if not self._has_ended(row)]):
+            await asyncio.sleep(1)  # children that nobody waits for are ended
+            left -= 1
+        if left <= 0:
+            self.referee.report(f"{', '.join(running)} goes on, and nobody waits for it")
         for planned in self._planned:
             self.referee.check_end(planned, isolated=scenario.isolated)
+        self.referee.check_children(isolated=scenario.isolated)
 
     def _trace(self, line: str) -> None:
         if self._trace_line is not None:
@@ -318,6 +325,8 @@ class Cluster:
         rng = self._rng
         kind = rng.random()
         await asyncio.sleep(rng.random() * 12)
+        if kind < 0.2 or 0.37 <= kind < 0.6:
+            row = rng.choice([row, *self._children(row)])
         try:
             if kind < 0.2:
                 await self._until_done(lambda engine: engine.pause(row))
@@ -335,6 +344,14 @@ class Cluster:
                 await self._until_done(lambda engine: engine.kill_worker(row))
         except WorkflowError as refused:
             self._trace(f"{planned.id}: refused: {refused}")
+
+    def _children(self, row: InstanceRow) -> list[InstanceRow]:
+        """The children of an instance that have not ended."""
+        return [
+            child
+            for child in self._store.rows.values()
+            if not self._has_ended(child) and (origin_of(self._store, child.key) or ("",))[0] == row.id
+        ]
 
 
 async def _turns_until_done(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from playground.engine.clock import Timer
 from playground.engine.engine import Engine
 from playground.engine.execution.execution import Execution
-from playground.engine.nodes import Heartbeat, Membership
+from playground.engine.nodes import Heartbeat
 from playground.store.protocol import Lease
 from simulation.loop import Process, SimulationLoop, context_in
 from simulation.network import EPOCH_MS, Connection, Network
@@ -169,7 +169,7 @@ class Boot:
         engine = await self._opened.__aenter__()
         engine._scheduler.idle_trimmer._seconds = NEVER_IDLE_SECONDS
         engine._services.turns._now = self._loop.time
-        plant(around.plant, engine._scheduler.membership)
+        plant(around.plant, engine)
         self.engine = engine
         self.free_since = self._loop.now_ms()
 
@@ -212,13 +212,19 @@ class Boot:
         await self.spawn(leave())
 
 
-def plant(what: Plant, membership: Membership) -> None:
-    """Plant a fault in a node's membership."""
+def plant(what: Plant, engine: Engine) -> None:
+    """Plant a fault in a node."""
+    membership, families = engine._scheduler.membership, engine._services.families
 
     async def nothing(*_: int) -> None:
         pass
 
+    async def walks_only(*_: int) -> None:
+        families.walk_on()
+
     if what is Plant.LEASE_LATE:
         membership.check = nothing  # type: ignore[method-assign]
     elif what is Plant.UNPLAYED:
-        membership._on_renewed = nothing
+        membership._on_renewed = walks_only
+    elif what is Plant.NO_WALK:
+        families.walk_on = families.walk_all = lambda: None  # type: ignore[method-assign]

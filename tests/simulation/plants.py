@@ -11,4 +11,5 @@ class Plant(Enum):
     LEASE_LATE = "lease-late"  # a node does not stop its workers without a lease, and renews one that is over
     NO_POLL = "no-poll"  # notifications are lost, and nothing polls for what they would have said
     OWN_CLOCKS = "own-clocks"  # each node goes by its own clock
+    NO_WALK = "no-walk"  # a node does not look for children whose end nobody brought to their parent
     UNPLAYED = "unplayed"  # a node does not look for what it has without knowing

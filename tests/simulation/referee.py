@@ -5,11 +5,13 @@ takes over from an owner without a lease; only a node with a lease claims; no qu
 Whenever time is about to move: no node that runs has a worker without a lease; a worker whose execution has been
 replaced is stopped within the floor poll; what is due is claimed within the floor poll while a node is free; what a
 node has by a claim, it plays; what is committed is streamed within the floor poll, through any node; what a dead or
-frozen node had is taken over within its lease and half a second.
+frozen node had is taken over within its lease and half a second; the end of a child is in its parent's journal within
+two renewals of a lease, through any node.
 
 At the end: every instance has ended as it would have undisturbed; its journal has no gap, each step ended once, and the
 rows are the projection of the journal; no callback ran again once its step was committed, but in a worker that was
-replaced; and an effect is doubled only where the journal shows why.
+replaced; and an effect is doubled only where the journal shows why. The same holds of each child; besides, none goes on
+that nobody waits for, and each step of a parent's generation has created one at most.
 """
 
 from bisect import bisect_right
@@ -21,7 +23,9 @@ from typing import TYPE_CHECKING, Any
 from folds_support import Rows, rows_say, state_says
 
 from playground.engine.execution.execution import Execution
+from playground.engine.families import GATHER_MS
 from playground.engine.nodes import BEATS_PER_LEASE
+from playground.store.encoding import as_objects
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
@@ -137,6 +141,9 @@ class Referee:
                 rows.pop(after.key, None)
         if before is None or after.last_seq > before.last_seq:
             self._grown.setdefault(after.key, []).append((after.last_seq, now))
+        if after.status in ev.FINAL_STATUSES and (before is None or before.status not in ev.FINAL_STATUSES):
+            late = self.bounds.played_ms + GATHER_MS
+            self._loop.call_later(late / 1000, self._check_brought, after.key, now)
         if after.key not in self._waiting:
             self._starving.pop(after.key, None)
         if before is None or self._call is None:
@@ -249,6 +256,16 @@ class Referee:
             if left:
                 self.report(f"{', '.join(left)} is left to {owners[-1]}, which was gone at {since / 1000:.3f} s")
 
+    def _check_brought(self, key: int, since: int) -> None:
+        """This instance ended then; who waited for it has its end."""
+        boots = [boot for boot in self.boots if boot.is_connected and boot.has_lease and boot.well_since <= since]
+        if not boots or self.bounds.lossy or origin_of(self._store, key) is None:
+            return
+        self.tried["brought"] += 1
+        for child in call_now(self._store.families.of([key])):
+            if child.key == key and child.ended:
+                self.report(f"{child.id} ended at {since} ms, and {child.awaited.parent} has not its end")
+
     # At the end.
 
     def check_end(self, planned: Planned, *, isolated: bool) -> None:
@@ -271,6 +288,30 @@ class Referee:
             self.report(f"{planned.id} is {row.status}: {row.error}")
         if not isolated:
             self._check_effects(planned.id, journal, [it for it in self._ledger.effects if it.instance == planned.id])
+
+    def check_children(self, *, isolated: bool) -> None:
+        """Every child must have ended as planned, or have been ended since nobody waits for it any more."""
+        made: Counter[tuple[str, str]] = Counter()
+        for row in list(self._store.rows.values()):
+            origin = origin_of(self._store, row.key)
+            if origin is None:
+                continue
+            parent_id, step = origin
+            made[origin] += 1
+            parent: InstanceRow = call_now(self._store.find(TENANT, parent_id))
+            journal: list[Event] = call_now(self._store.events(parent.key, after=0, limit=100_000))
+            restarts = [event.seq for event in journal if event.type == ev.WORKFLOW_RESTARTED]
+            if made[origin] > 1 + len(restarts):
+                self.report(f"step {step} of {parent_id} has run {made[origin]} children in {1 + len(restarts)} turns")
+            begins = max(restarts, default=0)
+            wanted = any(
+                event.type == ev.CHILD_COMPLETED and event.seq > begins and event.key.name == step for event in journal
+            ) and any(
+                event.type == ev.CHILD_STARTED and event.seq > begins and event.data["child"] == row.id
+                for event in journal
+            )
+            self.tried["children"] += 1
+            self.check_end(Planned(row.id, as_objects(row.params), not wanted), isolated=isolated)
 
     def _check_journal(self, row: InstanceRow, journal: Sequence[Event]) -> None:
         if [event.seq for event in journal] != list(range(1, row.last_seq + 1)):
@@ -332,6 +373,14 @@ class Referee:
             if times > attempts[execution, step] and execution not in disturbed:
                 tried = attempts[execution, step]
                 self.report(f"{id}: {times} effects of step {step} in execution {execution}, and {tried} attempts")
+
+
+def origin_of(store: SimulatedStore, key: int) -> tuple[str, str] | None:
+    """The id of the parent whose step started an instance, and the step's name; None: nobody's child."""
+    [queued] = call_now(store.events(key, after=0, limit=1))
+    trigger = queued.data["trigger"]
+    is_child = isinstance(trigger, dict) and trigger["kind"] == ev.CHILD
+    return (trigger["of"], trigger["step"]["name"]) if is_child else None
 
 
 _STEP_ENDS = {
