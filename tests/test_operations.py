@@ -11,7 +11,7 @@ from playground.store.projection import initial_row
 from playground.store.protocol import NO_NEEDS, Decider, Needs, Snapshot, needs_of
 from playground.store.rows import STEP_OPEN, STEP_RUNNING, NewInstance, StepRow
 from playground.workflows import events as ev
-from playground.workflows.events import DO, WAIT, StepKey
+from playground.workflows.events import CHILD, DO, WAIT, StepKey
 
 AT = 1_000
 RUNS = replace(
@@ -139,3 +139,14 @@ def test_a_step_that_was_not_named_cannot_be_asked_for() -> None:
 def test_a_termination_rolls_back_where_a_handler_is_pending(pending: bool, type: str) -> None:
     events = operations.terminate(True)(Snapshot(RUNS, {}, [], [], pending_rollback=pending))
     assert events[-1].type == type
+
+
+def test_the_end_of_a_child_is_kept_while_its_parent_lasts_and_no_longer() -> None:
+    waits = step(CHILD, STEP_OPEN)
+    end = operations.end_children([operations.ChildEnd(waits.key, waits.started_seq, output=3)], AT, 10**6)
+    found = {
+        status: [event.type for event in end(Snapshot(replace(RUNS, status=status), {waits.key: waits}, [], [waits]))]
+        for status in (ev.RUNNING, ev.PAUSED, ev.TERMINATED, ev.ERRORED, ev.COMPLETE)
+    }
+    kept = [ev.CHILD_COMPLETED]
+    assert found == {ev.RUNNING: kept, ev.PAUSED: kept, ev.TERMINATED: [], ev.ERRORED: [], ev.COMPLETE: []}

@@ -176,13 +176,16 @@ class ChildEnd(NamedTuple):
 
 
 def end_children(ends: Sequence[ChildEnd], at: int, most_bytes: int) -> Decider:
-    """End the steps that still wait for these children; nothing happens to the others, whoever ended them.
+    """End the steps that still wait for these children; nothing happens to the others, whoever ended them, nor to an
+    instance that has ended.
 
     An instance that would hold more than `most_bytes`, unless it has a limit of its own, gets an error for an output.
     """
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         row, events = snapshot.row, []
+        if row.status in ev.FINAL_STATUSES:
+            return []  # it was ended while a node brought the end
         most = (row.limits or {}).get("instance_bytes", most_bytes)
         left = most - row.stored_bytes
         for end in ends:
