@@ -47,6 +47,8 @@ ELSEWHERE = {
     "children_per_minute": ("test_bindings_children.py::test_code_of_nobody_runs_itself_as_a_child_and_only_so_often"),
     "debounces_per_instance": "test_flow_runs.py::test_a_run_is_debounced_so_often_and_no_more",
     "reply_seconds": "test_semantics_events.py::test_who_asks_is_told_that_no_reply_comes",
+    "schedules_per_tenant": "test_schedules.py::test_a_tenant_has_so_many_schedules_and_no_more",
+    "schedule_seconds": "test_schedules.py::test_what_fires_too_often_or_makes_no_sense_is_refused",
     "queues_per_tenant": "test_queues.py::test_limits_say_what_to_do",
     "messages_per_tenant": "test_queues.py::test_limits_say_what_to_do",
     "messages_per_run": "test_queues.py::test_a_run_without_a_tenant_has_a_queue_of_its_own",
