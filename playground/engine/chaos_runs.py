@@ -18,7 +18,8 @@ from typing import Any
 
 from playground.engine import queues
 from playground.engine.batches import BATCH_MOST
-from playground.engine.engine import CreateInstance, Engine
+from playground.engine.creation import CreateInstance
+from playground.engine.engine import Engine
 from playground.engine.execution import faults
 from playground.sandbox import frames
 from playground.store.encoding import Encoded, as_objects

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from playground.engine.engine import CreateInstance, Engine
+from playground.engine.creation import CreateInstance
+from playground.engine.engine import Engine
 from playground.sandbox import frames
 from playground.store.encoding import Encoded, StoredEvent, as_objects, encode_shown, read_event
 from playground.store.protocol import History, Store

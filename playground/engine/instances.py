@@ -12,7 +12,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from playground.engine.batches import BatchError, batch_entries, batch_errors, checked_ids, deleted_batch
-from playground.engine.engine import CreateInstance, Engine
+from playground.engine.creation import CreateInstance
+from playground.engine.engine import Engine
 from playground.engine.retention import retention_limits
 from playground.engine.workflow_schedules import WorkflowSchedules
 from playground.store.encoding import as_objects

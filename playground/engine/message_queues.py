@@ -22,7 +22,8 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from playground.engine.clock import Timer
-from playground.engine.engine import CreateInstance, Engine
+from playground.engine.creation import CreateInstance
+from playground.engine.engine import Engine
 from playground.engine.message_rules import DELAY_MOST_MS, messages_full
 from playground.sandbox.frames import size_of
 from playground.store.encoding import Encoded

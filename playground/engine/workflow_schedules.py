@@ -7,8 +7,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from playground.engine.code.sources import shown_workflow
+from playground.engine.creation import CreateInstance
 from playground.engine.cron import SKIP
-from playground.engine.engine import CreateInstance, Engine
+from playground.engine.engine import Engine
 from playground.engine.schedules import Firing, Start
 from playground.store.encoding import as_objects
 from playground.store.schedules import Schedule

@@ -13,8 +13,9 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from playground.engine.bindings.queues import bindings_of
 from playground.engine.code.sources import DEFAULT_BINDINGS
+from playground.engine.creation import CreateInstance
 from playground.engine.cron import SKIP
-from playground.engine.engine import CreateInstance, Engine
+from playground.engine.engine import Engine
 from playground.engine.execution.breakpoints import StepPattern
 from playground.engine.message_queues import OWN_QUEUE
 from playground.engine.schedules import Firing

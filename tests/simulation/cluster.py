@@ -22,7 +22,8 @@ from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
-from playground.engine.engine import CreateInstance, Engine
+from playground.engine.creation import CreateInstance
+from playground.engine.engine import Engine
 from playground.sandbox import channel
 from playground.store.errors import StoreError
 from playground.store.rows import InstanceRow

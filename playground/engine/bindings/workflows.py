@@ -10,7 +10,7 @@ from typing import Any
 
 from playground.engine.batches import batch_entries
 from playground.engine.bindings.binding import Binding, CallContext, NewChild
-from playground.engine.engine import child_of
+from playground.engine.creation import child_of
 from playground.engine.instances import Instances, WorkflowInstance
 from playground.workflows.errors import InvalidFlow
 from playground.workflows.flow import FIELDS

@@ -29,7 +29,8 @@ from playground.engine.code.sources import (
     is_deployed,
     shown_workflow,
 )
-from playground.engine.engine import CreateInstance, Engine
+from playground.engine.creation import CreateInstance
+from playground.engine.engine import Engine
 from playground.engine.instances import delete_batch, flow_limits, new_batch, new_instance
 from playground.engine.message_queues import MessageQueues
 from playground.engine.redaction import Redactor, secret_in_name
