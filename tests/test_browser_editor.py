@@ -132,7 +132,7 @@ class TenantWorkflow(WorkflowEntrypoint):
 OFFERS = [  # what is typed, what is then offered, and what its documentation says
     ("        await self.env.", "EFFECTS", "Simulated side effects"),
     ("        await effects.ch", "charge(amount, key=None, **details)", "Simulates the charge"),
-    ("        await child.send", "send_event(type, payload=None)", "Sends it an event"),
+    ("        await child.send", "send_event(type, payload=None, reply=False)", "Sends it an event"),
     ("from workers import WorkflowT", "WorkflowTimeoutError", "longer than its timeout"),
     ('        @step.do("a", rollback_', "rollback_config=None", "rollback handler"),
     ('        @step.do("a", config={"', 'retries{"limit": 5, "delay": "10 seconds"}', "How often and when"),

@@ -53,6 +53,12 @@ class CachedFold:
                 and event.key not in self.state.steps
             ):
                 return False  # it had ended, and the code never saw it
+            if (
+                event.type == ev.EVENT_REPLIED
+                and self.state.generation == self.generation
+                and event.key not in self.state.steps
+            ):
+                return False  # its wait is kept as text
             self.state.apply(event)
         if self.state.generation == self.generation:
             self._encode_ended_steps()

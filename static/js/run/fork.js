@@ -103,7 +103,7 @@ export class ForkDialog {
       radio("fork-code", "editor", same ? "The code in the editor, which is the same" : "The edited code in the editor", !same, same),
     );
     this.stopping.hidden = !stops.length;
-    this.stopping.replaceChildren(el("input", { type: "checkbox", checked: true }), el("span", {}, ...stopsSaid(stops)));
+    this.stopping.replaceChildren(el("input", { type: "checkbox" }), el("span", {}, ...stopsSaid(stops)));
     this.say("");
     this.chosen();
     this.dialog.showModal();
@@ -182,13 +182,13 @@ function radio(name, value, words, checked, disabled = false) {
   return el("label.choice", {}, input, el("span", {}, words));
 }
 
-/** Under an error: the way on, once the code is mended. `state` is that of a run that ended in one; `stops()` gives the breakpoints that the fork begins with. */
-export function wayOn(run, state, stops, refused) {
+/** Under an error: the way on, once the code is mended. `state` is that of a run that ended in one. Without breakpoints: the dialog offers them. */
+export function wayOn(run, state, refused) {
   const events = state.rows.some((step) => step.kind === "wait" && step.status === "completed");
   const line = state.error?.line ? ["Fix ", lineLink(state.error.line)] : ["Fix the code"];
   const kept = state.rows.some((step) => step.endedAt !== null && step.status !== "errored");
   const words = kept ? ` and continue in a fork: what finished is kept${events ? ", the event too" : ""}.` : " and run it in a fork: nothing had finished yet.";
   const button = el("button.btn.main", { type: "button" }, icon("i-fork"), el("span", {}, "Fork with this source"));
-  button.addEventListener("click", () => once(button, async () => refused("It was not forked.", await fork(run, { source: run.code(), stops: stops() }))));
+  button.addEventListener("click", () => once(button, async () => refused("It was not forked.", await fork(run, { source: run.code() }))));
   return el("div.next", {}, el("p", {}, ...line, words), button);
 }

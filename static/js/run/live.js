@@ -369,7 +369,7 @@ export class Live {
     const end = context.final ? `${state.generation}:${state.status}` : null;
     if (end !== this.drawnEnd) {
       this.drawnEnd = end;
-      const next = state.status === "errored" ? wayOn(this.run, state, () => this.operations.stopsOfFork(), (title, words) => this.notices.refused(title, words)) : null;
+      const next = state.status === "errored" ? wayOn(this.run, state, (title, words) => this.notices.refused(title, words)) : null;
       this.parts.end.replaceChildren(...(end ? [outcome(state, (text) => this.copy(text), next)] : []));
     }
     this.following.update(state, context.final);
