@@ -23,7 +23,8 @@ from contextlib import suppress
 from typing import Any
 
 from playground.engine import messages, operations
-from playground.engine.clock import Clock, Timer
+from playground.engine.clock import Clock
+from playground.engine.looks import Looks
 from playground.engine.operations import ChildEnd
 from playground.store.encoding import as_objects
 from playground.store.protocol import Store
@@ -34,7 +35,6 @@ from playground.workflows.errors import CannotTerminate, InstanceExpired, Instan
 PAGE = 500  # rows that are looked at in one go
 DELIVERED_AT_ONCE = 50  # outputs in memory
 GATHER_MS = 200  # in which the ends of one sleeping parent's children are gathered
-RETRY_MS = 1_000  # until it is tried again when the store failed
 
 
 class Families:
@@ -51,66 +51,50 @@ class Families:
         self._gathered: dict[int, set[int]] = {}  # by parent: children whose ends wait for its next wake
         self._walks_all = self._walks = False
         self._after = 0  # where the walk goes on
-        self._busy = self._stopped = False
-        self._wake = asyncio.Event()
-        self._timer: Timer | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._stopped = False
+        self._looks = Looks(clock, self._look, self._on_failure)
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Begin, and walk through all rows."""
         self._unsubscribe = self._store.listen_ended(self.look_at)
-        self._task = asyncio.get_running_loop().create_task(self._run())
         self.walk_all()
+        self._looks.start()
 
     async def stop(self) -> None:
         """Stop at once: what is not done is found by the next walk."""
         self._stopped = True
         self._unsubscribe()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._looks.stop()
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is to be done."""
-        return not self._busy and not self._wake.is_set()
+        return self._looks.at_rest
 
     def look_at(self, keys: Sequence[int]) -> None:
         """These instances have ended, or wait for some child no more."""
         if keys and not self._stopped:
             self._keys.update(keys)
-            self._wake.set()
+            self._looks.wake()
 
     def walk_all(self) -> None:
         """Look at every row: a node may have died before it did what was to be done."""
         self._walks_all = True
         self._after = 0
-        self._wake.set()
+        self._looks.wake()
 
     def walk_on(self) -> None:
         """Look at the next page of rows."""
         self._walks = True
-        self._wake.set()
+        self._looks.wake()
 
     async def settle(self, keys: Sequence[int]) -> None:
         """Do now what is to be done about these instances, which have ended or wait no more."""
         await self._settle(await self._store.families.of(keys))
 
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self._busy = True
-            try:
-                await self._look()
-            except Exception as error:  # noqa: BLE001 - it is logged, and retried
-                self._log("families_failed", error=f"{type(error).__name__}: {error}")
-                self._timer = self._clock.call_at(self._clock.now() + RETRY_MS, self._wake.set)
-            finally:
-                self._busy = False
+    def _on_failure(self, error: Exception) -> None:
+        self._log("families_failed", error=f"{type(error).__name__}: {error}")
 
     async def _look(self) -> None:
         while self._keys:

@@ -21,9 +21,9 @@ from typing import Any, Protocol
 
 from msgspec.structs import replace
 
-from playground.engine.clock import Timer
 from playground.engine.creation import CreateInstance
 from playground.engine.engine import Engine
+from playground.engine.looks import Looks
 from playground.engine.message_rules import DELAY_MOST_MS, messages_full
 from playground.sandbox.frames import size_of
 from playground.store.encoding import Encoded
@@ -50,7 +50,6 @@ OWN_QUEUE = QueueSettings(MAIN_WORKFLOW, max_batch_timeout_ms=1_000)  # of a run
 
 POLL_MS = 500
 SLOW_POLL_MS = 5_000
-RETRY_MS = 1_000  # after the database failed
 NOT_STARTED_MS = 30_000  # until messages whose consumer could not be started come again
 
 # Least and most of the settings of a queue; times are in milliseconds.
@@ -86,13 +85,10 @@ class MessageQueues:
     def __init__(self, engine: Engine, template: Template) -> None:
         self._engine, self._template, self._store = engine, template, engine.store.messages
         self._clock, self._settings = engine.clock, engine.settings
-        self._wake = asyncio.Event()
-        self._looking = False
-        self._timer: Timer | None = None
-        self._armed_for = 0  # while there is a timer
+        self._looks = Looks(engine.clock, self._look, self._on_failure)
         self._watched: dict[Delivery, Callable[[], None]] = {}
         self._grown: set[Delivery] = set()  # watched deliveries whose journal has grown
-        self._wake.set()
+        self._looks.wake()
         engine.run_in_background(self._run())
 
     # What tenants do.
@@ -187,58 +183,35 @@ class MessageQueues:
     @property
     def at_rest(self) -> bool:
         """Whether the pump waits: for time to pass, a delivery to go on or something to be sent."""
-        return not (self._looking or self._wake.is_set())
+        return self._looks.at_rest
 
     def wake(self) -> None:
         """Look now."""
-        self._wake.set()
+        self._looks.wake()
 
     def _on_sent(self, due_at: int) -> None:
         if due_at <= self._clock.now():
             self.wake()
         else:
-            self._arm(due_at)
-
-    def _arm(self, when: int) -> None:
-        if self._timer is not None and self._armed_for <= when:
-            return
-        self._disarm()
-        self._armed_for, self._timer = when, self._clock.call_at(when, self.wake)
-
-    def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+            self._looks.wake_at(due_at)
 
     async def _run(self) -> None:
         unsubscribe = self._engine.store.listen_sent(self._on_sent)
         try:
-            await self._look_for_ever()
+            await self._looks.run()
         finally:
             unsubscribe()
 
-    async def _look_for_ever(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self._looking = True
-            self._disarm()
-            try:
-                again = await self._look()
-            except StoreError:  # which the store has logged
-                again = self._clock.now() + RETRY_MS
-            except Exception as error:  # noqa: BLE001 - it is logged, and retried
-                self._engine.log("queues_failed", error=f"{type(error).__name__}: {error}")
-                again = self._clock.now() + RETRY_MS
-            self._arm(again)
-            self._looking = False
+    def _on_failure(self, error: Exception) -> None:
+        if not isinstance(error, StoreError):  # which the store has logged
+            self._engine.log("queues_failed", error=f"{type(error).__name__}: {error}")
 
     async def _look(self) -> int:
         """Follow open deliveries and begin new ones; gives when to look again at the latest."""
         now = self._clock.now()
         self._grown, grown = set(), self._grown
         open_ = await self._store.open_deliveries()
-        for delivery in [it for it in self._watched if it not in set(open_)]:
+        for delivery in self._watched.keys() - set(open_):
             self._watched.pop(delivery)()
         looked_at = [it for it in open_ if it not in self._watched or it in grown]
         await asyncio.gather(*map(self._follow, looked_at))  # commits made at once are one

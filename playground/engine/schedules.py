@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from playground.engine.clock import Clock, Timer
+from playground.engine.clock import Clock
 from playground.engine.cron import MISSED, SKIP, Cron
 from playground.engine.execution.context import Log
 from playground.engine.ids import Ids
+from playground.engine.looks import Looks
 from playground.settings import Settings
 from playground.store.encoding import encode_input
 from playground.store.protocol import Store
@@ -37,7 +38,6 @@ from playground.workflows.errors import (
 )
 
 LEASE_MS = 10_000
-RETRY_MS = 1_000
 POLL_SECONDS = 5.0
 AT_ONCE = 100  # schedules taken at once
 UPCOMING = 5  # firings that an answer shows
@@ -70,36 +70,28 @@ class Schedules:
     def __init__(self, store: Store, clock: Clock, settings: Settings, ids: Ids, log: Log) -> None:
         self._store, self._clock, self._settings, self._ids, self._log = store, clock, settings, ids, log
         self._starts: dict[str, Start] = {}
-        self._wake = asyncio.Event()
-        self._timer: Timer | None = None
+        self._looks = Looks(clock, self._look, self._on_failure)
         self._poll: asyncio.TimerHandle | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._busy = False
 
     def register(self, workflow: str, start: Start) -> None:
         """Have `start` create the instances of a workflow's schedules, and of those whose name begins with it and /."""
         self._starts[workflow] = start
-        self._wake.set()
+        self._looks.wake()
 
     def begin(self) -> None:
         """Fire from now on."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-        self._wake.set()
+        self._looks.start()
 
     async def stop(self) -> None:
         """Fire no more. What is under way is taken up by another node, or at the next start."""
-        if self._timer is not None:
-            self._timer.cancel()
+        await self._looks.stop()
         if self._poll is not None:
             self._poll.cancel()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
 
     @property
     def at_rest(self) -> bool:
         """Whether only time makes it do something."""
-        return not self._wake.is_set() and not self._busy
+        return self._looks.at_rest
 
     # What people do.
 
@@ -137,7 +129,7 @@ class Schedules:
                 f"This tenant has {most:,} schedules, which is the most. Delete one first.",
                 setting="schedules_per_tenant",
             )
-        self._wake.set()
+        self._looks.wake()
         found = await self.get(tenant, name)
         return found, before is None
 
@@ -165,7 +157,7 @@ class Schedules:
                 revision=self._ids.nonces(1)[0],
             )  # fmt: skip
             await self._store.schedules.put(changed, most=2**31 - 1)
-            self._wake.set()
+            self._looks.wake()
         return await self.get(tenant, name)
 
     async def delete(self, tenant: str, name: str) -> None:
@@ -192,42 +184,29 @@ class Schedules:
 
     # Firing.
 
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            self._busy = True
-            try:
-                await self._fire_due()
-                due = await self._store.schedules.next_due(list(self._starts))
-            except Exception as error:  # noqa: BLE001 - it is logged, and retried
-                self._log("scheduler_failed", error=f"{type(error).__name__}: {error}")
-                due = self._clock.now() + RETRY_MS
-            if due is not None:
-                self._arm(due)
-            self._poll_later()
-            self._busy = False
+    def _on_failure(self, error: Exception) -> None:
+        self._log("scheduler_failed", error=f"{type(error).__name__}: {error}")
 
-    def _arm(self, due: int) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._clock.call_at(due, self._wake.set)
+    async def _look(self) -> int | None:
+        try:
+            return await self._fire_due()
+        finally:
+            if self._poll is not None:
+                self._poll.cancel()
+            self._poll = asyncio.get_running_loop().call_later(POLL_SECONDS, self._looks.wake)
 
-    def _poll_later(self) -> None:
-        if self._poll is not None:
-            self._poll.cancel()
-        self._poll = asyncio.get_running_loop().call_later(POLL_SECONDS, self._wake.set)
-
-    async def _fire_due(self) -> None:
+    async def _fire_due(self) -> int | None:
+        """Fire what is due; gives when the next is."""
         store, startable = self._store.schedules, list(self._starts)
         due = await store.next_due(startable)
         while due is not None and due <= (now := self._clock.now()):
             taken = await store.take_due(at=now, until=now + LEASE_MS, limit=AT_ONCE, startable=startable)
             done = await asyncio.gather(*(self._fire(schedule, now) for schedule in taken))
             await store.fired([schedule for schedule in done if schedule is not None])
-            if len(taken) < AT_ONCE:
-                return
             due = await store.next_due(startable)
+            if len(taken) < AT_ONCE:
+                break
+        return due
 
     async def _fire(self, schedule: Schedule, now: int) -> Schedule | None:
         """Start what a schedule has to start now; returns what is to be written of it, None where it is tried again."""
