@@ -185,6 +185,30 @@ def first_batch(sizes: Sequence[int], most: int) -> int:
     return min(len(sizes), most)
 
 
+def next_batch(ready: Sequence[Sequence[int]], settings: QueueSettings, at: int) -> tuple[int, int | None]:
+    """How many of a queue's next ready messages go into its next delivery.
+
+    With 0 of them, the time at which those that are there go without waiting for more; None: there are none.
+
+    Args:
+        ready: (number, due_at, taken, bytes), the oldest first, at most as many as a batch takes.
+        at: epoch milliseconds.
+    """
+    if not ready:
+        return 0, None
+    count = first_batch([size for *_, size in ready], settings.max_batch_size)
+    full_at = ready[0][1] + settings.max_batch_timeout_ms
+    if len(ready) < settings.max_batch_size and count == len(ready) and full_at > at:
+        return 0, full_at
+    return count, None
+
+
+def taken(begun: Sequence[Delivery], ready_at: Sequence[int], later: int | None, at: int) -> Taken:
+    """What a `take` at a time gives, by the times at which batches are ready and at which the next message is due."""
+    times = [*ready_at, *([at] if len(begun) >= DELIVERIES_AT_ONCE else []), *([] if later is None else [later])]
+    return Taken(begun, min(times, default=None))
+
+
 def message_row(row: Sequence[Any]) -> Message:
     """From a row of the columns id, sent_at, tries, content_type, body and dead_at."""
     id, sent_at, tries, content_type, body, dead_at = row

@@ -19,10 +19,11 @@ from playground.store.messages import (
     QueueSettings,
     Taken,
     delivery_id,
-    first_batch,
     message_row,
+    next_batch,
     read_settings,
     settings_json,
+    taken,
 )
 from playground.store.named_sql import NamedSql
 from playground.store.postgres.connections import Transaction
@@ -120,22 +121,16 @@ async def _take(tx: Transaction, at: int, most_per_tenant: int) -> Taken:
         )
         while free > 0 and len(begun) < DELIVERIES_AT_ONCE:
             found = await tx.rows(SQL["ready"], tenant, queue, at, settings.max_batch_size)
-            if not found:
-                break
-            count = first_batch([size for *_, size in found], settings.max_batch_size)
-            full_at = found[0][1] + settings.max_batch_timeout_ms
-            if len(found) < settings.max_batch_size and count == len(found) and full_at > at:
-                ready_at.append(full_at)
+            count, full_at = next_batch(found, settings, at)
+            if not count:
+                ready_at += [] if full_at is None else [full_at]
                 break
             id = delivery_id(tenant, queue, found[0][0], found[0][2] + 1)
             await tx.rows(SQL["take"], id, [number for number, *_ in found[:count]])
             begun.append(Delivery(tenant, queue, id))
             free -= 1
-    if len(begun) >= DELIVERIES_AT_ONCE:
-        ready_at.append(at)
-    later = await tx.value(SQL["next_due_after"], at)
     tx.changed = bool(begun)
-    return Taken(begun, min([*ready_at, *([] if later is None else [later])], default=None))
+    return taken(begun, ready_at, await tx.value(SQL["next_due_after"], at), at)
 
 
 async def _settle(tx: Transaction, delivery: Delivery, outcomes: Mapping[str, Outcome], at: int) -> None:

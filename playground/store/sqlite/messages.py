@@ -18,10 +18,11 @@ from playground.store.messages import (
     QueueSettings,
     Taken,
     delivery_id,
-    first_batch,
     message_row,
+    next_batch,
     read_settings,
     settings_json,
+    taken,
 )
 from playground.store.named_sql import NamedSql
 from playground.store.sqlite.tables import Tables
@@ -113,33 +114,29 @@ def _take(at: int, most_per_tenant: int, db: sqlite3.Connection) -> Taken:
         )
         while free > 0 and len(begun) < DELIVERIES_AT_ONCE:
             found = db.execute(SQL["ready"], (tenant, queue, at, settings.max_batch_size)).fetchall()
-            if not found:
-                break
-            count = first_batch([size for *_, size in found], settings.max_batch_size)
-            full_at = found[0][1] + settings.max_batch_timeout_ms
-            if len(found) < settings.max_batch_size and count == len(found) and full_at > at:
-                ready_at.append(full_at)
+            count, full_at = next_batch(found, settings, at)
+            if not count:
+                ready_at += [] if full_at is None else [full_at]
                 break
             id = delivery_id(tenant, queue, found[0][0], found[0][2] + 1)
             db.executemany(SQL["take"], [(id, number) for number, *_ in found[:count]])
             begun.append(Delivery(tenant, queue, id))
             free -= 1
-    if len(begun) >= DELIVERIES_AT_ONCE:
-        ready_at.append(at)
-    later = db.execute(SQL["next_due_after"], (at,)).fetchone()[0]
-    return Taken(begun, min([*ready_at, *([] if later is None else [later])], default=None))
+    return taken(begun, ready_at, db.execute(SQL["next_due_after"], (at,)).fetchone()[0], at)
 
 
 def _settle(delivery: Delivery, outcomes: Mapping[str, Outcome], at: int, db: sqlite3.Connection) -> None:
     found = db.execute(SQL["queue"], delivery[:2]).fetchone()
     target = None if found is None else read_settings(found[0]).dead_letter_queue
+    if target is not None and db.execute(SQL["queue"], (delivery.tenant, target)).fetchone() is None:
+        target = None
     for id, outcome in outcomes.items():
         place = (*delivery, id)
         if outcome.acked:
             db.execute(SQL["ack"], place)
         elif not outcome.dead:
             db.execute(SQL["due_again"], (outcome.due_at, *place))
-        elif target is not None and db.execute(SQL["queue"], (delivery.tenant, target)).fetchone() is not None:
+        elif target is not None:
             db.execute(SQL["move"], (target, at, *place))
         else:
             db.execute(SQL["die"], (at, *place))
