@@ -7,7 +7,6 @@ The children that an instance runs, and how each stands.
 The ledger of an instance's pretended side effects, which shows what happened twice.
 """
 
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,7 +23,7 @@ from playground.web.api.check import check_daily_storage, check_source, source_b
 from playground.web.api.operations import BREAKS_BYTES, BreakBody, NewBreakpoints, parse_breakpoints, parse_breaks
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
-from playground.web.http.authorization import charge_reading, find_instance
+from playground.web.http.authorization import charge_reading, find_instance, hold_stream
 from playground.web.http.bodies import integer_of_query, seq_of_query
 from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import NO_STORE, json_bytes_response, json_response, not_modified
@@ -208,14 +207,18 @@ async def stream(context: Context, request: Request) -> Response:
     """The journal of an instance, live; `filter` takes types of events with commas between, and leaves out others."""
     row = await find_instance(context, request)
     after, wanted = last_event_id(request), _wanted_types(request)
-    final = row.status in ev.FINAL_STATUSES
-    if final and after == row.last_seq:
+    if not await goes_on(context, request, row, after):
         return Response(status_code=204, headers=NO_STORE)
-    await charge_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
     view = await context.views.view_json(row) if after > row.last_seq else None
-    address, limit = context.addresses.client_of(request), context.limits.streams
-    limit.acquire(address)
-    return context.streams.stream_response(row, after, view, partial(limit.release, address), wanted)
+    return context.streams.stream_response(row, after, view, hold_stream(context, request), wanted)
+
+
+async def goes_on(context: Context, request: Request, row: InstanceRow, after: int) -> bool:
+    """Charge a reader of a stream for what comes after a seq; False: it has everything, and nothing more will come."""
+    if row.status in ev.FINAL_STATUSES and after == row.last_seq:
+        return False
+    await charge_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
+    return True
 
 
 def _wanted_types(request: Request) -> frozenset[str] | None:

@@ -15,7 +15,7 @@ from playground.store.protocol import Committed
 from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
-from playground.web.http.authorization import TENANT, find_instance
+from playground.web.http.authorization import TENANT, find_instance, hold_stream
 from playground.web.http.responses import NO_STORE, json_response
 from playground.workflows import breakpoints, breaks
 from playground.workflows.events import KillPoint, StepKey
@@ -120,12 +120,11 @@ async def send_event(context: Context, request: Request) -> Response:
     type = request.path_params["type"]
     if request.query_params.get("reply", "0") not in ("1", "true"):
         return accepted_response(await sender.send_event(row, type, payload))
-    address, waiting = context.addresses.client_of(request), context.limits.streams  # each holds a connection
-    waiting.acquire(address)
+    release = hold_stream(context, request)
     try:
         reply = await context.engine.reply_to(row, await sender.send_event(row, type, payload))
     finally:
-        waiting.release(address)
+        release()
     return json_response({"id": row.id, "reply": as_objects(reply)}, headers=NO_STORE)
 
 

@@ -3,16 +3,13 @@
 They are called after their values (`stream_values.py` has the messages); `stream.py` holds the connection.
 """
 
-from functools import partial
-
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.web.api.instances import last_event_id
+from playground.web.api.instances import goes_on, last_event_id
 from playground.web.context import Context
-from playground.web.http.authorization import charge_reading, find_instance
+from playground.web.http.authorization import charge_reading, find_instance, hold_stream
 from playground.web.http.responses import NO_STORE, json_response
-from playground.workflows import events as ev
 from playground.workflows import names
 
 
@@ -28,9 +25,6 @@ async def values(context: Context, request: Request) -> Response:
     row = await find_instance(context, request)
     name = names.check_stream_name(request.path_params["name"])
     after = last_event_id(request)
-    if row.status in ev.FINAL_STATUSES and after == row.last_seq:
+    if not await goes_on(context, request, row, after):
         return Response(status_code=204, headers=NO_STORE)
-    await charge_reading(context, request, row, events=row.last_seq - after if after <= row.last_seq else row.last_seq)
-    address, limit = context.addresses.client_of(request), context.limits.streams
-    limit.acquire(address)
-    return context.streams.values_response(row, name, after, partial(limit.release, address))
+    return context.streams.values_response(row, name, after, hold_stream(context, request))

@@ -8,6 +8,8 @@ import base64
 import binascii
 import hmac
 import ipaddress
+from collections.abc import Callable
+from functools import partial
 
 from starlette.requests import Request
 
@@ -75,6 +77,13 @@ async def charge_reading(
         await context.limits.tenants.charge_request(request, row.tenant, reads)
     else:
         context.limits.reads.charge_request(request, context.addresses.client_of(request), reads)
+
+
+def hold_stream(context: Context, request: Request) -> Callable[[], None]:
+    """Take one of the answers that an address may have open for long; returns what gives it back. Raises TooMany."""
+    address, limit = context.addresses.client_of(request), context.limits.streams
+    limit.acquire(address)
+    return partial(limit.release, address)
 
 
 async def authorized_tenant(context: Context, request: Request) -> str:
