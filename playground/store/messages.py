@@ -11,8 +11,6 @@ Where a row says tenant, it has the messages' owner: a tenant, or a run without 
 run's nonce is part of that name, so that nobody can guess the id of a delivery, which is what one needs to see it.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -20,10 +18,10 @@ import msgspec
 
 from playground.store.encoding import decode
 from playground.store.rows import InstanceRow
+from playground.workflows.names import derived_id
 
 BATCH_BYTES = 512 * 1024  # of the bodies of one delivery, unless its first message alone has more
 DELIVERIES_AT_ONCE = 50  # that one `take` begins, so that other commits need not wait for long
-DIGEST_LENGTH = 26  # characters of base32
 _RUN_MARK = "/"  # begins the name of an owner that is a run; no tenant's name holds it
 
 
@@ -166,8 +164,7 @@ class MessageStore(Protocol):
 
 def delivery_id(tenant: str, queue: str, number: int, taken: int) -> str:
     """The id of the delivery whose first message has this number and is taken the `taken`th time."""
-    digest = hashlib.sha256(f"{tenant}/{queue}/{number}/{taken}".encode()).digest()
-    return "queue-" + base64.b32encode(digest).decode().lower()[:DIGEST_LENGTH]
+    return "queue-" + derived_id(f"{tenant}/{queue}/{number}/{taken}")
 
 
 def owner_of(row: InstanceRow) -> str:

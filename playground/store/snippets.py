@@ -1,23 +1,17 @@
 """Snippets: content-addressed code and params, and a cache of those used lately."""
 
-import base64
-import hashlib
 from collections import OrderedDict
 
 from playground.store.rows import Snippet
+from playground.workflows.names import derived_id
 
 CACHED_CHARACTERS = 4 * 1024 * 1024  # of the snippets held in memory
-ID_LENGTH = 26  # of base32, so 130 bits: nobody can find two contents with one id
 
 
 def make_snippet(source: str, params: str | None, at: int) -> Snippet:
     """The snippet of this source and params text, whose id is their hash; `at` is epoch milliseconds."""
-    digest = hashlib.sha256(f"{len(source)}:".encode())
-    digest.update(source.encode("utf-8", "surrogatepass"))
-    if params is not None:
-        digest.update(b":" + params.encode("utf-8", "surrogatepass"))
-    id = base64.b32encode(digest.digest()).decode().lower()[:ID_LENGTH]
-    return Snippet(id, source, params, at)
+    content = f"{len(source)}:{source}" if params is None else f"{len(source)}:{source}:{params}"
+    return Snippet(derived_id(content), source, params, at)
 
 
 class SnippetCache:

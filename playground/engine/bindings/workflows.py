@@ -3,8 +3,6 @@
 The worker makes handles of it (worker/binding_stubs.py); over the channel every call names its instance.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +12,7 @@ from playground.engine.creation import child_of
 from playground.engine.instances import Instances, WorkflowInstance
 from playground.workflows.errors import InvalidFlow
 from playground.workflows.flow import FIELDS
+from playground.workflows.names import derived_id
 
 
 class Workflows(Binding):
@@ -157,5 +156,4 @@ def _checked_asked(asked: Any) -> dict[str, Any]:
 def _child(call: CallContext) -> str:
     """The id of the next child of a step: the same in every attempt of it."""
     assert call.step is not None
-    digest = hashlib.sha256(f"{call.idempotency_key}/{call.host.next_number(call.step)}".encode()).digest()
-    return base64.b32encode(digest).decode().lower()[:26]
+    return derived_id(f"{call.idempotency_key}/{call.host.next_number(call.step)}")

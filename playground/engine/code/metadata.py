@@ -1,7 +1,5 @@
 """A dispatcher's metadata, which routes an instance back to its tenant's code. It is stored apart from params."""
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -56,5 +54,4 @@ def tenancy(metadata: Mapping[str, Any]) -> str:
             pass
         metadata = {TENANT: tenant}
     canonical = json.dumps(metadata, ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(canonical.encode()).digest()
-    return DERIVED + base64.b32encode(digest).decode().lower()[:26]
+    return DERIVED + names.derived_id(canonical)

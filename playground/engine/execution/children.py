@@ -10,8 +10,6 @@ parent does.
 """
 
 import asyncio
-import base64
-import hashlib
 from typing import Any, Protocol
 
 from playground.engine import messages, operations
@@ -32,11 +30,9 @@ from playground.store.encoding import Encoded
 from playground.store.protocol import Committed
 from playground.store.rows import Awaited
 from playground.workflows import events as ev
+from playground.workflows import names
 from playground.workflows.errors import InstanceExpired, InstanceNotFound, WorkflowError
 from playground.workflows.events import NewEvent, StepKey
-
-ID_LENGTH = 26  # characters of an id that is made here
-KIND = "child"  # of the trigger
 
 
 class Parent(ExecutionContext, Protocol):
@@ -198,8 +194,7 @@ class Children:
 
     def _made_id(self, key: StepKey) -> str:
         row = self._execution.row
-        text = f"{row.tenant}/{idempotency_name(row)}/{row.generation}/{key.kind}/{key}"
-        return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:ID_LENGTH]
+        return names.derived_id(f"{row.tenant}/{idempotency_name(row)}/{row.generation}/{key.kind}/{key}")
 
     def _spawn(self, work: Any) -> None:
         """Run something that the worker waits for; where the store fails, the next execution tries it again."""

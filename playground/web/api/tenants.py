@@ -4,8 +4,6 @@ A tenant's trigger: an address with a secret of its own, which starts an instanc
 it.
 """
 
-import base64
-import hashlib
 import hmac
 
 import msgspec
@@ -156,5 +154,4 @@ def _requested_id(request: Request) -> str | None:
         return id
     if not 0 < len(key) <= IDEMPOTENCY_KEY_LENGTH:
         raise BadQuery(f"Idempotency-Key takes 1 to {IDEMPOTENCY_KEY_LENGTH} characters.")
-    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-    return "hook-" + base64.b32encode(digest).decode().lower()[:DIGEST_LENGTH]
+    return "hook-" + names.derived_id(key)
