@@ -9,6 +9,7 @@ from dispatch_support import Place, error, journal, journal_until, on_engine, ou
 
 from playground import KV, Code, Dispatcher, Engine, WorkflowInstance
 from playground.engine import CreateInstance, forks
+from playground.engine.families import Families
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.events import Event
@@ -44,9 +45,16 @@ async def until_waiting_for(parent: WorkflowInstance, *, after: int = 0) -> list
     return await journal_until(parent, ev.WORKFLOW_WAITING, after)
 
 
+async def until_created(engine: Engine, id: str) -> WorkflowInstance:
+    while not [row for row in await engine.store.list("acme") if row.id == id]:
+        await asyncio.sleep(0.01)
+    return WorkflowInstance(engine, "acme", id)
+
+
 async def until_ended(engine: Engine, id: str) -> str:
-    """The status of an instance once it has ended."""
-    await journal(WorkflowInstance(engine, "acme", id))
+    """The status of an instance once it has been created and has ended."""
+    instance = await until_created(engine, id)
+    await journal(instance)
     return (await row_of(engine, id)).status
 
 
@@ -151,9 +159,8 @@ TREE = """
 
 
 async def until_there(engine: Engine, id: str) -> WorkflowInstance:
-    instance = WorkflowInstance(engine, "acme", id)
-    while not [row for row in await engine.store.list("acme") if row.id == id]:
-        await asyncio.sleep(0.01)
+    """An instance that has been created and waits for something."""
+    instance = await until_created(engine, id)
     await until_waiting_for(instance)
     return instance
 
@@ -213,6 +220,36 @@ async def test_a_child_is_terminated_when_its_parent_waits_no_more(engine: Engin
     assert await until_ended(engine, "kid") == "terminated"
     await parent.send_event("end")
     assert await output(parent) is None
+
+
+@on_engine()
+async def test_a_child_that_is_given_up_before_it_is_created_is_terminated_at_once(engine: Engine) -> None:
+    body = (
+        WAITS
+        + """
+    run = asyncio.create_task(self.env.WORKFLOWS.run({"child": True}, id="kid"))
+    await asyncio.sleep(0)
+    run.cancel()
+    await asyncio.sleep(60)
+    """
+    )
+    cancelled = asyncio.Event()
+
+    async def load(metadata: Any) -> Code:
+        if loads:
+            await cancelled.wait()
+        loads.append(metadata)
+        return Code(workflow(body))
+
+    loads: list[Any] = []
+    parent = await Dispatcher(engine, load, name="flow").wrap_binding({"tenant": "acme"}).create("parent")
+    await journal_until(parent, ev.CHILD_CANCELLED)
+    with pytest.MonkeyPatch.context() as without:
+        without.setattr(Families, "walk_on", lambda families: None)  # the walk finds it too, seconds later
+        cancelled.set()
+        assert await until_ended(engine, "kid") == "terminated"
+    assert (await row_of(engine, "parent")).status == "running"
+    await parent.terminate()
 
 
 @on_engine()

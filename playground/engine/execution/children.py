@@ -131,7 +131,7 @@ class Children:
             error = messages.error(type(refused).__name__, refused.message)
             self._end(ChildEnd(step.key, step.started_seq, error=error))
             return
-        if execution.closing:  # perhaps nobody waits for it any more
+        if execution.closing or execution.steps.get(step.key) is not step:  # perhaps nobody waits for it any more
             services.families.look_at([key])
 
     async def _find_again(self, step: OpenStep, frame: frames.Child) -> None:
