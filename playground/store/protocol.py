@@ -439,6 +439,9 @@ class Store(Protocol):
     def listen_ended(self, listener: Callable[[Sequence[int]], None]) -> Callable[[], None]:
         """Call `listener` on the event loop with the keys of instances that have ended by a commit of this process.
 
+        Those that are in no family may be left out: no row says of them that somebody waits for their end, or that they
+        wait for another's.
+
         Returns a function that unsubscribes.
         """
 

@@ -132,6 +132,10 @@ WHERE key IN (SELECT instance FROM child WHERE parent = ? AND kind = ? ORDER BY 
 SELECT 1 FROM child c JOIN instance i ON i.key = c.instance
 WHERE c.parent = ? AND c.kind = ? AND i.ended_at IS NULL LIMIT 1
 
+-- name: is_in_family
+-- Whether it is a child that is waited for, or has such children.
+SELECT 1 WHERE EXISTS (SELECT 1 FROM awaited WHERE instance = ?1) OR EXISTS (SELECT 1 FROM awaited WHERE parent = ?1)
+
 -- name: part_children
 DELETE FROM child WHERE parent = ? AND kind = ?
 

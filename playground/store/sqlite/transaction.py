@@ -344,6 +344,8 @@ class SqliteTransaction:
     def commit(self) -> CommitChanges:
         """`writer.Transaction.commit`."""
         self.flush()
+        ended = [key for key, cached in self._touched.items() if cached.row.status in FINAL_STATUSES]
+        in_families = [key for key in ended if self._run_sql(self._sql["is_in_family"], (key,)).fetchone() is not None]
         if self._db.in_transaction:
             self._run_sql("COMMIT")
             self.metrics.commits += 1
@@ -356,20 +358,18 @@ class SqliteTransaction:
         due, self._new_due = self.flow.take_due(self._new_due), None
         if self.queues.has_freed_capacity:
             due, self.queues.has_freed_capacity = 0, False
-        ended: list[int] = []
         for cached in self._touched.values():
             row = cached.row
             if row.owner is None and row.due_at is not None and (due is None or row.due_at < due):
                 due = row.due_at
             if cached.row.status in FINAL_STATUSES:
-                ended.append(cached.key)
                 self._cache.forget(cached.key)
             else:
                 self._cache.put(cached)
         self._touched.clear()
         self._deleted.clear()
         sent, self._new_sent = self._new_sent, None
-        return CommitChanges(appended, due, ended, sent)
+        return CommitChanges(appended, due, in_families, sent)
 
     def rollback(self) -> None:
         """`writer.Transaction.rollback`."""
