@@ -21,12 +21,12 @@ socket, and one that does not read is dropped. Stored JSON is sent as it is stor
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
-import anyio
 from sse_starlette.event import ServerSentEvent
-from sse_starlette.sse import EventSourceResponse, SendTimeoutError
+from sse_starlette.sse import EventSourceResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -53,12 +53,15 @@ class Streams:
 
     def __init__(self, store: Store, now: Callable[[], int], send_seconds: float, log: Callable[..., None]) -> None:
         self._store, self._now, self._send_seconds, self._log = store, now, send_seconds, log
-        self._stopping = asyncio.Event()
+        self._bells: set[_Bell] = set()
+        self._stopping = False
         self.dropped = 0
 
     def stop(self) -> None:
         """Say `restart` to every reader and close; streams opened later end at once."""
-        self._stopping.set()
+        self._stopping = True
+        for bell in self._bells:
+            bell.on_stop()
 
     def stream_response(
         self,
@@ -83,61 +86,55 @@ class Streams:
             self.dropped += 1
             self._log("stream.dropped", instance=row.key, after_seconds=self._send_seconds)
 
-        return _StreamResponse(
-            self._messages(row, source), self._stopping, self._ping, self._send_seconds, leave, dropped
-        )
+        def closed() -> None:
+            self._bells.discard(bell)
+            leave()
 
-    def _ping(self) -> ServerSentEvent:
-        return ServerSentEvent(json.dumps({"server_time": self._now()}), event="ping", sep="\n")
+        bell = _Bell()
+        self._bells.add(bell)
+        if self._stopping:
+            bell.on_stop()
+        return _StreamResponse(self._messages(row, source, bell), bell, self._send_seconds, closed, dropped)
 
-    async def _messages(self, row: InstanceRow, source: Source) -> AsyncIterator[bytes]:
+    def _ping(self) -> bytes:
+        return ServerSentEvent(json.dumps({"server_time": self._now()}), event="ping", sep="\n").encode()
+
+    async def _messages(self, row: InstanceRow, source: Source, bell: "_Bell") -> AsyncGenerator[bytes]:
         hello = {"server_time": self._now(), "last_seq": row.last_seq, "status": row.status}
         ready = message("hello", hello, retry=RETRY_MS) + source.beginning
-        over = row.status in ev.FINAL_STATUSES
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        final = row.status if row.status in ev.FINAL_STATUSES else ""
         pace = _LeakyBucket()
+        # Listened to before it is read: a commit is either in what is read, or rings.
+        leave = self._store.listen(row.key, bell.on_growth)
         try:
-            async with self._store.subscribe(row.key) as grown:
-                while True:
-                    batch = await source.read()
-                    ready += batch.text
-                    if batch.read_any:
-                        over = batch.over
-                    status = await self._status(row) if over or not batch.read_any else row.status
-                    if status == DELETED or (over and status in ev.FINAL_STATUSES and not batch.more):
-                        yield ready + source.end_message(status)
-                        return
-                    if ready:
-                        yield ready
-                        ready = b""
-                        pace.count_message()
-                    if batch.more:
-                        continue
-                    if not await self._wait_for_events(grown, source.after, stopping, pace):
-                        yield message("restart", {}, retry=RETRY_AT_RESTART_MS)
-                        return
+            while True:
+                batch = await source.read()
+                ready += batch.text
+                status = final = batch.final if batch.read_any else final
+                if not batch.read_any or (final and bell.has_heard_of(source.after + 1)):
+                    status = await self._status(row)  # it may have been restarted or deleted
+                if status == DELETED or (final and status in ev.FINAL_STATUSES and not batch.more):
+                    yield ready + source.end_message(status)
+                    return
+                if ready:
+                    yield ready
+                    ready = b""
+                    pace.count_message()
+                if batch.more:
+                    continue
+                while not await bell.wait(source.after, PING_SECONDS):
+                    yield self._ping()
+                if pace.delay():
+                    await bell.wait_for_end(pace.delay())
+                if bell.stopping:
+                    yield message("restart", {}, retry=RETRY_AT_RESTART_MS)
+                if bell.is_over:
+                    return
         except StoreError as error:
             # The stream just ends: its reader reconnects, and is told then.
             self._log("unavailable", method="GET", route="a stream", error=f"{type(error).__name__}: {error}")
         finally:
-            stopping.cancel()
-
-    async def _wait_for_events(
-        self, grown: Callable[[int], Any], after: int, stopping: "asyncio.Future[Any]", pace: "_LeakyBucket"
-    ) -> bool:
-        """Wait until the journal is longer than `after`; False when the server stops first."""
-        growth = asyncio.ensure_future(grown(after))
-        try:
-            if pace.delay():
-                await asyncio.wait((stopping,), timeout=pace.delay())
-            await asyncio.wait((stopping, growth), return_when=asyncio.FIRST_COMPLETED)
-            if stopping.done():
-                return False
-            if not isinstance(growth.exception(), InstanceNotFound):
-                growth.result()
-            return True
-        finally:
-            growth.cancel()
+            leave()
 
     async def _status(self, row: InstanceRow) -> str:
         try:
@@ -163,41 +160,116 @@ class _LeakyBucket:
         return max(0.0, self._due - (AT_ONCE - 1) * PACE_SECONDS - asyncio.get_running_loop().time())
 
 
+class _Bell:
+    """What one reader's stream waits for: its journal has grown, its reader has gone, the server stops.
+
+    One future at a time and no task: a stream of a short run costs as much as what is done around its messages.
+    """
+
+    def __init__(self) -> None:
+        self._last_seq = 0
+        self._deleted = self.gone = self.stopping = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    def on_growth(self, last_seq: int | None) -> None:
+        """The journal has been committed to; None: its instance was deleted."""
+        self._deleted = self._deleted or last_seq is None
+        self._last_seq = max(self._last_seq, last_seq or 0)
+        self._ring()
+
+    def on_gone(self) -> None:
+        """Nobody reads any more."""
+        self.gone = True
+        self._ring()
+
+    def on_stop(self) -> None:
+        """The server stops."""
+        self.stopping = True
+        self._ring()
+
+    def has_heard_of(self, seq: int) -> bool:
+        """Whether the journal is known to have this event, or to be deleted."""
+        return self._deleted or self._last_seq >= seq
+
+    async def wait(self, after: int, seconds: float) -> bool:
+        """Until the journal is longer than `after` or the stream is over; False when so many seconds have passed."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        while not (self.is_over or self.has_heard_of(after + 1)):
+            if loop.time() >= due:
+                return False
+            await self._wait(due)
+        return True
+
+    async def wait_for_end(self, seconds: float) -> None:
+        """Until the stream is over, so many seconds at most."""
+        due = asyncio.get_running_loop().time() + seconds
+        while not self.is_over and asyncio.get_running_loop().time() < due:
+            await self._wait(due)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is to be sent of the journal."""
+        return self.gone or self.stopping
+
+    async def _wait(self, due: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        timer = loop.call_at(due, self._ring)
+        try:
+            await self._waiting
+        finally:
+            timer.cancel()
+
+    def _ring(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
 class _StreamResponse(EventSourceResponse):
-    """sse-starlette's response, ended by our own event instead of its polling watcher, and aborted when its reader does
-    not read.
+    """sse-starlette's response without its four tasks a stream: the messages wait for the end and the next ping
+    themselves, so one task that watches the connection is left. It is aborted when its reader does not read.
     """
 
     def __init__(
         self,
-        messages: AsyncIterator[bytes],
-        stopping: asyncio.Event,
-        ping: Callable[[], ServerSentEvent],
+        messages: AsyncGenerator[bytes],
+        bell: _Bell,
         send_seconds: float,
-        leave: Callable[[], None],
+        closed: Callable[[], None],
         dropped: Callable[[], None],
     ) -> None:
-        super().__init__(
-            messages,
-            ping=PING_SECONDS,
-            ping_message_factory=ping,
-            sep="\n",
-            send_timeout=send_seconds,
-            shutdown_event=anyio.Event(),
-            shutdown_grace_period=GRACE_SECONDS,
-        )
+        super().__init__(messages, send_timeout=send_seconds)
         del self.headers["connection"]  # what becomes of the connection is uvicorn's to say, once
-        self._stopping, self._on_close, self._on_dropped = stopping, leave, dropped
-
-    async def _listen_for_exit_signal(self) -> None:  # type: ignore[override]
-        await self._stopping.wait()
+        self._messages, self._bell, self._send_seconds = messages, bell, send_seconds
+        self._on_close, self._on_dropped = closed, dropped
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+        if scope["method"] == "HEAD":
+            self._on_close()
             await super().__call__(scope, receive, send)
-        except SendTimeoutError:
+            return
+        watch = asyncio.ensure_future(self._watch(receive))
+        try:
+            await self._send(send)
+        except TimeoutError:
             # Closing would wait for the reader to take what is buffered, which is what it does not do.
             scope.get("extensions", {}).get(SCOPE_ABORT, lambda: None)()
             self._on_dropped()
         finally:
+            watch.cancel()
             self._on_close()
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with aclosing(self._messages) as messages:
+            async for text in messages:
+                async with asyncio.timeout(self._send_seconds):
+                    await send({"type": "http.response.body", "body": text, "more_body": True})
+        async with asyncio.timeout(self._send_seconds):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._bell.on_gone()

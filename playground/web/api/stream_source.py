@@ -18,11 +18,13 @@ _LINE_ENDS = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\
 
 
 class Batch(NamedTuple):
-    """What comes next: messages, perhaps none. `over`: the last event that was read ends the instance."""
+    """What comes next: messages, perhaps none. `final`: the status in which the last event that was read ends the
+    instance; "": it does not.
+    """
 
     text: bytes
     read_any: bool
-    over: bool
+    final: str
     more: bool  # the journal has more that can be read at once
 
 
@@ -55,11 +57,11 @@ class Journal:
         """See `Source`."""
         rows = await self._store.events_json(self._key, after=self.after, limit=BATCH_EVENTS)
         if not rows:
-            return Batch(b"", read_any=False, over=False, more=False)
+            return Batch(b"", read_any=False, final="", more=False)
         self.after = rows[-1][0]
         sent = rows if self._wanted is None else [row for row in rows if row[1] in self._wanted]
         text = data_message("journal", sent[-1][0], b",".join(text for _, _, text in sent)) if sent else b""
-        return Batch(text, read_any=True, over=rows[-1][1] in ev.FINAL_TYPES, more=len(rows) == BATCH_EVENTS)
+        return Batch(text, read_any=True, final=ev.FINAL_STATUS_OF.get(rows[-1][1], ""), more=len(rows) == BATCH_EVENTS)
 
     def end_message(self, status: str) -> bytes:
         """See `Source`. With `wanted`, its id says that the reader has everything."""

@@ -72,11 +72,11 @@ class Values:
         )
         if not rows:
             self.after = max(self.after, self._history_ends)
-            return Batch(b"", read_any=False, over=False, more=in_history)
+            return Batch(b"", read_any=False, final="", more=in_history)
         self.after = rows[-1][0]
         text = await self._messages([read_event(text) for _, type, text in rows if type in READ_TYPES])
         more = in_history or len(rows) == BATCH_EVENTS
-        return Batch(text, read_any=True, over=rows[-1][1] in ev.FINAL_TYPES, more=more)
+        return Batch(text, read_any=True, final=ev.FINAL_STATUS_OF.get(rows[-1][1], ""), more=more)
 
     def end_message(self, status: str) -> bytes:
         """See `Source`. Its id says that the reader has everything."""
