@@ -327,6 +327,7 @@ async def test_a_run_that_ended_while_it_waited_and_goes_on_finds_its_child_term
     )
     parent = await flows(engine, body).create("parent")
     await until_there(engine, "kid")
+    await journal_until(parent, ev.WAIT_STARTED)
     await parent.terminate()
     assert await until_ended(engine, "kid") == "terminated"
     await until_settled(engine)
