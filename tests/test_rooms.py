@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "workflows": set(),
     "store": {"workflows"},
     "sandbox": {"workflows"},
+    "outbound": set(),
     "worker": {"workflows"},
     "analysis": {"workflows"},
     "engine": {"workflows", "store", "sandbox", "settings"},
