@@ -27,6 +27,7 @@ from store_support import (
 
 from playground.engine.clock import SharedClock
 from playground.store import open_store
+from playground.store.messages import NewMessage
 from playground.store.postgres import migrations
 from playground.store.postgres.claims import HEAD_LAG
 from playground.store.postgres.connections import one_connection
@@ -188,6 +189,8 @@ async def test_what_one_node_commits_another_hears_of(postgres_url: str) -> None
             leave.append(b.listen_sent(sent.append))
             await a.append(row.key, [NewEvent(ev.MESSAGE_SENT, data)], execution=1, at=AT)
             await passes_soon(lambda: sent == [AT + 9])
+            await a.messages.send("acme", "q", [NewMessage("m", "json", 1, 5)], at=AT, most=1)  # no journal grows
+            await passes_soon(lambda: sent == [AT + 9, AT + 5])
             await a.delete(row.key)
             await passes_soon(lambda: None in heard)
         for each in leave:

@@ -7,6 +7,7 @@ from aio import story
 from store_support import AT, claim, create, passes, printed, running, with_store
 
 from playground.store.errors import StoreError
+from playground.store.messages import NewMessage, Outcome, QueueSettings
 from playground.store.notifications import Floor, Notifications
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
@@ -149,7 +150,7 @@ async def test_who_waits_for_what_falls_due_hears_when(store):
 
 
 @with_store
-async def test_who_waits_for_messages_hears_when_those_that_a_journal_has_sent_fall_due(store):
+async def test_who_waits_for_messages_hears_when_those_that_were_sent_fall_due(store):
     heard: list[int] = []
     leave = store.listen_sent(heard.append)
     row = await running(store)
@@ -163,9 +164,22 @@ async def test_who_waits_for_messages_hears_when_those_that_a_journal_has_sent_f
     await store.append(row.key, [sent("m1", 5_000), sent("m2", 1_000)], execution=1, at=AT)
     await store.decide(row.key, lambda _: [sent("m3", 2_000)], execution=1, at=AT)
     assert heard == [AT + 1_000, AT + 2_000], "once for each commit, when it is durable"
+    heard.clear()
+    messages = store.messages
+    await messages.put_queue("acme", "q", QueueSettings("main", max_batch_timeout_ms=0), most=1)
+    later, soon = NewMessage("later", "json", 1, 9_000), NewMessage("soon", "json", 1, 3_000)
+    await messages.send("acme", "q", [later, soon], at=AT, most=2)
+    await messages.send("acme", "q", [NewMessage("too many", "json", 1)], at=AT, most=2)
+    assert heard == [AT + 3_000], "once for all that were sent together, and not for what was refused"
+    [delivery] = (await messages.take(at=AT + 3_000, most_per_tenant=1)).deliveries
+    await messages.settle(delivery, {"soon": Outcome(dead=True)}, at=AT + 3_001)
+    assert await messages.revive("acme", "q", "soon", at=AT + 3_002)
+    assert not await messages.revive("acme", "q", "soon", at=AT + 3_003)
+    assert heard == [AT + 3_000, AT + 3_002]
     leave()
     await store.append(row.key, [sent("m4", 0)], execution=1, at=AT)
-    assert heard == [AT + 1_000, AT + 2_000]
+    await messages.send("acme", "q", [NewMessage("m5", "json", 1)], at=AT, most=9)
+    assert heard == [AT + 3_000, AT + 3_002]
 
 
 @with_store

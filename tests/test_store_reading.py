@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import pytest
 from store_support import (
     AT,
     attempt,
@@ -25,6 +26,7 @@ from playground.store.encoding import as_objects
 from playground.store.protocol import ClaimLimits, QueueLimit
 from playground.store.rows import InboxRow
 from playground.workflows import events as ev
+from playground.workflows.errors import InstanceNotFound
 from playground.workflows.events import NewEvent
 
 
@@ -39,7 +41,9 @@ async def test_what_is_loaded_is_what_the_journal_says(store):
         row.key, [NewEvent(ev.EVENT_RECEIVED, {"type": "go", "payload": "p"})], execution=None, at=AT + 3
     )
     snapshot = await store.load(row.key)
-    assert snapshot.row == await store.find("", "i")
+    assert snapshot.row == await store.find("", "i") == await store.row(row.key)
+    with pytest.raises(InstanceNotFound, match="no instance number 99"):
+        await store.row(99)
     assert [(key, step.status) for key, step in snapshot.steps.items()] == [
         (do("a"), "completed"),
         (do("b"), "completed"),

@@ -162,7 +162,7 @@ class Engine:
             InstanceNotFound: the run is gone.
             Busy: its address has started as many children as it may in a minute.
         """
-        row = (await self.store.load(key)).row
+        row = await self.store.row(key)
         template = await self._own_template(row, size)
         depth_left = self._services.limit(row, "child_depth") - 1
         return replace(

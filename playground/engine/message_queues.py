@@ -10,7 +10,7 @@ Every node has a pump. What is ready is taken in a transaction, an instance's id
 delivery is settled once, so that several pumps do no harm: one that finds a delivery without an instance (its node died
 in between) makes it.
 
-The pump looks when a message was sent (the store notifies of the commit of a journal, this node's or another one's),
+The pump looks when a message was sent (of which the store notifies all nodes, so that none waits for one that died),
 when a delivery's journal has grown, and when the next message falls due. For notifications that were lost, and for what
 a node that died has left, it also looks every `POLL_MS` while deliveries are open, and else every `SLOW_POLL_MS`.
 """
@@ -156,7 +156,6 @@ class MessageQueues:
         sent = [it if it.delay_ms is not None else it._replace(delay_ms=settings.delivery_delay_ms) for it in messages]
         if not await self._store.send(tenant, name, sent, at=self._clock.now(), most=most):
             raise messages_full(most)
-        self.wake()
 
     async def count(self, tenant: str) -> int:
         """How many messages an owner has."""
@@ -171,7 +170,6 @@ class MessageQueues:
         """Send a dead message again, as often as a new one. Raises QueueNotFound."""
         if not await self._store.revive(tenant, name, id, at=self._clock.now()):
             raise QueueNotFound(f'The queue "{name[:80]}" has no dead message "{id[:80]}".')
-        self.wake()
 
     async def delete_dead(self, tenant: str, name: str, id: str) -> None:
         """Delete a dead message. Raises QueueNotFound."""

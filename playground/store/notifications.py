@@ -29,7 +29,7 @@ class CommitChanges(NamedTuple):
     `last_seqs` are instance keys with their last seq (None: deleted). `due` is when the first instance that became
     claimable falls due, in epoch milliseconds (None: no instance did). `ended` are the keys of those that have
     ended by a commit of this process; those in no family may be left out. `sent` is when the first of the messages that
-    a journal has sent falls due, in epoch milliseconds (None: it sent none).
+    were sent falls due, in epoch milliseconds (None: none were).
     """
 
     last_seqs: Sequence[tuple[int, int | None]] = ()

@@ -402,6 +402,9 @@ class Store(Protocol):
     async def step(self, row: InstanceRow, step: StepKey) -> StepRow | None:
         """A step of an instance's generation, without its result; None when it has not started."""
 
+    async def row(self, key: int) -> InstanceRow:
+        """The instance of this key. Raises InstanceNotFound."""
+
     async def find(self, tenant: str, id: str) -> InstanceRow:
         """The instance of this tenant and id.
 
@@ -452,10 +455,10 @@ class Store(Protocol):
         """
 
     def listen_sent(self, listener: Callable[[int], None]) -> Callable[[], None]:
-        """Call `listener` on the event loop when a commit to a journal has sent messages, with the time at which the
-        first of them falls due.
+        """Call `listener` on the event loop when messages were sent, by a commit to a journal or by `messages`, with
+        the time at which the first of them falls due.
 
-        A hint, as `listen`. What `MessageStore.send` puts into a queue is not notified.
+        A hint, as `listen`.
         """
 
     async def list(

@@ -3,7 +3,7 @@
 Whoever takes from a queue, or counts before it sends, holds the queue's row, so that no limit is passed by two nodes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,10 @@ SQL = NamedSql(Path(__file__).with_name("messages.sql"))
 
 
 class PostgresMessages:
-    """Implements `messages.MessageStore`."""
+    """Implements `messages.MessageStore`. `on_sent`: tells all nodes when messages that were sent fall due."""
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+    def __init__(self, tables: Tables, on_sent: Callable[[int], None]) -> None:
+        self._tables, self._on_sent = tables, on_sent
 
     async def put_queue(self, tenant: str, name: str, settings: QueueSettings, *, most: int) -> bool:
         async def write(tx: Transaction) -> bool:
@@ -73,7 +73,10 @@ class PostgresMessages:
             await tx.rows(SQL["send"], tenant, queue, *map(list, zip(*rows, strict=True)))
             return True
 
-        return await self._tables.write(write)
+        was_sent = await self._tables.write(write)
+        if was_sent and rows:
+            self._on_sent(min(due_at for _, _, due_at, *_ in rows))
+        return was_sent
 
     async def count(self, tenant: str) -> int:
         return int((await self._read("count", tenant))[0][0])
@@ -98,7 +101,10 @@ class PostgresMessages:
         return [message_row(row) for row in await self._read("dead", tenant, queue, limit)]
 
     async def revive(self, tenant: str, queue: str, id: str, *, at: int) -> bool:
-        return bool(await self._write("revive", tenant, queue, id, at))
+        revived = bool(await self._write("revive", tenant, queue, id, at))
+        if revived:
+            self._on_sent(at)
+        return revived
 
     async def delete_dead(self, tenant: str, queue: str, id: str) -> bool:
         return bool(await self._write("delete_dead", tenant, queue, id))

@@ -52,7 +52,7 @@ class Hints:
         self.ended: list[int] = []
 
     def __bool__(self) -> bool:
-        return bool(self.last_seqs) or self.due is not None or bool(self.freed)
+        return bool(self.last_seqs or self.freed) or self.due is not None or self.sent is not None
 
     def add_row(self, row: InstanceRow, before: InstanceRow | None) -> None:
         """An instance that was changed, from what it was before, or created."""
@@ -71,7 +71,7 @@ class Hints:
         self.due = at if self.due is None else min(at, self.due)
 
     def add_sent(self, at: int | None) -> None:
-        """A journal has sent messages, the first of which falls due at a time; None: it has not."""
+        """Messages were sent, the first of which falls due at a time; None: none were."""
         if at is not None:
             self.sent = at if self.sent is None else min(at, self.sent)
 
@@ -203,8 +203,8 @@ class Messenger:
 
     def _messages(self, hints: Hints) -> Iterator[str]:
         keys, freed, due = list(hints.last_seqs.items()), [_digest(queue) for queue in hints.freed], hints.due
-        sent = hints.sent  # by a journal, which is among the keys
-        while keys or freed or due is not None:
+        sent = hints.sent
+        while keys or freed or due is not None or sent is not None:
             self._number += 1
             if len(self._underway) < UNDERWAY_MAX:
                 self._underway[self._number] = self._since

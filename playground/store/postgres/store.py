@@ -114,7 +114,7 @@ class PostgresStore:
         self.families: FamilyStore = PostgresFamilies(tables)
         self.tenants: TenantStore = PostgresTenants(tables)
         self.usage: UsageStore = PostgresUsage(tables)
-        self.messages: MessageStore = PostgresMessages(tables)
+        self.messages: MessageStore = PostgresMessages(tables, self._on_sent)
         self.schedules: ScheduleStore = PostgresSchedules(tables, self._connections)
 
     @classmethod
@@ -265,6 +265,12 @@ class PostgresStore:
         steps = (decrypt_result(self._keyring, key, columns.step_row(step)) for step in step_rows)
         return History.of_rows(row, steps, [columns.inbox_row(received) for received in inbox])
 
+    async def row(self, key: int) -> InstanceRow:
+        found = await self._read("instance_by_key", key)
+        if not found:
+            raise not_found(key)
+        return columns.instance_row(found[0])
+
     async def find(self, tenant: str, id: str) -> InstanceRow:
         found = await self._read("instance_by_id", tenant, id)
         if found:
@@ -408,6 +414,11 @@ class PostgresStore:
             await self._messenger.close()
             for connections in (self._connections, self._heartbeat):
                 await connections.close()
+
+    def _on_sent(self, due_at: int) -> None:
+        hints = Hints()
+        hints.add_sent(due_at)
+        self._messenger.publish(hints)
 
     def _check_open(self) -> None:
         """Raises StoreError."""

@@ -1,7 +1,7 @@
 """Queues of messages in SQLite: read on the readers' connections, written in the writer's commits."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,10 @@ SQL = NamedSql(Path(__file__).with_name("messages.sql"))
 
 
 class SqliteMessages:
-    """Implements `messages.MessageStore`."""
+    """Implements `messages.MessageStore`. `on_sent`: tells pumps when messages that were sent fall due."""
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
+    def __init__(self, tables: Tables, on_sent: Callable[[int], None]) -> None:
+        self._tables, self._on_sent = tables, on_sent
 
     async def put_queue(self, tenant: str, name: str, settings: QueueSettings, *, most: int) -> bool:
         row = (tenant, name, settings_json(settings), most)
@@ -52,7 +52,10 @@ class SqliteMessages:
         return await self._tables.write(partial(_delete_queue, tenant, name))
 
     async def send(self, tenant: str, queue: str, messages: Sequence[NewMessage], *, at: int, most: int) -> bool:
-        return await self._tables.write_with_rows(partial(_send, tenant, queue, messages, at, most))
+        was_sent = await self._tables.write_with_rows(partial(_send, tenant, queue, messages, at, most))
+        if was_sent and messages:
+            self._on_sent(at + min(it.delay_ms or 0 for it in messages))
+        return was_sent
 
     async def count(self, tenant: str) -> int:
         return int((await self._read("count", (tenant,)))[0][0])
@@ -77,7 +80,11 @@ class SqliteMessages:
         return [message_row(row) for row in await self._read("dead", (tenant, queue, limit))]
 
     async def revive(self, tenant: str, queue: str, id: str, *, at: int) -> bool:
-        return await self._tables.write(lambda db: db.execute(SQL["revive"], (at, tenant, queue, id)).rowcount > 0)
+        values = (at, tenant, queue, id)
+        revived = await self._tables.write(lambda db: db.execute(SQL["revive"], values).rowcount > 0)
+        if revived:
+            self._on_sent(at)
+        return revived
 
     async def delete_dead(self, tenant: str, queue: str, id: str) -> bool:
         return await self._tables.write(lambda db: db.execute(SQL["delete_dead"], (tenant, queue, id)).rowcount > 0)

@@ -17,7 +17,7 @@ from playground.store.flow import Place
 from playground.store.messages import MessageStore
 from playground.store.metrics import StoreHealth, StoreMetrics
 from playground.store.named_sql import NamedSql
-from playground.store.notifications import Notifications
+from playground.store.notifications import CommitChanges, Notifications
 from playground.store.protocol import (
     ANY_NUMBER,
     NO_LIMITS,
@@ -108,7 +108,7 @@ class SqliteStore:
         self.families: FamilyStore = SqliteFamilies(tables)
         self.tenants: TenantStore = SqliteTenants(tables)
         self.usage: UsageStore = SqliteUsage(tables)
-        self.messages: MessageStore = SqliteMessages(tables)
+        self.messages: MessageStore = SqliteMessages(tables, self._on_sent)
         self.schedules: ScheduleStore = SqliteSchedules(tables, self._readers)
 
     @classmethod
@@ -246,6 +246,12 @@ class SqliteStore:
     async def load(self, key: int) -> History:
         return await self._readers.run(partial(self._load, key))
 
+    async def row(self, key: int) -> InstanceRow:
+        found = await self._readers.run_few(lambda db: db.execute(self._sql["instance_by_key"], (key,)).fetchone())
+        if found is None:
+            raise InstanceNotFound(f"there is no instance number {key}")
+        return columns.instance_row(found)
+
     async def find(self, tenant: str, id: str) -> InstanceRow:
         found = await self._readers.run_few(lambda db: db.execute(self._sql["instance_by_id"], (tenant, id)).fetchone())
         if found is None:
@@ -315,6 +321,9 @@ class SqliteStore:
 
     def listen_sent(self, listener: Callable[[int], None]) -> Callable[[], None]:
         return self._notifications.listen_sent(listener)
+
+    def _on_sent(self, due_at: int) -> None:
+        self._notifications.notify(CommitChanges(sent=due_at))
 
     async def list(
         self,
