@@ -1,5 +1,5 @@
-"""A server as a process of its own whose lease is short enough for others to see it end, on a machine whose clock is
-wrong: `python tests/node_program.py LEASE_MS WRONG_MS OPTION ...`.
+"""A server as a process of its own whose leases are short enough for others to see them end, on a machine whose clock
+is wrong: `python tests/node_program.py LEASE_MS WRONG_MS OPTION ...`.
 """
 
 import os
@@ -14,6 +14,8 @@ time.time_ns = lambda: right_ns() + wrong_ms * 1_000_000
 time.time = lambda: right() + wrong_ms / 1000
 
 from playground.cli import parse_command_line
+from playground.engine import schedules
 from playground.serving import Node, serve
 
+schedules.LEASE_MS, schedules.POLL_SECONDS = lease_ms, lease_ms / 1000
 serve(parse_command_line(sys.argv[3:], os.environ), Node(lease_ms=lease_ms))
