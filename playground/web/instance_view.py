@@ -30,6 +30,9 @@ HOUR_MS = 3_600_000
 LOG_LINES_SHOWN = 1_000  # on a page without JavaScript
 LOG_EVENTS_READ = 10_000  # events looked through for them
 BRIEF_CHARACTERS = 120  # of an error in a list of runs
+LONG_EVENTS = (
+    5_000  # to fold more takes over 100 ms of a processor: a page shows what the row says, unless asked for all
+)
 
 JsonObject = Mapping[str, Any]
 
@@ -68,19 +71,34 @@ class InstanceViews:
         """
         fold = await (self._folds.current_fold(row) if at is None else self._folds.fold_at(row, at))
         state = fold.state
-        shown: dict[str, Any] = {
-            "id": row.id,
-            "url": instance_address(row) if row.tenant else instance_url(row.id),
-            "workflow": shown_workflow(row.workflow),
-            "snippet": row.snippet,
-            "code_version": row.snippet,
-        }
-        shown |= state.as_json(fold.steps_json())
+        shown = _identity(row) | state.as_json(fold.steps_json())
         ended = state if state.status in ev.FINAL_STATUSES else row
         ended_at = ended.ended_at if ended.status in ev.FINAL_STATUSES else None
         shown["kept_until"] = None if ended_at is None else self._kept_until(row, ended_at, ended.status)
         shown["queue"] = None if at is not None else await queue_json(self._store, row, self._now())
         return shown
+
+    async def summary_json(self, row: InstanceRow) -> dict[str, Any]:
+        """What the row of a long run says of it, with None for what only the fold of its journal has."""
+        is_final = row.status in ev.FINAL_STATUSES
+        kept_until = self._kept_until(row, row.ended_at, row.status) if is_final and row.ended_at is not None else None
+        return _identity(row) | {
+            "status": row.status,
+            "output": row.output,
+            "error": row.error,
+            "rollback": row.rollback,
+            "params": row.params,
+            "generation": row.generation,
+            "created_at": row.created_at,
+            "started_at": row.started_at,
+            "ended_at": row.ended_at,
+            "executions": None,
+            "last_seq": row.last_seq,
+            "steps": None,
+            "streams": None,
+            "kept_until": kept_until,
+            "queue": await queue_json(self._store, row, self._now()),
+        }
 
     def _kept_until(self, row: InstanceRow, ended_at: int, status: str) -> int | None:
         kept_ms = self._chaos_hours * HOUR_MS if queues.is_chaos(row.queue) else self._retention_days * DAY_MS
@@ -120,6 +138,16 @@ class InstanceViews:
                 break
             after = reached
         return {"logs": [_log_line(text) for text in joiner.texts[:LOG_LINES_SHOWN]], "diverged": diverged}
+
+
+def _identity(row: InstanceRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "url": instance_address(row) if row.tenant else instance_url(row.id),
+        "workflow": shown_workflow(row.workflow),
+        "snippet": row.snippet,
+        "code_version": row.snippet,
+    }
 
 
 def _log_line(text: LogText) -> dict[str, Any]:

@@ -87,13 +87,16 @@ def preview_of_page(context: Context, request: Request, page: dict[str, Any]) ->
 
 
 def _run_description(run: dict[str, Any]) -> str:
+    status, events = _STATUS.get(run["status"], "Running"), f"{run['last_seq']:,} events in its journal."
+    if run["steps"] is None:
+        return f"{status}, {events}"
     executions = len(run["executions"])
     steps = [step["name"][:NAME_CHARACTERS] for step in run["steps"] if step["kind"] == "do"]
     named = ", ".join(steps[:STEPS_NAMED]) + (
         f" and {len(steps) - STEPS_NAMED} more" if len(steps) > STEPS_NAMED else ""
     )
     times = f"{executions} execution" + ("s" if executions != 1 else "")
-    said = f"{_STATUS.get(run['status'], 'Running')} after {times}, {run['last_seq']:,} events in its journal."
+    said = f"{status} after {times}, {events}"
     return f"{said} Steps: {named}." if steps else said
 
 

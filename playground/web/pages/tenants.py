@@ -17,11 +17,10 @@ from playground.web.context import Context
 from playground.web.http.authorization import (
     TENANT,
     authorized_tenant,
-    charge_reading,
     check_operator,
     is_operator_browser,
 )
-from playground.web.http.bodies import integer_of_query, seq_of_query
+from playground.web.http.bodies import integer_of_query
 from playground.web.http.responses import NO_STORE_BY_ACCEPT, json_response, wants_html
 from playground.web.pages import pages
 from playground.workflows import events as ev
@@ -113,9 +112,7 @@ async def tenant_run(context: Context, request: Request) -> Response:
         return await pages.page_response(context, request, "tenant", shown)
     name = await authorized_tenant(context, request)
     row = await context.views.find_instance(request.path_params["id"], name)
-    at = seq_of_query(request, row)
-    await charge_reading(context, request, row, events=at or row.last_seq)
-    shown = await pages.instance_names(context, row, await _source(context, row), at)
+    shown = await pages.instance_names(context, request, row, await _source(context, row))
     return await pages.page_response(context, request, "instance", shown | {"tenant": name})
 
 

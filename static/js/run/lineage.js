@@ -35,7 +35,7 @@ export class Lineage {
   }
 
   async ask(run) {
-    const answer = await call("GET", instancePath(run), { token: run.token });
+    const answer = await call("GET", `${instancePath(run)}?at=1`, { token: run.token }); // forks are those of now; all its steps would be megabytes
     if (!answer.ok || !answer.data.forks?.length) return;
     rememberForks(run, answer.data.forks.filter((id) => !forksOf(run).some((one) => one.id === id)).map((id) => ({ id, step: null })));
     if (this.run !== run) return;

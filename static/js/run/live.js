@@ -250,7 +250,8 @@ export class Live {
     this.fresh += events.length;
     this.heardAt = Date.now();
     if (this.wanted !== null && this.wanted <= this.moments.last) this.seek(this.wanted);
-    this.schedule(true);
+    if (this.paced && this.timer && !this.ended) this.dirty = true; // the next drawing of a burst comes by itself
+    else this.schedule(true);
   }
 
   /** Shows the state after event `seq`, or the newest for null. */
@@ -308,6 +309,7 @@ export class Live {
     this.dirty ||= dirty;
     if (!this.run || this.frame) return;
     clearTimeout(this.timer);
+    this.timer = 0;
     this.frame = requestAnimationFrame(() => {
       this.frame = 0;
       this.draw();
@@ -332,6 +334,7 @@ export class Live {
     if (document.hidden) return;
     const rests = this.past || (context.final && !this.trouble);
     const pace = rests ? untold : bursting ? this.between : calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
+    this.paced = bursting;
     if (pace) this.timer = setTimeout(() => this.schedule(), Math.min(pace, untold || pace));
     else if (!rests) this.schedule();
   }
