@@ -311,14 +311,19 @@ class Model(Injected):
         self._activate()
 
     def _end_suspension(self, pick: Random) -> None:
-        waiting = self._with(OPEN, kinds=(ev.SLEEP, ev.WAIT))
-        if waiting and self._status not in HELD:
+        waiting = self._unheld(self._with(OPEN, kinds=(ev.SLEEP, ev.WAIT)))
+        if waiting:
             self._end_wait(pick.choice(waiting), clock_us=self._clock())
+
+    def _unheld(self, waiting: list[Step]) -> list[Step]:
+        """A pause holds none of these; while it waits for attempts, those that they call go on."""
+        pausing = self._status == ev.WAITING_FOR_PAUSE
+        return [step for step in waiting if self._status not in HELD or (pausing and step.key.parent is not None)]
 
     def _wake(self, pick: Random) -> None:
         """A person ends a sleep, a wait or the delay before a retry, with a worker or without."""
-        waiting = self._with(OPEN, kinds=(ev.SLEEP, ev.WAIT)) + self._with(RETRYING)
-        if not waiting or self._status in HELD:
+        waiting = self._unheld(self._with(OPEN, kinds=(ev.SLEEP, ev.WAIT)) + self._with(RETRYING))
+        if not waiting:
             return
         step = pick.choice(waiting)
         if step.status == RETRYING:

@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from playground.engine import operations
 from playground.store.projection import initial_row
 from playground.store.protocol import NO_NEEDS, Decider, Needs, Snapshot, needs_of
-from playground.store.rows import STEP_OPEN, STEP_RUNNING, NewInstance, StepRow
+from playground.store.rows import STEP_OPEN, STEP_RUNNING, InboxRow, NewInstance, StepRow
 from playground.workflows import events as ev
+from playground.workflows.errors import NothingToWake
 from playground.workflows.events import CHILD, DO, WAIT, StepKey
 
 AT = 1_000
@@ -102,6 +103,35 @@ def test_only_what_is_open_is_looked_through(decider: Decider, status: str, open
     assert needs_of(decider) == NO_NEEDS
     events = decider(Snapshot(replace(RUNS, status=status), {}, [], [open_]))
     assert [event.type for event in events] == types
+
+
+INSIDE = replace(WAITS, key=StepKey(WAIT, "inner", 1, WORKS.key), started_seq=3)
+
+
+@pytest.mark.parametrize(
+    ("status", "open_", "takes", "wakes"),
+    [
+        (ev.WAITING_FOR_PAUSE, [WORKS, INSIDE], True, True),
+        (ev.WAITING_FOR_PAUSE, [WAITS, WORKS, INSIDE], False, True),  # the older wait gets it after the pause
+        (ev.WAITING_FOR_PAUSE, [WAITS, WORKS], False, False),
+        (ev.PAUSED, [INSIDE], False, False),
+    ],
+)
+def test_while_a_pause_waits_for_an_attempt_only_what_its_callback_calls_goes_on(
+    status: str, open_: list[StepRow], takes: bool, wakes: bool
+) -> None:
+    snapshot = Snapshot(replace(RUNS, status=status), {INSIDE.key: None}, [], open_)
+    sent = operations.send_event("go", 1, AT)(snapshot)
+    assert [event.step for event in sent[1:]] == ([INSIDE.key] if takes else [])
+    others = [one for one in open_ if one is not INSIDE]
+    kept = Snapshot(snapshot.row, {INSIDE.key: None}, [InboxRow(2, AT, "go", 1)], others)
+    begun = operations.start_wait(INSIDE.key, {"event_type": "go", "until": 2 * AT, "line": 1})(kept)
+    assert [event.type for event in begun[1:]] == ([ev.WAIT_COMPLETED] if takes else [])
+    if wakes:
+        assert [event.step for event in operations.wake(None, AT)(snapshot)] == [INSIDE.key]
+    else:
+        with pytest.raises(NothingToWake):
+            operations.wake(None, AT)(snapshot)
 
 
 def test_what_wake_ends_is_found_among_what_is_open() -> None:

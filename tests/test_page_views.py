@@ -4,6 +4,7 @@ told and when, how long a quiet spell is drawn, and which flags carry words.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from page_code_support import node
@@ -292,3 +293,39 @@ def test_a_skipped_wait_says_how_long_it_was_to_be_and_how_long_it_was() -> None
     assert "waited 2 ms of 2 h before attempt 2, ended early by hand" in cut and len(cut) == 5
     assert "5 waits of 31 d 12 h in all were skipped and took 1.41 s." in found["said"].replace(space, " ")
     assert [text.replace(space, " ") for text in found["planned"]] == ["500 ms", "2 h", "1 day", "30 days", "1 d 1 h"]
+
+
+PAUSING = """
+import { apply, newState } from "RUN/fold.js";
+import { narrate } from "RUN/narrator.js";
+const state = newState();
+for (const event of given) apply(state, event);
+return narrate(state, { now: state.lastAt }).parts.map((part) => part.code ?? part).join("");
+"""
+
+
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        (None, "Pausing: ship finishes first, and nothing new begins."),
+        ("sleep", "Pausing: ship finishes first; inside, ship › dry sleeps until 00:00:09."),
+        ("wait", "Pausing: ship finishes first; inside, ship › dry waits for the event signed, until 00:00:09."),
+    ],
+)
+def test_a_pause_says_which_attempt_it_waits_for_and_what_that_waits_for(inner: str | None, said: str) -> None:
+    ship = {"kind": "do", "name": "ship", "count": 1}
+    told: list[tuple[str, Any, Any]] = [
+        ("workflow_queued", None, {}),
+        ("execution_started", None, {"execution": 1}),
+        ("step_started", ship, {"config": {}}),
+        ("attempt_started", ship, {"attempt": 1}),
+    ]
+    if inner:
+        key = {"kind": inner, "name": "dry", "count": 1, "parent": ship}
+        told.append((f"{inner}_started", key, {"until": 9_000, "event_type": "signed"}))
+    told.append(("workflow_waiting_for_pause", None, {}))
+    journal = [
+        {"seq": seq, "at": seq, "type": type, "execution": 1, "data": data} | ({"step": step} if step else {})
+        for seq, (type, step, data) in enumerate(told, 1)
+    ]
+    assert node(PAUSING, journal) == said

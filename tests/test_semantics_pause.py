@@ -97,6 +97,45 @@ async def test_24_a_pause_during_parallel_steps_lets_both_finish_and_the_next_ne
         assert_dense(await run.journal())
 
 
+NESTED = """
+async def ship():
+    LEDGER.note("ship")
+    await step.sleep("dry", "10 seconds")
+    config = {"retries": {"limit": 1, "delay": "5 seconds"}}
+    await step.do("flaky", lambda ctx: 1 / (ctx.attempt - 1), config=config)
+    signed = await step.wait_for_event("signed", "signed")
+    await step.sleep("later", "1 minute")
+    return signed.payload
+shipped, _ = await asyncio.gather(step.do("ship", ship), step.sleep("outside", "5 seconds"))
+await step.do("next", lambda: LEDGER.note("next"))
+return shipped
+"""
+
+
+@story
+async def test_24_a_pause_waits_for_what_an_attempt_sleeps_waits_and_retries_inside():
+    async with playing(NESTED, skip=False) as (tester, run):
+        await run.wait_for_step("dry", status="sleeping")
+        await run.pause()
+        await tester.advance("16 seconds")
+        (flaky,) = [step for key, step in (await run.state()).steps.items() if key.name == "flaky"]
+        assert [number for number, _ in attempts(flaky)] == [1, 2]
+        await run.send_event("signed", "mara")
+        await tester.advance("30 seconds")
+        assert (await run.state()).status == "waitingForPause"
+        await tester.advance("30 seconds")
+        assert (await run.state()).status == "paused"
+        assert LEDGER.take() == ["ship"]
+        ended = [event.step.name for event in await run.journal() if event.type == ev.SLEEP_COMPLETED]
+        assert ended == ["dry", "later"]
+        await run.resume()
+        await tester.advance("5 seconds")
+        assert await run.result() == "mara"
+        assert LEDGER.take() == ["next"]
+        assert len(attempts(await run.step("ship"))) == 1
+        assert_dense(await run.journal())
+
+
 @story
 async def test_24_resume_cancels_a_pause_that_has_not_taken_effect():
     async with playing(PARALLEL, skip=False) as (tester, run):

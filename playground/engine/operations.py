@@ -44,6 +44,24 @@ def in_execution(snapshot: Snapshot) -> bool:
     return snapshot.row.owner is not None and snapshot.row.in_execution
 
 
+def may_go_on(step: StepKey, is_pausing: bool) -> bool:
+    """Whether a sleep, a wait or a wait before a retry may end while a worker lives. A pause holds them, except those
+    that an attempt's callback calls: a pause lets attempts that run come to their end.
+    """
+    return not is_pausing or step.parent is not None
+
+
+def _is_held(row: InstanceRow, step: StepKey) -> bool:
+    """Whether a pause holds a sleep, a wait or a wait before a retry."""
+    return row.status == ev.PAUSED or not may_go_on(step, row.status == ev.WAITING_FOR_PAUSE)
+
+
+def _free_wait(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
+    """The wait that an event of this type goes to now: the oldest, unless a pause holds it."""
+    wait = oldest_wait(snapshot, type, at)
+    return None if wait is None or _is_held(snapshot.row, wait.key) else wait
+
+
 def oldest_wait(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
     """The oldest wait of this event type that can still take an event at this time."""
     waits = [
@@ -82,7 +100,7 @@ def send_event(type: str, payload: Any, at: int) -> Decider:
         if row.status in ev.FINAL_STATUSES:
             raise InstanceInFiniteState(f'Instance "{row.id}" has ended ({row.status}); it takes no more events.')
         events = [NewEvent(ev.EVENT_RECEIVED, {"type": type, "payload": payload})]
-        wait = None if row.status in HELD else oldest_wait(snapshot, type, at)
+        wait = _free_wait(snapshot, type, at)
         if wait is not None:
             events.append(wait_completed(wait.key, InboxRow(row.last_seq + 1, at, type, payload), clock_stamp(row, at)))
         return events
@@ -102,7 +120,10 @@ def start_wait(step: StepKey, started: Mapping[str, Any], *, ignore_inbox: bool 
         events = [NewEvent(ev.WAIT_STARTED, started, step)]
         types = split_event_types(started["event_type"])
         kept = next((event for event in snapshot.inbox if event.type in types), None)
-        if kept is not None and not ignore_inbox and snapshot.row.status not in HELD:
+        is_held = snapshot.row.status in HELD and (
+            _is_held(snapshot.row, step) or (kept is not None and oldest_wait(snapshot, kept.type, 0) is not None)
+        )  # what a pause keeps goes to the oldest wait once it is over
+        if kept is not None and not ignore_inbox and not is_held:
             events.append(wait_completed(step, kept))
         return events
 
@@ -138,7 +159,7 @@ def cancel_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Dec
             return [NewEvent(ev.WAIT_CANCELLED, clocked, step)]
         events = [NewEvent(ev.WAIT_CANCELLED, {"returned": row.received, **clocked}, step)]
         result = as_objects(row.result)
-        next_wait = None if snapshot.row.status in HELD else oldest_wait(snapshot, result["type"], at)
+        next_wait = _free_wait(snapshot, result["type"], at)
         if next_wait is not None:
             events.append(
                 wait_completed(
@@ -351,7 +372,7 @@ def skip_sleeps(on: bool, at: int) -> Decider:
         if not on:
             return [NewEvent(ev.SLEEPS_KEPT)]
         # While it is paused nothing ends; when it goes on, its execution finds that sleeps are skipped.
-        waiting = [] if row.status in HELD else [one for one in _waiting(snapshot) if one.key.kind != ev.WAIT]
+        waiting = [one for one in _waiting(snapshot) if one.key.kind != ev.WAIT]
         ends = [_woken(one, row, at) for one in sorted(waiting, key=lambda one: (one.until, one.started_seq))]
         return [*ends, NewEvent(ev.SLEEPS_SKIPPED)]
 
@@ -364,8 +385,12 @@ def skips_sleeps(injected: Mapping[str, Any] | None) -> bool:
 
 
 def _waiting(snapshot: Snapshot) -> list[StepRow]:
-    """The steps that sleep, wait for an event or wait before a retry."""
-    return [row for row in snapshot.open if row.until is not None and row.status in (STEP_OPEN, STEP_RETRYING)]
+    """The steps that sleep, wait for an event or wait before a retry, and that no pause holds."""
+    return [
+        step
+        for step in snapshot.open
+        if step.until is not None and step.status in (STEP_OPEN, STEP_RETRYING) and not _is_held(snapshot.row, step.key)
+    ]
 
 
 def _woken(step: StepRow, row: InstanceRow, at: int) -> NewEvent:
@@ -385,7 +410,7 @@ def wake(step: StepKey | None, at: int) -> Decider:
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         waiting = [row for row in _waiting(snapshot) if step in (None, row.key)]
         found = min(waiting, key=lambda row: (row.until, row.started_seq), default=None)
-        if found is None or snapshot.row.status in HELD or snapshot.row.status in ev.FINAL_STATUSES:
+        if found is None or snapshot.row.status in ev.FINAL_STATUSES:
             raise NothingToWake("Nothing of this instance is asleep, between attempts or waiting for an event now.")
         return [_woken(found, snapshot.row, at)]
 

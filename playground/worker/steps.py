@@ -200,7 +200,9 @@ class Steps:
         self._replay.receive_result(key, outcome, frame.get("clock"))
 
     def set_paused(self, paused: bool) -> None:
-        """Start no new step while the instance is being paused."""
+        """Start no new step while the instance is being paused, except in an attempt that runs: that comes to its
+        end.
+        """
         if paused and self._resumed is None:
             self._resumed = asyncio.Event()
         elif not paused and self._resumed is not None:
@@ -289,7 +291,8 @@ class Steps:
                 if self._only_replays:
                     self.unanswered.append(key)
                 elif key not in self._suspended and (stored is None or stored["status"] != CANCELLED):
-                    await self._wait_while_paused()
+                    if parent_of(key) is None:
+                        await self._wait_while_paused()
                     self._replay.when_live(lambda: self._begin_suspended(key, frame, future, new=stored is None))
                 outcome = await future
         except asyncio.CancelledError:
@@ -337,7 +340,7 @@ class Steps:
             return
         if new and self._resumed is None and self.breakpoints.stop_before(key):
             self._stop_before(key, frame)
-        if new and self._resumed is not None:
+        if new and self._resumed is not None and parent_of(key) is None:
             self._on_resumed.append(lambda: self._begin_suspended(key, frame, future, new=True))
         else:
             self._send_suspended(key, frame)

@@ -56,7 +56,7 @@ export const CALLS = table({
   "WORKFLOWS.delete_batch": { params: [["ids", "Up to 100 ids."]], doc: "Removes several instances and their journals. `deleted` and `errors` of the result have an entry for each id." },
   "WORKFLOWS.get": { params: [["id", "The id it was created with; an error where there is no such instance."]], doc: "A handle of an instance: `id`, `status`, `pause`, `resume`, `terminate`, `restart`, `send_event`, `delete`." },
   "handle.status": { params: [], doc: "Its state: `status`, `output`, `error`, `rollback`." },
-  "handle.pause": { params: [], doc: "Starts no new step, stops timers and keeps their remaining time." },
+  "handle.pause": { params: [], doc: "Starts no new step, stops timers and keeps their remaining time. Attempts that run come to their end first, with what they sleep and wait for inside." },
   "handle.resume": { params: [], doc: "Goes on after a pause." },
   "handle.terminate": { params: [["rollback=False", "Runs the rollback handlers of its steps first."]], doc: "Ends it." },
   "handle.restart": { params: [["from_step=None", '`{"name": …, "count": 1, "kind": "do"}`: steps that started before this one are kept.']], doc: "Runs it again, from the start or from a step." },

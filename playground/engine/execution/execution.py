@@ -385,7 +385,7 @@ class Execution:
             self.update_gate()
         elif event.type in (ev.SLEEPS_SKIPPED, ev.SLEEPS_KEPT):
             self.skips_sleeps = event.type == ev.SLEEPS_SKIPPED or self.chaos.virtual
-            if self.skips_sleeps and not self.pausing:
+            if self.skips_sleeps:
                 self.waits.rearm()  # what began since the operation looked
                 self.rollback.rearm()
         elif event.type in (ev.BREAK_SET, ev.BREAK_CLEARED):

@@ -156,11 +156,11 @@ class Waits:
         execution.acknowledgements.send_end(reply, step.key)
 
     def rearm(self) -> None:
-        """A pause was cancelled: what fell due meanwhile is due now."""
+        """A pause was cancelled, or sleeps are skipped: what is due now ends."""
         for step in self._execution.steps.values():
             if step.status == open_steps.OPEN and step.timer is not None and step.key.kind != ev.CHILD:
                 self._arm(step)
-            elif step.status == open_steps.RETRYING and step.timer is not None:
+            elif step.status == open_steps.RETRYING and step.timer is not None and self._may_go_on(step):
                 self._execution.attempts.resume(step)
 
     def has_ended(self, key: StepKey, step: OpenStep | None, kind: str) -> bool:
@@ -185,12 +185,15 @@ class Waits:
             over(step)
 
     def _on_sleep_due(self, step: OpenStep) -> None:
-        self._decide(operations.end_sleep(step.key, virtual=self._execution.skips_sleeps))
+        self._decide(step, operations.end_sleep(step.key, virtual=self._execution.skips_sleeps))
 
     def _on_wait_due(self, step: OpenStep) -> None:
-        self._decide(operations.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))
+        self._decide(step, operations.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))
 
-    def _decide(self, decider: Decider) -> None:
+    def _may_go_on(self, step: OpenStep) -> bool:
+        return operations.may_go_on(step.key, self._execution.pausing)
+
+    def _decide(self, step: OpenStep, decider: Decider) -> None:
         execution = self._execution
-        if not execution.closing and not execution.pausing:
+        if not execution.closing and self._may_go_on(step):
             execution.pipeline.decide(decider, execution.apply_committed)

@@ -26,6 +26,7 @@ export class Asks {
   update(state, { final, watching, past }) {
     this.may = !final && !watching && !past;
     this.paused = state.status === "paused";
+    this.pausing = state.status === "waitingForPause"; // only what an attempt that runs has called can end
     if (!past) {
       const isOver = (key) => state.steps.get(key)?.endedAt !== null;
       for (const kept of [this.forms, this.tools]) for (const key of kept.keys()) if (isOver(key)) kept.delete(key);
@@ -51,7 +52,7 @@ export class Asks {
   /** What stands on the track of a step, or null. */
   toolOf(step) {
     if (step.child && step.endedAt === null && !step.edited) return this.childTool(step);
-    if (!this.may || this.paused || step.endedAt !== null) return null;
+    if (!this.may || this.paused || (this.pausing && !step.parent) || step.endedAt !== null) return null;
     if (step.status === "sleeping") return this.tool(step, "Wake now", () => this.wake(step), { name: `Wake ${step.name} now` });
     if (step.status === "retrying" && step.until !== null && step.attempts.length) return this.tool(step, "Retry now", () => this.wake(step), { name: `Retry ${step.name} now`, counting: true });
     if (takesEvent(step) && this.open !== step.key) return this.tool(step, "Send event", () => this.choose(step));

@@ -29,11 +29,25 @@ export function narrate(state, { now, final, stale, watching = false, task = nul
   if (state.rollback === "running") return undoing(state);
   if (state.stoppedBefore) return say("i-pause", state.status === "paused" ? "Paused before " : "Stopping before ", name(state.stoppedBefore), ". Nothing of it has begun.");
   if (state.status === "paused") return say("i-pause", "Paused. Sleeps and waits have stopped with it and keep their remaining time.");
-  if (state.status === "waitingForPause") return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");
+  if (state.status === "waitingForPause") return pausing(state, now);
   if (state.status === "queued") return state.heldUntil === null ? queued(state) : held(state, now, place);
   const resumed = resumption(state, now);
   if (state.status === "waiting") return waiting(state, now, watching) ?? resumed ?? running(state);
   return resumed ?? (hurried ? busy(state) : running(state));
+}
+
+/** What a pause waits for: attempts that run come to their end, with what they sleep and wait for inside. */
+function pausing(state, now) {
+  const open = [...state.open];
+  const outer = open.filter((step) => step.status === "running" && !step.parent);
+  if (!outer.length) return say("i-pause", "Pausing: what is running finishes first, and nothing new begins.");
+  const first = ["Pausing: ", ...listed(outer), outer.length > 1 ? " finish first" : " finishes first"];
+  const inner = open.filter((step) => step.parent && step.until !== null).sort((a, b) => b.until - a.until)[0];
+  if (!inner) return say("i-pause", ...first, ", and nothing new begins.");
+  const until = moment(inner.until, now);
+  if (inner.status === "retrying") return say("i-pause", ...first, "; inside, ", name(inner), ` is tried again at ${until}.`);
+  if (inner.status === "waiting") return say("i-pause", ...first, "; inside, ", name(inner), " waits for the event ", { code: typesText(inner) }, `, until ${until}.`);
+  return say("i-pause", ...first, "; inside, ", name(inner), ` sleeps until ${until}.`);
 }
 
 /** What a sentence rests on: it may be left standing for a while when words change, never when this does. */
