@@ -48,6 +48,7 @@ MAY_IMPORT = {
     },
     "processes": {"serving", "settings", "log", "log_lines", "web"},
     "checking": {"settings", "engine", "sandbox", "workflows", "opening", "log_lines"},
+    "client": {"workflows", "web"},  # of web the types of its answers only: CLIENT_MAY_SEE
     "cli": {"settings", "serving", "processes", "commands", "checking"},
     "commands": {"settings", "store", "engine", "web", "workflows", "opening", "progress"},
     "progress": set(),
@@ -58,6 +59,8 @@ MAY_IMPORT = {
 }
 # Where a locked child begins: what it is asked decides which room it becomes.
 ALSO = {"worker/main.py": {"analysis", "sandbox"}}
+# A program that uses the client must not load the server with it.
+CLIENT_MAY_SEE = {"playground.web.api.response_types", "playground.web.http.tokens"}
 # The name under which tenants import their API; it exists inside a worker only.
 TENANT_API = "workers"
 STANDARD_LIBRARY_ONLY = {"workflows", "worker", "analysis", "examples", "settings", "paths", "log_lines", "progress"}
@@ -148,6 +151,11 @@ def test_a_server_listens_before_it_reads_what_is_large() -> None:
         "web",
         "workflows",  # errors only
     }
+
+
+def test_a_client_knows_of_the_server_only_the_types_of_its_answers() -> None:
+    found = {module for file in (PACKAGE / "client").glob("*.py") for _, module in imports(file)}
+    assert {module for module in found if module.startswith("playground.web")} <= CLIENT_MAY_SEE
 
 
 def test_what_is_done_beside_a_server_knows_no_database_by_name() -> None:

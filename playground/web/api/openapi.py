@@ -11,7 +11,23 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.web.api.response_types import CheckResult, Created, Error, Events, Instance
+from playground.web.api.response_types import (
+    CheckResult,
+    Created,
+    Deployed,
+    Error,
+    Events,
+    Instance,
+    Listing,
+    MessageQueue,
+    MessageQueues,
+    Messages,
+    Schedule,
+    Schedules,
+    TenantCreated,
+    TenantKey,
+    Workflows,
+)
 from playground.web.calls import Call
 from playground.web.context import Context
 from playground.web.http.errors import STATUS_OF
@@ -55,6 +71,23 @@ RESPONSE_TYPES: Mapping[tuple[str, str], type[msgspec.Struct]] = {
         ("GET", f"{base}/instances/{{id}}{rest}"): type_
         for base in ("/api", "/api/tenants/{tenant}")
         for rest, type_ in (("", Instance), ("/events", Events))
+    },
+    **{
+        (method, "/api/tenants/{tenant}" + rest): type_
+        for method, rest, type_ in (
+            ("POST", "/keys", TenantKey),
+            ("GET", "/workflows", Workflows),
+            ("PUT", "/workflows/{name}", Deployed),
+            ("GET", "/instances", Listing),
+            ("POST", "/instances", TenantCreated),
+            ("POST", "/instances/{id}/fork", TenantCreated),
+            ("GET", "/schedules", Schedules),
+            ("GET", "/schedules/{name}", Schedule),
+            ("PUT", "/schedules/{name}", Schedule),
+            ("GET", "/queues", MessageQueues),
+            ("PUT", "/queues/{name}", MessageQueue),
+            ("GET", "/queues/{name}/dead", Messages),
+        )
     },
 }
 

@@ -64,9 +64,9 @@ class CheckResult(msgspec.Struct):
 
 
 class StepKey(msgspec.Struct):
-    """A step. `parent` is the step in whose callback it was called."""
+    """A step, or the reply of a wait to its event. `parent` is the step in whose callback it was called."""
 
-    kind: Literal["do", "sleep", "wait", "child"]
+    kind: Literal["do", "sleep", "wait", "child", "reply"]
     name: str
     count: int
     parent: "StepKey | UnsetType" = UNSET
@@ -218,3 +218,204 @@ class Created(msgspec.Struct):
     url: str
     snippet: str
     control_token: str
+
+
+class Accepted(msgspec.Struct):
+    """How an instance stands after an operation. `snippet`: its code, after a change of it."""
+
+    id: str
+    status: Status
+    last_seq: int
+    snippet: str | UnsetType = UNSET
+
+
+class Reply(msgspec.Struct):
+    """What the workflow has replied to an event."""
+
+    id: str
+    reply: Any
+
+
+class SnippetCreated(msgspec.Struct):
+    id: str
+    url: str
+
+
+class Snippet(msgspec.Struct):
+    id: str
+    url: str
+    source: str
+    params: Any
+    created_at: Time
+
+
+class StatusRow(msgspec.Struct):
+    """How one of several instances stands. `execution`: the number of its latest one."""
+
+    id: str
+    status: Status
+    created_at: Time | None
+    started_at: Time | None
+    ended_at: Time | None
+    execution: int
+    error: Json | str | None
+
+
+class Statuses(msgspec.Struct):
+    statuses: list[StatusRow]
+
+
+class ChaosReport(msgspec.Struct):
+    """The reruns of a chaos run. `control`: the one without a kill; `steady`: whether it came to the same."""
+
+    of: str
+    status: Literal["none", "running", "complete"]
+    most: int
+    kept_hours: int
+    steady: bool | None
+    control: Json | None
+    rows: list[Json]
+    summary: dict[str, int]
+
+
+class Version(msgspec.Struct):
+    """A version of a tenant's workflow. `version` is its id, `number` counts them from 1."""
+
+    workflow: str
+    version: str
+    number: int
+    class_name: str
+    warm: bool
+    limits: Json
+    retention: Json | None
+    created_at: Time
+
+
+class Deployed(Version):
+    """`created` is false where this code was the newest version already."""
+
+    created: bool
+    diagnostics: list[Diagnostic]
+    outline: list[Json]
+
+
+class Workflows(msgspec.Struct):
+    workflows: list[Version]
+
+
+class TenantCreated(msgspec.Struct):
+    """`created` is false where the instance of this key was there already. `version`: the id of its code."""
+
+    id: str
+    status: Status
+    workflow: str
+    version: str
+    url: str
+    created: bool
+
+
+class Listed(msgspec.Struct):
+    """An instance in a tenant's list."""
+
+    id: str
+    status: Status
+    workflow: str
+    version: str
+    url: str
+    created_at: Time | None
+    started_at: Time | None
+    ended_at: Time | None
+    waiting_until: Time | None
+    held_until: Time | None
+    error: Json | None
+    queue: Queue | None
+
+
+class Listing(msgspec.Struct):
+    """Instances, newest first. `before` goes on after the last of them; `counts` are by status, of all."""
+
+    instances: list[Listed]
+    before: str | None
+    counts: dict[str, int]
+
+
+class Schedule(msgspec.Struct):
+    """`next`: the next five times; `last_id` is the instance that it has started last."""
+
+    name: str
+    workflow: str
+    cron: str
+    timezone: str
+    params: Any
+    missed: str
+    paused: bool
+    next: list[Time]
+    created_at: Time
+    last_at: Time | None
+    last_id: str | None
+    last_error: str | None
+
+
+class Schedules(msgspec.Struct):
+    schedules: list[Schedule]
+
+
+class MessageQueue(msgspec.Struct):
+    """A queue of messages with its settings, times in seconds, and how many messages are where."""
+
+    name: str
+    consumer: str
+    max_batch_size: int
+    max_batch_timeout: float
+    max_retries: int
+    retry_delay: float
+    delivery_delay: float
+    max_concurrency: int
+    dead_letter_queue: str | None
+    waiting: int | UnsetType = UNSET
+    delivering: int | UnsetType = UNSET
+    dead: int | UnsetType = UNSET
+
+
+class MessageQueues(msgspec.Struct):
+    queues: list[MessageQueue]
+
+
+class Message(msgspec.Struct):
+    """A dead message."""
+
+    id: str
+    sent_at: Time
+    dead_at: Time | None
+    attempts: int
+    content_type: str | None
+    body: Any
+
+
+class Messages(msgspec.Struct):
+    messages: list[Message]
+
+
+class TenantRow(msgspec.Struct):
+    """A tenant as its operator sees it. `version`: the newest of all its workflows."""
+
+    name: str
+    created_at: Time
+    workflows: int
+    version: Json | None
+    instances: dict[str, int]
+
+
+class Tenants(msgspec.Struct):
+    tenants: list[TenantRow]
+    after: str | None
+
+
+class TenantKey(msgspec.Struct):
+    """A key of a tenant, told this once. `created`: whether the tenant is new."""
+
+    tenant: str
+    created: bool
+    number: int
+    name: str
+    key: str
