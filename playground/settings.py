@@ -287,6 +287,38 @@ class Settings:
         1024 * 1024, "largest arguments, and largest result, of a binding's call", unit="bytes", public=True, least=1
     )
     call_seconds: int = _row(30, "how long a binding's call may take", unit="seconds", public=True, least=1)
+    fetch_allow: str = _row(
+        "",
+        "hosts that all code may ask with fetch, separated by semicolons: api.example.com, *.example.com, "
+        "GET https://example.com:8443 or * for all. When empty: none but the built-in demonstration",
+    )
+    fetch_tenants: str = _row(
+        "", "hosts that tenants may allow their own code beside those of fetch_allow, written as there"
+    )
+    fetch_reachable: str = _row(
+        "",
+        "networks that may be asked though they are not public, separated by commas, such as 10.1.0.0/16; otherwise "
+        "an allowed host is asked at public addresses only",
+    )
+    fetches_per_execution: int = _row(1_000, "fetches that one execution may make", public=True, least=1)
+    fetches_in_flight: int = _row(50, "concurrent fetches of one execution", public=True, least=1)
+    fetch_seconds: int = _row(30, "how long a fetch may take, with its redirects", unit="seconds", public=True, least=1)
+    fetch_bytes: int = _row(
+        1024 * 1024,
+        "largest answer that a fetch may have, also after it is decompressed",
+        unit="bytes",
+        public=True,
+        least=1,
+        most=1024 * 1024,
+    )
+    fetch_sent_bytes: int = _row(
+        512 * 1024, "largest body that a fetch may send", unit="bytes", public=True, least=1, most=700_000
+    )
+    fetch_headers: int = _row(100, "most headers of a fetch, and of its answer", public=True, least=1)
+    fetch_header_bytes: int = _row(
+        32 * 1024, "largest headers of a fetch, and of its answer", unit="bytes", public=True, least=1, most=64 * 1024
+    )
+    fetch_redirects: int = _row(5, "redirects that a fetch follows", public=True, least=0, most=20)
     kv_value_bytes: int = _row(64 * 1024, "largest value of a key in KV", unit="bytes", public=True, least=1)
     kv_bytes: int = _row(
         10 * 1024 * 1024,

@@ -21,11 +21,21 @@ CASES = [
     ("in a helper", "no-package", "def load():\n    import «yaml»\n    return yaml.safe_load('')\nreturn load()"),
     ("in a try that is ready for something else", "no-package",
      "try:\n    import «numpy»\nexcept ValueError:\n    numpy = None\nreturn numpy"),
-    ("fetch", "not-of-workers", "from workers import «fetch»\nreturn fetch"),
+    ("fetch outside of a step", "fetch-outside-step",
+     "from workers import fetch\nreturn (await «fetch»('https://a.b')).status"),
+    ("the binding outside of a step", "fetch-outside-step", "return (await «self.env.FETCH.fetch»('https://a.b')).ok"),
+    ("an option of Cloudflare's fetch", "fetch-option",
+     "from workers import fetch\nawait step.do('a', lambda: fetch('https://a.b', «cf={}»))"),
+    ("a type that can only be named", "not-in-workers",
+     "from workers import Request\nreturn await step.do('a', lambda: str(«Request»('https://a.b')))"),
+    ("JavaScript's functions", "not-of-workers", "from workers import «python_to_rpc»\nreturn python_to_rpc"),
+    ("a binding of the module's env, misspelt", "no-binding",
+     ("from workers import env\nawait step.do('m', lambda: «env.EFFECT».email('a@b.c')) => "
+      "await step.do('m', lambda: self.env.EFFECTS.email('a@b.c'))")),
     ("a type", "not-of-workers", "from workers import WorkflowEntrypoint, «WorkflowRunner»\nreturn WorkflowRunner"),
     ("misspelt", "not-of-workers",
      "from workers import «NonRetriableError»\nraise NonRetriableError => from workers import NonRetryableError"),
-    ("an attribute of the module", "not-of-workers", "import workers\nreturn await «workers.fetch»('https://a.b')"),
+    ("an attribute of the module", "not-of-workers", "import workers\nreturn await «workers.patch_env»()"),
     ("open", "not-in-workers", "with «open»('x') as f:\n    return f.read()"),
     ("open in a step", "not-in-workers",
      "@step.do()\nasync def a():\n    with «open»('x') as f:\n        return f.read()\n\nawait a()"),
@@ -71,13 +81,13 @@ def test_a_missing_package_is_told_with_what_there_is_instead():
         "Workers have the standard library only, and `requests` is not in it: this raises `No module named requests`."
     )
     assert "no network" in said
-    assert "self.env.EFFECTS.record(" in said
+    assert "`from workers import fetch`" in said
     assert "`json`" in message("import orjson\nreturn orjson")
 
 
 def test_each_thing_that_workers_lack_has_its_own_advice():
     said = lacking.ADVICE
-    assert "no network" in said[lacking.NETWORK] and "EFFECTS" in said[lacking.NETWORK]
+    assert "no network" in said[lacking.NETWORK] and "`fetch`" in said[lacking.NETWORK]
     assert "wait_for_event" in said[lacking.TERMINAL]
     assert "self.env.KV" in said[lacking.FILES]
     assert "asyncio.gather" in said[lacking.THREADS]
@@ -86,7 +96,8 @@ def test_each_thing_that_workers_lack_has_its_own_advice():
 
 TRIED = {
     "import msgspec": "ModuleNotFoundError",  # which this program has, so that only the worker lacks it
-    "from workers import fetch": "ImportError",
+    "from workers import patch_env": "ImportError",
+    "from workers import FormData; FormData()": "TypeError",
     "open('x')": "FileNotFoundError",
     "open('x', 'w')": "PermissionError",
     "import pathlib; pathlib.Path('x').read_text()": "FileNotFoundError",

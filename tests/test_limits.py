@@ -70,6 +70,14 @@ ELSEWHERE = {
     "ahead_bytes": "test_gate.py::test_a_worker_that_outruns_the_disk_is_read_no_further_and_loses_nothing",
     "ahead_ms": "test_gate.py::test_a_worker_that_outruns_the_disk_is_read_no_further_and_loses_nothing",
     "call_seconds": "test_bindings_own.py::test_settings_are_the_limits_of_bindings_without_their_own",
+    "fetch_bytes": "test_bindings_fetch.py::test_a_limit_of_an_answer_is_an_error_that_names_its_setting",
+    "fetch_seconds": "test_bindings_fetch.py::test_a_limit_of_an_answer_is_an_error_that_names_its_setting",
+    "fetch_redirects": "test_bindings_fetch.py::test_a_limit_of_an_answer_is_an_error_that_names_its_setting",
+    "fetch_headers": "test_bindings_fetch.py::test_a_limit_of_an_answer_is_an_error_that_names_its_setting",
+    "fetch_header_bytes": "test_bindings_fetch.py::test_a_limit_of_an_answer_is_an_error_that_names_its_setting",
+    "fetches_per_execution": "test_bindings_fetch.py::test_limits_of_calls_name_their_settings",
+    "fetches_in_flight": "test_bindings_fetch.py::test_limits_of_calls_name_their_settings",
+    "fetch_sent_bytes": "test_bindings_fetch.py::test_limits_of_calls_name_their_settings",
 }
 # A run of a thousand steps.
 LONG = """\

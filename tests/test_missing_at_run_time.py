@@ -22,7 +22,7 @@ TRIED = {
         "from bs4 import BeautifulSoup",
         "Workers have the standard library only, and `bs4` is not in it.",
     ),
-    "name of workers": ("from workers import fetch", unavailable.NAME_ADVICE["fetch"]),
+    "name of workers": ("from workers import patch_env", unavailable.NAME_ADVICE["patch_env"]),
     "socket": ("import socket; socket.socket()", unavailable.ADVICE_AFTER_ERROR["network"]),
     "name look-up": ("import socket; socket.getaddrinfo('a.example', 80)", unavailable.ADVICE_AFTER_ERROR["network"]),
     "urlopen": (
@@ -112,7 +112,7 @@ def test_an_error_that_the_code_raises_itself_keeps_its_meaning_and_its_retries(
 def test_a_binding_that_is_not_there_is_told_with_those_that_are_and_not_asked_for_again(outcomes):
     outcome = outcomes["binding"]
     said = (
-        "`self.env` has no `DB`; it has: EFFECTS, KV, QUEUE, STREAMS, WORKFLOWS. In its place there may be "
+        "`self.env` has no `DB`; it has: EFFECTS, FETCH, KV, QUEUE, STREAMS, WORKFLOWS. In its place there may be "
         "`self.env.KV`. The operator of the server adds others."
     )
     assert outcome.state.error["message"] == said

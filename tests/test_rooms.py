@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "outbound": set(),
     "worker": {"workflows"},
     "analysis": {"workflows"},
-    "engine": {"workflows", "store", "sandbox", "settings"},
+    "engine": {"workflows", "store", "sandbox", "outbound", "settings"},
     "web": {"workflows", "engine", "analysis", "store", "examples", "settings", "paths", "process"},
     "testing": {"workflows", "store", "sandbox", "worker", "engine", "settings"},
     "examples": set(),

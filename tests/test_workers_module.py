@@ -12,7 +12,7 @@ from playground.worker.decorated_steps import taking_context
 SDK = (  # what `workers.__all__` of the SDK (workers-py) has and a file may name in annotations or derive from
     "Blob", "BlobEnding", "BlobValue", "Body", "Context", "DurableObject", "FetchKwargs", "FetchResponse", "File",
     "FormData", "FormDataValue", "Headers", "JSBody", "Request", "RequestInitCfProperties", "Response",
-    "WorkerEntrypoint", "WorkflowEntrypoint", "handler",
+    "WorkerEntrypoint", "WorkflowEntrypoint", "env", "fetch", "handler",
 )  # fmt: skip
 
 ANNOTATED = """
@@ -87,10 +87,10 @@ async def test_asking_the_module_whether_it_has_a_name_is_no_error() -> None:
     body = """
     import workers
     try:
-        from workers import fetch
+        from workers import patch_env
     except ImportError:
-        fetch = None
-    return [hasattr(workers, "Nonsense"), getattr(workers, "fetch", 1), fetch, "WorkflowStep" in workers.__all__]
+        patch_env = None
+    return [hasattr(workers, "Nonsense"), getattr(workers, "waitUntil", 1), patch_env, "fetch" in workers.__all__]
     """
     assert await outcome(body) == [False, 1, None, True]
 

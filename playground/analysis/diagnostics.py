@@ -104,10 +104,13 @@ RULES = {
     "no-package": Rule(WARNING, "{what}: this raises `No module named {name}`.{instead}"),
     "not-of-workers": Rule(WARNING, "`workers` has no `{name}` here; reaching this line raises {error}.{cure}"),
     "not-in-workers": Rule(WARNING, "`{call}` can't work here. {advice}"),
+    "fetch-option": Rule(
+        WARNING, "`fetch` has no option `{name}` here; reaching this line raises TypeError. It takes {there}."
+    ),
     "no-binding": Rule(
         INFO,
         "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `EFFECTS`, "
-        "`KV`, `QUEUE`, `STREAMS` and `run` of `WORKFLOWS`, a tenant's has `QUEUES`, `SECRETS` and all of "
+        "`FETCH`, `KV`, `QUEUE`, `STREAMS` and `run` of `WORKFLOWS`, a tenant's has `QUEUES`, `SECRETS` and all of "
         "`WORKFLOWS` too.{cure}",
     ),
     "named-workflow": Rule(
@@ -162,6 +165,11 @@ RULES = {
     ),
     "io-outside-step": Rule(
         WARNING, "Replay runs this line again: `{call}` happens anew in every execution. Do it inside a step."
+    ),
+    "fetch-outside-step": Rule(
+        WARNING,
+        "Outside of steps a fetch is made a step of its own, named by its method and host, and is not tried again. "
+        "Put it inside a step, which has a name of yours and is tried again.",
     ),
     "sleep-outside-step": Rule(
         HINT,

@@ -403,7 +403,9 @@ def is_main_guard(statement: ast.AST) -> bool:
 
 
 def is_env(node: ast.AST) -> bool:
-    """Whether an expression is `self.env`, whose attributes are bindings."""
+    """Whether an expression is `self.env`, or `env` as `workers` has it, whose attributes are bindings."""
+    if isinstance(node, ast.Name):
+        return node.id == "env"
     owner = node.value if isinstance(node, ast.Attribute) and node.attr == "env" else None
     return isinstance(owner, ast.Name) and owner.id == "self"
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from playground.engine import operations, queues, replies
 from playground.engine.bindings.binding import Binding, NewChild
+from playground.engine.bindings.fetch import FETCH, Fetch, open_outbound, operators_rules
 from playground.engine.bindings.own_workflow import OwnWorkflow
 from playground.engine.clock import Clock, SharedClock
 from playground.engine.code import compatibility
@@ -32,6 +33,7 @@ from playground.engine.queues import LimitsOfTenants, TenantLimits
 from playground.engine.scheduler import Scheduler
 from playground.engine.schedules import Schedules
 from playground.engine.workers import Workers
+from playground.outbound.client import Outbound
 from playground.sandbox.frames import size_of
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
@@ -108,12 +110,14 @@ class Engine:
         node: str = "local",
         heartbeat: Heartbeat = MACHINE,
         env: Mapping[str, Any] | None = None,
+        outbound: Outbound | None = None,
     ) -> AsyncIterator["Engine"]:
         """Recover what the last server left, run instances while open, and leave them resumable at the end.
 
         `node` is its name among the engines that share the store; of one name only the last to open continues.
         `heartbeat`: see there. Where the store has a clock, that is used in place of `clock`. `env` is what code that
-        came as a snippet finds in `self.env` instead of the bindings for everybody.
+        came as a snippet finds in `self.env` instead of the bindings for everybody. `outbound`: the connections to the
+        world, by default those that the settings allow.
         """
         shared_clock, read_clock = SharedClock(clock.elapsed), store.nodes.clock
         if read_clock is not None:
@@ -130,10 +134,14 @@ class Engine:
         workers = Workers(sandbox, settings)
         families = Families(store, clock, log, settings.instance_bytes)
         services = Services(
-            store, sandbox, clock, settings, log, sources, stored, counts, limits, shared, workers, families
-        )
+            store, sandbox, clock, settings, log, sources, stored, counts, limits, shared, workers, families,
+            outbound or open_outbound(settings, clock.now),
+        )  # fmt: skip
         engine = cls(services, ids, node, heartbeat, correct_clock)
         sources.add_own(WORKFLOWS, lambda row: OwnWorkflow(row, engine.start_own_child))
+        if env is None:
+            everybodys = Fetch(operators_rules(settings))
+            sources.add_own(FETCH, lambda row: everybodys)
         await engine._scheduler.start()
         engine.schedules.begin()
         try:
@@ -144,6 +152,7 @@ class Engine:
                 task.cancel()
             await engine._scheduler.stop()
             workers.close()
+            await services.outbound.aclose()
             await shared.close()
 
     async def start_own_child(self, row: InstanceRow, child: NewChild) -> int:

@@ -55,6 +55,11 @@ class Answer:
     url: str
     redirects: int
 
+    @property
+    def is_redirect(self) -> bool:
+        """Whether it sends its reader elsewhere."""
+        return self.status in REDIRECTS and any(name == "location" for name, _ in self.headers)
+
 
 class Outbound:
     """The connections to the world of one process, in one event loop.
@@ -338,7 +343,7 @@ def _headers(request: httpx2.Request, rule: HostRule, target: Target) -> httpx2.
     for name, value in rule.headers.items():
         headers[name] = value
     key = request.extensions.get(_KEY)
-    if rule.idempotency and key is not None:
+    if rule.idempotency and key is not None and rule.idempotency not in headers:
         headers[rule.idempotency] = key
     return headers
 

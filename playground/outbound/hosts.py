@@ -45,7 +45,8 @@ class HostRule:
         scheme: http or https.
         port: the one port.
         headers: sent along with each request that the rule lets pass, in place of the caller's; credentials.
-        idempotency: the header in which the key of step and attempt is sent, or "".
+        idempotency: the header in which the key of the step is sent, or "".
+        hidden: what is secret in `headers`.
     """
 
     host: str
@@ -54,6 +55,13 @@ class HostRule:
     port: int = 443
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     idempotency: str = ""
+    hidden: Sequence[str] = field(default=(), repr=False)
+
+    @property
+    def origin(self) -> str:
+        """Where it lets requests go, as it is written."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + ("" if self.port == PORTS[self.scheme] else f":{self.port}")
 
     def fits(self, target: "Target", method: str) -> bool:
         """Whether it lets a request pass."""
@@ -73,10 +81,7 @@ class HostRule:
         return self.host.startswith("*.") and other.host.removeprefix("*").endswith(self.host[1:])
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == PORTS[self.scheme] else f":{self.port}"
-        methods = "" if self.methods == METHODS else ",".join(self.methods) + " "
-        return f"{methods}{self.scheme}://{host}{port}"
+        return ("" if self.methods == METHODS else ",".join(self.methods) + " ") + self.origin
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,15 @@ import types
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from playground.worker import fetching
 from playground.worker.context import Record
 from playground.worker.entrypoint import EXPORTS
+from playground.worker.responses import FetchResponse, Headers, Response
 from playground.worker.steps import Steps
+from playground.workflows import unavailable
 
 MODULE = "workers"
 INNER = "workers.workflows"
-# Cloudflare's Python SDK has these for Workers, which do not run here; a file that names one must load nevertheless.
-WORKERS_ONLY = (
-    "Blob", "BlobEnding", "BlobValue", "Body", "Context", "FetchKwargs", "FetchResponse", "File", "FormData",
-    "FormDataValue", "Headers", "JSBody", "Request", "RequestInitCfProperties",
-)  # fmt: skip
-_WORKERS_ONLY = (
-    "{name} is for Workers, which do not run here: it can be named in an annotation, but not made. "
-    "A workflow reaches the world by self.env, in a step."
-)
 _MISSING = "cannot import name {name!r} from {module!r}; it has: {there}"
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -39,8 +33,13 @@ def module_names() -> dict[str, Any]:
         "WorkflowStepEvent": Record,
         "WorkflowStepContext": Record,
         "WorkflowStepConfig": dict[str, Any],
-        **{name: _for_annotations(name) for name in WORKERS_ONLY},
+        **{name: _for_annotations(name) for name in unavailable.TYPES_OF_WORKERS},
         "handler": handler,
+        "Headers": Headers,
+        "Response": Response,
+        "FetchResponse": FetchResponse,
+        "fetch": fetching.fetch,
+        "env": fetching.EnvOfRun(),
     }
 
 
@@ -74,6 +73,6 @@ class _UnknownNameFinder:
 
 def _for_annotations(name: str) -> type:
     def refuse(self: Any, *args: Any, **kwargs: Any) -> None:
-        raise TypeError(_WORKERS_ONLY.format(name=name))
+        raise TypeError(unavailable.type_of_workers(name))
 
-    return type(name, (), {"__doc__": _WORKERS_ONLY.format(name=name), "__init__": refuse, "__module__": MODULE})
+    return type(name, (), {"__doc__": unavailable.type_of_workers(name), "__init__": refuse, "__module__": MODULE})

@@ -11,6 +11,7 @@ from playground.worker import failures
 from playground.worker.channel import Channel
 from playground.worker.context import Environment, Record, step_of_caller
 from playground.worker.entrypoint import NotSerialisableError, WorkflowFatalError
+from playground.worker.fetching import Fetcher
 from playground.worker.streams import Streams
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
@@ -274,6 +275,8 @@ class Bindings:
             return Children(name, self.run_child) if runs_only else Workflow(name, self._call, self.run_child)
         if "queue" in entry:
             return Queue(name, entry["queue"], self._call)
+        if "fetch" in entry:
+            return Fetcher(name, self._call)
         if "queues" in entry:
             return Queues(name, self._call)
         return Binding(name, entry["methods"], self._call) if "methods" in entry else values.decode(entry["value"])

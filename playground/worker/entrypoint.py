@@ -1,6 +1,5 @@
 """The classes of the `workers` module that tenants derive from, raise or catch; api.py makes the module."""
 
-import json
 from typing import Any
 
 
@@ -26,18 +25,6 @@ class WorkerEntrypoint:
 
 class DurableObject(WorkerEntrypoint):
     """The base class of a Durable Object, which does not run here either."""
-
-
-class Response:
-    """The response of a Worker, which does not run here: a body, a status and headers."""
-
-    def __init__(self, body: Any = None, status: int = 200, headers: Any = None) -> None:
-        self.body, self.status, self.headers = body, status, headers
-
-    @classmethod
-    def json(cls, data: Any, **options: Any) -> "Response":
-        """A response whose body is JSON."""
-        return cls(json.dumps(data), **options)
 
 
 class NonRetryableError(Exception):
@@ -76,7 +63,6 @@ EXPORTS = (
     WorkflowEntrypoint,
     WorkerEntrypoint,
     DurableObject,
-    Response,
     NonRetryableError,
     WorkflowTimeoutError,
     NonRetryableDelayError,

@@ -32,6 +32,7 @@ from playground.worker.context import (
     utc_datetime,
 )
 from playground.worker.entrypoint import WorkflowEntrypoint, WorkflowFatalError, WorkflowTimeoutError
+from playground.worker.fetching import OfRun, current_run
 from playground.worker.loop import Loop
 from playground.worker.queue_handler import QueueRun, handler_of
 from playground.worker.replay import History, Replay
@@ -101,6 +102,7 @@ class Execution:
     _history: History
     _replay: Replay
     _bindings: Bindings
+    _env: Environment
     _rollbacks: dict[Key, asyncio.Task[Any]]
     _timed_out: dict[Key, str]  # messages of the rollback handlers that have timed out
 
@@ -166,6 +168,8 @@ class Execution:
             self.steps.attempts.runs_ahead, self._channel.acknowledged = start["gate"], self._channel.received
         if self._module is None:
             self.process.redirect_output(self._streams)
+        self._env = self._environment()
+        current_run.set(OfRun(self._env, self.steps.start))
         self._replay.start(ended, start.get("clock", 0), only_replays=start["mode"] != "run")
         self._main = self.loop.create_task(self._run_workflow(), context=context_of(None))
         while not (self.process.has_exited or self._may_run_another):
@@ -233,7 +237,7 @@ class Execution:
                 else ""
             )
             raise MissingWorkflowClass(f"The source has no class {name} with a method run(self, event, step).{which}")
-        return found(self._context(), self._environment())
+        return found(self._context(), self._env)
 
     def _make_queue_run(self, module: types.ModuleType, name: str) -> QueueRun:
         found = handler_of(module, name)
@@ -242,7 +246,7 @@ class Execution:
                 "The source has no class that handles messages: write `class Default(WorkerEntrypoint)` with an "
                 "`async def queue(self, batch)`."
             )
-        env, context = self._environment(), self._context()
+        env, context = self._env, self._context()
         return QueueRun(found(context, env), env, context, self._send_marks)
 
     def _send_marks(self, acked: list[str], again: list[dict[str, Any]]) -> None:

@@ -97,6 +97,8 @@ MESSAGE_SENT = (
     "message_sent"  # a message went into a queue, in the transaction of its step: queue, id, content_type, body,
 )
 # delay_ms
+FETCH_CALLED = "fetch_called"  # the code asked a host: method, host, took_ms, status? (of its answer), bytes? (of the
+# answer's body), redirects?, attempt?, error? (why there is none: a sentence)
 BATCH_MARKED = (
     "batch_marked"  # a handler has said of messages, at its end of all: acked (ids), retried ({id, delay_ms?})
 )

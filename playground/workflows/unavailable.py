@@ -14,12 +14,15 @@ NETWORK, FILES, TERMINAL, PROCESSES, THREADS = "network", "files", "terminal", "
 OWN_PACKAGES = frozenset({"workers", "playground"})  # that workers have in addition to the standard library
 
 _OPERATOR = "a binding in `self.env`, which the operator of the server adds"
-_SIMULATE = f'Simulate the request: `await self.env.EFFECTS.record("request", url=…)`. A real one takes {_OPERATOR}.'
-_SERVICE = f"A service is reached by {_OPERATOR}; `self.env.EFFECTS.record(…)` simulates it."
+_FETCH = (
+    "Ask a host with `fetch`, in a step: `from workers import fetch`. The operator of the server, or the tenant, "
+    "allows hosts; `https://playground.example` is always there."
+)
+_SERVICE = f"A service is asked with `from workers import fetch`, where its host is allowed, or by {_OPERATOR}."
 MISSING_PACKAGES = (
     (
         "requests httpx aiohttp urllib3 httplib2 websockets grpc paramiko pycurl",
-        f"There is no network either. {_SIMULATE}",
+        f"There is no network either. {_FETCH}",
     ),
     (
         (
@@ -48,10 +51,17 @@ MISSING_PACKAGES = (
     ("PIL cv2 torch transformers", f"What must be computed elsewhere takes {_OPERATOR}."),
 )
 MISSING_NAMES = (
-    ("fetch", f"There is no network. {_SIMULATE}"),
-    ("env", "Take it from the workflow's object: `self.env`."),
+    (
+        "import_from_javascript python_from_rpc python_to_rpc patch_env",
+        "It belongs to Cloudflare's runtime; here there is no JavaScript.",
+    ),
     ("waitUntil wait_until", "A step that is started and not awaited still finishes."),
 )
+# Cloudflare's Python SDK has these for Workers, which do not run here; a file that names one must load nevertheless.
+TYPES_OF_WORKERS = (
+    "Blob", "BlobEnding", "BlobValue", "Body", "Context", "FetchKwargs", "File", "FormData", "FormDataValue", "JSBody",
+    "Request", "RequestInitCfProperties",
+)  # fmt: skip
 PACKAGE_ADVICE = {package: instead for packages, instead in MISSING_PACKAGES for package in packages.split()}
 NAME_ADVICE = {name: instead for names, instead in MISSING_NAMES for name in names.split()}
 # Bindings of other platforms, and the one of ours that does something similar.
@@ -62,7 +72,7 @@ FOREIGN_BINDINGS = {
 
 # By what is missing: a sentence that says so, what an attempt to use it does, what to do instead.
 _MISSING = {
-    NETWORK: ("Workers have no network", "this raises an error", _SIMULATE),
+    NETWORK: ("Workers have no network", "this raises an error", _FETCH),
     FILES: (
         "Workers have no files",
         "this raises an error",
@@ -91,6 +101,14 @@ ADVICE_AFTER_ERROR = {kind: f"{missing}. {instead}" for kind, (missing, _, inste
 def package_missing(name: str) -> str:
     """The sentence that workers do not have a package, without a full stop."""
     return f"Workers have the standard library only, and `{name}` is not in it"
+
+
+def type_of_workers(name: str) -> str:
+    """What is said of a type that can only be named."""
+    return (
+        f"{name} is for Workers, which do not run here: it can be named in an annotation, but not made. A workflow "
+        "reaches the world by `fetch` and `self.env`, in a step."
+    )
 
 
 def similar_binding(name: str) -> str | None:

@@ -13,6 +13,7 @@ RANDOM = "random-outside-step"
 ID = "id-outside-step"
 IO = "io-outside-step"
 SLEEP = "sleep-outside-step"
+FETCH = "fetch-outside-step"
 
 _CLOCK = ("time", "time_ns", "monotonic", "monotonic_ns", "localtime", "gmtime", "ctime", "asctime")
 _DRAWS = (
@@ -33,6 +34,7 @@ KNOWN: dict[str, str] = {
     **{f"uuid.{name}": ID for name in ("uuid1", "uuid4", "uuid6", "uuid7")},
     "time.sleep": SLEEP,
     "asyncio.sleep": SLEEP,
+    "workers.fetch": FETCH,
 }
 _ONLY_WITHOUT_ARGUMENTS = frozenset({"time.localtime", "time.gmtime", "time.ctime", "time.asctime"})
 _NOT_STORABLE = frozenset({"random.shuffle", "datetime.date.today", "time.localtime", "time.gmtime"})
@@ -57,6 +59,8 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
             continue
         if code == SLEEP:
             yield from _sleep(workflow, node)
+        elif code == FETCH:
+            yield report(code, workflow.source.span(node.func))
         elif not _in_a_step_name(workflow, node) and not is_harmless(workflow, node):
             values = {"call": workflow.one_line(node.func)} if code == IO else {}
             yield report(code, workflow.source.span(node), _take_in_a_step(workflow, node, code), **values)
@@ -67,6 +71,8 @@ def kind_of(workflow: Workflow, node: ast.AST) -> str | None:
     if not isinstance(node, ast.Call):
         return None
     name = workflow.tree.dotted(node.func)
+    if _binding(workflow, node.func) == "FETCH":
+        return FETCH
     if name is None:
         return IO if _is_of_a_binding(workflow, node.func) else None
     if name in _ONLY_WITHOUT_ARGUMENTS and node.args:

@@ -22,8 +22,10 @@ from playground.workflows.unavailable import (
     PROCESSES,
     TERMINAL,
     THREADS,
+    TYPES_OF_WORKERS,
     package_missing,
     similar_binding,
+    type_of_workers,
 )
 
 # What the module `workers` has here (playground/worker/api.py).
@@ -31,10 +33,11 @@ WORKERS = (
     "WorkflowEntrypoint", "WorkerEntrypoint", "DurableObject", "Response", "NonRetryableError", "WorkflowTimeoutError",
     "NonRetryableDelayError", "StepError", "WorkflowFatalError", "NotSerialisableError", "WorkerLost", "InjectedError",
     "WorkflowStep", "WorkflowEvent", "WorkflowStepEvent", "WorkflowStepContext", "WorkflowStepConfig", "handler",
-    "Blob", "BlobEnding", "BlobValue", "Body", "Context", "FetchKwargs", "FetchResponse", "File", "FormData",
-    "FormDataValue", "Headers", "JSBody", "Request", "RequestInitCfProperties", "workflows",
+    "FetchResponse", "Headers", "fetch", "env", "workflows",
+    *TYPES_OF_WORKERS,
 )  # fmt: skip
-BINDINGS = ("EFFECTS", "KV", "QUEUE", "QUEUES", "SECRETS", "STREAMS", "WORKFLOWS")
+FETCH_OPTIONS = ("method", "headers", "body", "redirect")  # playground/worker/fetching.py
+BINDINGS = ("EFFECTS", "FETCH", "KV", "QUEUE", "QUEUES", "SECRETS", "STREAMS", "WORKFLOWS")
 MAX_BINDINGS_COMPARED = 20  # unknown bindings that are compared with those that there are
 
 CALLS = (
@@ -103,6 +106,7 @@ def check_unavailable(workflow: Workflow) -> Iterator[Diagnostic]:
                 call=workflow.one_line(node.func),
                 advice=ADVICE[kind],
             )
+    yield from _of_cloudflares_runtime(workflow, places)
     yield from _bindings(workflow, places)
 
 
@@ -176,6 +180,26 @@ class _Places:
         if not isinstance(made, ast.Call) or self.tree.dotted(made.func) != "contextlib.suppress":
             return False
         return any(self.tree.dotted(kind) in errors for kind in made.args)
+
+
+def _of_cloudflares_runtime(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
+    """What a file for Cloudflare's runtime may use and does not work here: types that can only be named, and options
+    of `fetch`.
+    """
+    for node in workflow.tree.nodes_by_type[ast.Call]:
+        name = workflow.tree.dotted(node.func) or ""
+        made = name.removeprefix("workers.")
+        if name != made and made in TYPES_OF_WORKERS and places.is_reached(node):
+            yield report(
+                "not-in-workers",
+                workflow.source.span(node.func),
+                call=workflow.one_line(node.func),
+                advice=type_of_workers(made),
+            )
+        for given in node.keywords if name == "workers.fetch" else ():
+            if given.arg is not None and given.arg not in FETCH_OPTIONS:
+                place = workflow.source.span(given)
+                yield report("fetch-option", place, name=given.arg, there=", ".join(FETCH_OPTIONS))
 
 
 def _imports(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:

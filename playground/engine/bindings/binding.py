@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from playground.engine.execution.budget import Budget
 from playground.engine.limits import UncommittedWrites
 from playground.engine.redaction import Redactor, secret_in_name
+from playground.outbound.client import Outbound
 from playground.store.encoding import Encoded
 from playground.store.protocol import Store
 from playground.store.rows import Awaited, InstanceRow
@@ -32,12 +33,17 @@ class CallLimits:
         in_flight: calls under way at once.
         bytes: size of the arguments, and of the result, when stored.
         seconds: how long one call may take.
+        settings: other settings than those of all bindings, by the names above, for what is None.
+        factor: how many times as much as its settings say a call may have of `bytes` and `seconds`: for a binding that
+            keeps to them itself, and says more about it.
     """
 
     calls: int | None = None
     in_flight: int | None = None
     bytes: int | None = None
     seconds: float | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    factor: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,10 @@ class Binding:
     def describe(self) -> Mapping[str, Any]:
         """What the worker receives, from which it makes `self.env.NAME`."""
         return {"methods": sorted(self.methods)}
+
+    def hidden(self) -> Sequence[str]:
+        """Secrets that it holds, to be redacted wherever the instance is shown."""
+        return ()
 
     def target(self) -> "Binding":
         """The object whose methods tenants call."""
@@ -133,6 +143,9 @@ class Bound(Protocol):
     async def commit(self, event: NewEvent) -> None:
         """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced."""
 
+    def note(self, event: NewEvent) -> None:
+        """Commit one event in order with the worker's own, without waiting; none once the execution has ended."""
+
 
 class Host:
     """One execution as its bindings see it.
@@ -145,6 +158,7 @@ class Host:
         now: epoch milliseconds.
         uncommitted: the writes of this node's open attempts.
         redactor: knows the secrets of this execution's code.
+        outbound: the connections to the world.
     """
 
     def __init__(
@@ -157,11 +171,13 @@ class Host:
         now: Callable[[], int],
         uncommitted: UncommittedWrites,
         redactor: Callable[[], Redactor],
+        outbound: Outbound,
     ) -> None:
         self._execution, self._budget, self._redactor = execution, budget, redactor
         self.store, self.limit, self.now, self._uncommitted = store, limit, now, uncommitted
+        self.outbound = outbound
         self._buffers: dict[StepKey, list[NewEvent]] = {}
-        self._counts: dict[StepKey | None, int] = {}
+        self._counts: dict[StepKey | None, Counter[str]] = {}
         self._committing = 0  # events on their way to the journal, outside steps
         self._held_bytes: Counter[StepKey | None] = Counter()  # bytes of KV not committed yet; None: outside steps
 
@@ -169,6 +185,11 @@ class Host:
     def row(self) -> InstanceRow:
         """The instance."""
         return self._execution.row
+
+    @property
+    def scope_name(self) -> str:
+        """Whose connections to the world it uses: the tenant's, or those of its own queue."""
+        return self.row.tenant or self.row.queue
 
     @property
     def scope(self) -> Scope:
@@ -209,16 +230,7 @@ class Host:
             BindingError: the instance holds as much as it may.
         """
         execution = self._execution
-        most = self.limit("instance_bytes")
-        if self._budget.stored_bytes + size > most:
-            raise BindingError(f"The instance holds {most:,} bytes, which is the limit. Keep large data elsewhere.")
-        if (
-            execution.journal_events + self._committing + len(self.buffered_writes(event.step))
-            >= self._budget.most_events
-        ):
-            raise BindingError(
-                f"The instance's journal has {self._budget.most_events:,} events, which is the limit. Write less often."
-            )
+        self.check_room(event.step, size)
         self._budget.stored_bytes += size
         self._held_bytes[event.step] += key_bytes
         self._uncommitted.add(self)
@@ -232,10 +244,28 @@ class Host:
                 self._committing -= 1
                 self._held_bytes[None] -= key_bytes
 
-    def next_number(self, step: StepKey | None) -> int:
+    def check_room(self, step: StepKey | None, size: int = 0) -> None:
+        """Raises BindingError: the journal has as many events as it may, or the instance as many bytes."""
+        most = self.limit("instance_bytes")
+        if self._budget.stored_bytes + size > most:
+            raise BindingError(f"The instance holds {most:,} bytes, which is the limit. Keep large data elsewhere.")
+        if (
+            self._execution.journal_events + self._committing + len(self.buffered_writes(step))
+            >= self._budget.most_events
+        ):
+            raise BindingError(
+                f"The instance's journal has {self._budget.most_events:,} events, which is the limit. Write less often."
+            )
+
+    def note(self, event: NewEvent) -> None:
+        """Commit an event that says what has happened, also if the attempt fails later; nobody waits for it."""
+        self._execution.note(event)
+
+    def next_number(self, step: StepKey | None, what: str = "") -> int:
         """Count something that the step's running attempt does, or the execution outside steps, from 1."""
-        self._counts[step] = self._counts.get(step, 0) + 1
-        return self._counts[step]
+        counts = self._counts.setdefault(step, Counter())
+        counts[what] += 1
+        return counts[what]
 
     def take_writes(self, step: StepKey) -> list[NewEvent]:
         """What the attempt that has just succeeded wrote, to be committed with its result."""

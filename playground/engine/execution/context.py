@@ -20,6 +20,7 @@ from playground.engine.limits import SharedCounts, StoredPerDay, UncommittedWrit
 from playground.engine.metrics import EngineMetrics
 from playground.engine.queues import LimitsOfTenants
 from playground.engine.workers import Workers
+from playground.outbound.client import Outbound
 from playground.sandbox.channel import FairReading, FrameChannel
 from playground.sandbox.pool import Sandbox, Worker
 from playground.settings import Settings
@@ -48,6 +49,7 @@ class Services:
     shared: SharedCounts
     workers: Workers
     families: Families
+    outbound: Outbound
     turns: FairReading = field(default_factory=FairReading)
     uncommitted: UncommittedWrites = field(default_factory=UncommittedWrites)
 
@@ -118,6 +120,9 @@ class ExecutionContext(Protocol):
 
     async def commit(self, event: NewEvent) -> None:
         """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced."""
+
+    def note(self, event: NewEvent) -> None:
+        """Commit one event in order with the worker's own, without waiting; none once the execution has ended."""
 
     def finish(self, *events: NewEvent) -> None:
         """The execution has ended normally: commit these events, then release the worker."""

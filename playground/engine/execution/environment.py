@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Protocol
 
 from playground.engine import messages
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits, ChildStarter, Host
-from playground.engine.bindings.secrets import Secrets
 from playground.engine.bindings.streams import Streams
 from playground.engine.code.metadata import TENANT
 from playground.engine.code.sources import Code
@@ -33,6 +32,13 @@ _NAMING = (
     frames.Child,
 )  # frames that start a step or a wait, with its name
 
+# Which setting holds where a binding has no limit of its own.
+_SETTINGS = {
+    "calls": "calls_per_execution",
+    "in_flight": "calls_in_flight",
+    "bytes": "call_bytes",
+    "seconds": "call_seconds",
+}
 REFUSALS = 1_000  # calls refused for a limit before the worker is ended
 
 _TOO_MANY = (
@@ -58,9 +64,11 @@ class _Limits(NamedTuple):
     seconds: float
     own: CallLimits
 
-    def refusal(self, sentence: str, limit: str, setting: str) -> BindingError:
+    def refusal(self, sentence: str, limit: str) -> BindingError:
         """The error of a call over a limit."""
-        return BindingError(sentence) if getattr(self.own, limit) else BindingError(sentence, setting=setting)
+        if getattr(self.own, limit):
+            return BindingError(sentence)
+        return BindingError(sentence, setting={**_SETTINGS, **self.own.settings}[limit])
 
 
 def describe_env(env: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,6 +104,7 @@ class ExecutionEnvironment:
             now=services.clock.now,
             uncommitted=services.uncommitted,
             redactor=lambda: self._redactor,
+            outbound=services.outbound,
         )
         self._calls: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
@@ -110,7 +119,7 @@ class ExecutionEnvironment:
         """Set the env of the code that is about to run."""
         self._env = dict(code.env)
         self.has_streams = any(isinstance(value, Streams) for value in self._env.values())
-        secrets = [value.hidden() for value in self._env.values() if isinstance(value, Secrets)]
+        secrets = [value.hidden() for value in self._env.values() if isinstance(value, Binding)]
         self._redactor = Redactor(secret for hidden in secrets for secret in hidden)
         self._execution.pipeline.redact = self._redactor.redact_event if self._redactor.has_secrets else None
 
@@ -188,11 +197,12 @@ class ExecutionEnvironment:
         execution = self._execution
         settings, binding = execution.services.settings, self._env.get(name)
         own = binding.target().limits if isinstance(binding, Binding) else CallLimits()
+        names = {**_SETTINGS, **own.settings}
         return _Limits(
-            own.calls or execution.services.limit(execution.row, "calls_per_execution"),
-            own.in_flight or settings.calls_in_flight,
-            own.bytes or settings.call_bytes,
-            own.seconds or settings.call_seconds,
+            own.calls or execution.services.limit(execution.row, names["calls"]),
+            own.in_flight or getattr(settings, names["in_flight"]),
+            own.bytes or getattr(settings, names["bytes"]) * own.factor,
+            own.seconds or getattr(settings, names["seconds"]) * own.factor,
             own,
         )
 
@@ -200,11 +210,9 @@ class ExecutionEnvironment:
         """Why a call may not be made, or None."""
         name, limits = frame.binding, self._limits(frame.binding)
         if self._calls[self._counter_key(name)] > limits.calls:
-            return limits.refusal(_TOO_MANY.format(name=name, most=limits.calls), "calls", "calls_per_execution")
+            return limits.refusal(_TOO_MANY.format(name=name, most=limits.calls), "calls")
         if self._in_flight[self._counter_key(name)] > limits.in_flight:
-            return limits.refusal(
-                _TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight), "in_flight", "calls_in_flight"
-            )
+            return limits.refusal(_TOO_MANY_AT_ONCE.format(name=name, most=limits.in_flight), "in_flight")
         if size > limits.bytes:
             return _too_large(f"env.{name}.{frame.method}", "call", size, limits)
         return None
@@ -237,9 +245,7 @@ class ExecutionEnvironment:
             raise
         except Exception as failed:  # noqa: BLE001 - whatever a binding raises is its author's business, not the tenant's
             if isinstance(failed, TimeoutError) and within.expired():
-                raise limits.refusal(
-                    _TOO_SLOW.format(called=called, seconds=limits.seconds), "seconds", "call_seconds"
-                ) from None
+                raise limits.refusal(_TOO_SLOW.format(called=called, seconds=limits.seconds), "seconds") from None
             execution = self._execution
             execution.services.log("binding_failed", instance=execution.row.key, call=called, exc_info=failed)
             raise BindingError(_FAILED.format(called=called)) from None
@@ -270,9 +276,7 @@ def idempotency_name(row: InstanceRow) -> str:
 
 
 def _too_large(called: str, what: str, size: int, limits: _Limits) -> BindingError:
-    return limits.refusal(
-        _TOO_LARGE.format(called=called, what=what, size=size, most=limits.bytes), "bytes", "call_bytes"
-    )
+    return limits.refusal(_TOO_LARGE.format(called=called, what=what, size=size, most=limits.bytes), "bytes")
 
 
 def _encoded(called: str, result: Any) -> Any:

@@ -259,6 +259,11 @@ class Execution:
         self.pipeline.decide(lambda snapshot: [shown], then, refused)
         await done
 
+    def note(self, event: NewEvent) -> None:
+        """See `ExecutionContext`."""
+        if not self.closing:
+            self.pipeline.add_soon(event)
+
     def on_others_events(self, events: Sequence[Event]) -> None:
         """Act on events that others have committed."""
         for place, event in enumerate(events, 1):
