@@ -32,9 +32,10 @@ GROUPS = {
         "calls_in_flight", "call_bytes", "call_seconds", "kv_value_bytes", "kv_bytes", "effects_per_instance",
         "child_depth", "children_limit", "reply_seconds", "debounces_per_instance", "messages_per_run", "chaos_commits",
     ),
-    "the world (fetch)": (
+    "the world": (
         "fetch_allow", "fetch_tenants", "fetch_reachable", "fetches_per_execution", "fetches_in_flight",
         "fetch_seconds", "fetch_bytes", "fetch_sent_bytes", "fetch_headers", "fetch_header_bytes", "fetch_redirects",
+        "fetch_rules",
     ),
     "an address": (
         "starts_per_minute", "checks_per_minute", "check_seconds_per_minute", "snippets_per_minute",

@@ -319,6 +319,7 @@ class Settings:
         32 * 1024, "largest headers of a fetch, and of its answer", unit="bytes", public=True, least=1, most=64 * 1024
     )
     fetch_redirects: int = _row(5, "redirects that a fetch follows", public=True, least=0, most=20)
+    fetch_rules: int = _row(100, "hosts on the list of one tenant", public=True, least=1)
     kv_value_bytes: int = _row(64 * 1024, "largest value of a key in KV", unit="bytes", public=True, least=1)
     kv_bytes: int = _row(
         10 * 1024 * 1024,

@@ -40,8 +40,18 @@ ON_BOTH_DATABASES = frozenset(
     f"test_{name}"
     for name in (
         *("bindings_children", "bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
-        *("code_change", "flow_runs", "fork", "gate", "nodes", "nodes_limits", "operations", "tenants_http"),
-        *("queues", "stream", "stream_values"),
+        *(
+            "code_change",
+            "fetch_http",
+            "flow_runs",
+            "fork",
+            "gate",
+            "nodes",
+            "nodes_limits",
+            "operations",
+            "tenants_http",
+        ),
+        *("fetch_http", "queues", "stream", "stream_values"),
         *("property_nodes", "property_operations", "schedules"),
     )
 )

@@ -31,6 +31,7 @@ from playground.store.open import open_for_copy
 from playground.store.protocol import Store
 from playground.store.rows import Awaited, Snippet
 from playground.store.schedules import Schedule
+from playground.store.services import Service
 from playground.store.snippets import make_snippet
 from playground.store.tables import NewEffect, NewVersion, Scope, scope_of
 from playground.workflows import events as ev
@@ -65,6 +66,7 @@ async def fill(store: Store, *, many: int = 30) -> None:
     await store.take_chore("expire", at=AT, until=AT + 9)
     nightly = ("acme", "nightly", "w", "0 2 * * *", "UTC", {"n": AWKWARD}, None, "all", True, AT + 9, None, "1", AT)
     await store.schedules.put(Schedule(*nightly), most=9)
+    await store.services.put("acme", Service("fetch", "allow", {"allow": [{"host": AWKWARD}]}), most=9)
     # One that finished, with a result that stands in its row, keys and values and effects.
     row = await running(store, "done", tenant="acme", snippet=make_snippet(AWKWARD, None, AT))
     events = [*quick(do("s"), AWKWARD), printed(AWKWARD), started(do("t")), attempt(do("t"))]
@@ -145,6 +147,7 @@ async def seen(store: Store) -> dict[str, Any]:
     found["queues"] = await store.messages.queues("acme")
     found["letters"] = [await store.messages.delivered(it) for it in await store.messages.open_deliveries()]
     found["schedules"] = await store.schedules.of_tenant("acme")
+    found["services"] = await store.services.of_tenant("acme")
     found["secrets"] = await store.tenants.secrets("acme")
     found["usage"] = await store.usage.amounts("requests", "acme", since=0)
     snippet = make_snippet(AWKWARD, '{"a": 1}', AT)

@@ -70,6 +70,7 @@ ELSEWHERE = {
     "ahead_bytes": "test_gate.py::test_a_worker_that_outruns_the_disk_is_read_no_further_and_loses_nothing",
     "ahead_ms": "test_gate.py::test_a_worker_that_outruns_the_disk_is_read_no_further_and_loses_nothing",
     "call_seconds": "test_bindings_own.py::test_settings_are_the_limits_of_bindings_without_their_own",
+    "fetch_rules": "test_fetch_http.py::test_a_list_that_cannot_be_used_is_refused_with_a_sentence",
     "fetch_bytes": "test_bindings_fetch.py::test_a_limit_of_an_answer_is_an_error_that_names_its_setting",
     "fetch_seconds": "test_bindings_fetch.py::test_a_limit_of_an_answer_is_an_error_that_names_its_setting",
     "fetch_redirects": "test_bindings_fetch.py::test_a_limit_of_an_answer_is_an_error_that_names_its_setting",

@@ -79,6 +79,7 @@ TABLES = (
         "tenant name workflow cron timezone params metadata missed paused next_at due_at revision created_at last_at "
         "last_id last_error",
     ),
+    _table("service", 3, "tenant kind name settings"),
     _table("flow_look", 2, "at instance tenant workflow flow_key"),
     _table("flow_start", 5, "tenant workflow flow_key at instance"),
     _table("used_id", 2, "tenant id workflow status ended_at"),

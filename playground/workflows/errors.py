@@ -273,6 +273,12 @@ class InvalidLimit(WorkflowError):
     code = "workflow.invalid_limit"
 
 
+class InvalidFetch(WorkflowError):
+    """The list of hosts that a tenant's code may ask can't be used, or is beyond what the operator allows."""
+
+    code = "fetch.invalid"
+
+
 class InvalidQueue(WorkflowError):
     """A queue's settings, or a message, can't be used."""
 

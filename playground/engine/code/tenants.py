@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from playground.engine import operations
 from playground.engine.batches import BatchError, batch_entries, batch_errors
 from playground.engine.bindings.queues import QUEUE, OwnQueue, bindings_of
-from playground.engine.bindings.secrets import SHORTEST, Secrets
+from playground.engine.bindings.secrets import SHORTEST
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.code.compatibility import check_compatible
 from playground.engine.code.deployment import check_deployment, limits_of_code
@@ -36,6 +36,7 @@ from playground.engine.message_queues import MessageQueues
 from playground.engine.redaction import Redactor, secret_in_name
 from playground.engine.retention import limits_of_deployed
 from playground.engine.schedules import Firing
+from playground.engine.tenant_fetch import FetchLists
 from playground.engine.workflow_schedules import params_of_schedule, under_firing
 from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import InstanceRow
@@ -90,6 +91,7 @@ class Tenants:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._store = engine.store.tenants
+        self.fetch = FetchLists(engine.store.services, engine.settings)
         self.queues = MessageQueues(
             engine, lambda tenant, workflow, trigger: self.template(tenant, "", trigger, workflow)
         )
@@ -132,7 +134,7 @@ class Tenants:
         env = {
             **DEFAULT_BINDINGS,
             **bindings_of(self.queues, tenant),
-            "SECRETS": Secrets(await self._store.secrets(tenant)),
+            **await self.fetch.bindings(tenant, await self._store.secrets(tenant)),
             "WORKFLOWS": self.workflow(tenant, version.workflow),
         }
         limits = limits_of_code(self._engine.settings, version.limits)

@@ -32,6 +32,7 @@ from playground.store.postgres.nodes import PostgresNodes
 from playground.store.postgres.notify import POLL_SECONDS, POLL_WITHOUT_LISTEN_SECONDS, Hints, Messenger
 from playground.store.postgres.opening import Facts, prepare, run_blocking
 from playground.store.postgres.schedules import PostgresSchedules
+from playground.store.postgres.services import PostgresServices
 from playground.store.postgres.tables import (
     PostgresEffects,
     PostgresFamilies,
@@ -58,6 +59,7 @@ from playground.store.protocol import (
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.schedules import ScheduleStore
 from playground.store.secret_values import decrypt_result
+from playground.store.services import ServiceStore
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.tables import EffectStore, FamilyStore, KvStore, TenantStore, UsageStore
 from playground.workflows.errors import Fenced, InstanceExpired, InstanceNotFound
@@ -116,6 +118,7 @@ class PostgresStore:
         self.usage: UsageStore = PostgresUsage(tables)
         self.messages: MessageStore = PostgresMessages(tables, self._on_sent)
         self.schedules: ScheduleStore = PostgresSchedules(tables, self._connections)
+        self.services: ServiceStore = PostgresServices(tables, self._connections)
 
     @classmethod
     def open(

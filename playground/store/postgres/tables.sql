@@ -164,6 +164,9 @@ DELETE FROM tenant_secret WHERE tenant = $1
 -- name: delete_tenant_values
 DELETE FROM kv WHERE tenant = $1 AND instance = 0
 
+-- name: delete_tenant_services
+DELETE FROM service WHERE tenant = $1
+
 -- name: delete_tenant_effects
 -- Those of its instances were deleted with them.
 DELETE FROM effect WHERE tenant = $1 AND scope = 0

@@ -40,6 +40,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("15.sql"),
     _script_migration("16.sql"),
     _script_migration("17.sql"),
+    _script_migration("18.sql"),
 )
 
 

@@ -33,6 +33,7 @@ from playground.store.protocol import (
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.schedules import ScheduleStore
 from playground.store.secret_values import decrypt_result
+from playground.store.services import ServiceStore
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims, flow
 from playground.store.sqlite.alike import parts_of, rows_of
@@ -42,6 +43,7 @@ from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
 from playground.store.sqlite.schedules import SqliteSchedules
 from playground.store.sqlite.secrets_at_rest import prepare_encryption
+from playground.store.sqlite.services import SqliteServices
 from playground.store.sqlite.tables import (
     SqliteEffects,
     SqliteFamilies,
@@ -110,6 +112,7 @@ class SqliteStore:
         self.usage: UsageStore = SqliteUsage(tables)
         self.messages: MessageStore = SqliteMessages(tables, self._on_sent)
         self.schedules: ScheduleStore = SqliteSchedules(tables, self._readers)
+        self.services: ServiceStore = SqliteServices(tables)
 
     @classmethod
     def open(

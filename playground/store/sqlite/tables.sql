@@ -128,6 +128,9 @@ DELETE FROM kv WHERE tenant = ? AND instance = 0
 -- name: delete_tenant_usage
 DELETE FROM kv_usage WHERE tenant = ? AND instance = 0
 
+-- name: delete_tenant_services
+DELETE FROM service WHERE tenant = ?
+
 -- name: delete_tenant_effects
 -- Those of its instances were deleted with them.
 DELETE FROM effect WHERE tenant = ? AND scope = 0

@@ -24,6 +24,7 @@ STATUS_OF: Mapping[str, int] = {
     "workflow.invalid_limit": 400,
     "workflow.invalid_retention": 400,
     "queue.invalid": 400,
+    "fetch.invalid": 400,
     "not_serialisable": 400,
     "secret.invalid": 400,
     "flow.invalid": 400,
