@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from playground.library import *
 
 __all__ = [
+    "AI",
     "KV",
     "Batch",
     "Binding",

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
+from playground.engine.bindings.ai import AI
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
@@ -34,6 +35,7 @@ from playground.workflows.errors import (
 from playground.workflows.streams import StreamReset, StreamValue
 
 __all__ = [
+    "AI",
     "KV",
     "Batch",
     "Binding",

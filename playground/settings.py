@@ -320,6 +320,31 @@ class Settings:
     )
     fetch_redirects: int = _row(5, "redirects that a fetch follows", public=True, least=0, most=20)
     fetch_rules: int = _row(100, "hosts on the list of one tenant", public=True, least=1)
+    ai_url: str = _row("", "address of the operator's models, which speak as OpenAI's: https://host/v1; empty for none")
+    ai_key: str = _row("", "key to the operator's models", secret=True)
+    ai_models: str = _row("", "the operator's models that code may call, separated by commas; * for any")
+    ai_anonymous: bool = _row(
+        False, "let code of the page call the operator's models, too, not only what tenants have deployed"
+    )
+    ai_hosts: str = _row(
+        "",
+        "hosts at which tenants may have models of their own, separated by commas; *.example for all of a domain, * "
+        "for any, none when empty",
+    )
+    ai_tokens_per_day: int = _row(
+        1_000_000,
+        "tokens of the operator's models that one tenant, or all code of the page together, may use in a day",
+        unit="tokens",
+        public=True,
+    )
+    ai_tokens_per_run: int = _row(100_000, "tokens of models that one instance may use", unit="tokens", public=True)
+    ai_max_tokens: int = _row(
+        4_096, "longest answer of a model, which a call may ask to be shorter", unit="tokens", public=True, least=1
+    )
+    ai_seconds: int = _row(120, "how long a model may take to answer", unit="seconds", public=True, least=1, most=3_500)
+    ai_answer_bytes: int = _row(
+        16 * 1024 * 1024, "most that is read of a model's answer, as it is sent", unit="bytes", public=True, least=1
+    )
     kv_value_bytes: int = _row(64 * 1024, "largest value of a key in KV", unit="bytes", public=True, least=1)
     kv_bytes: int = _row(
         10 * 1024 * 1024,

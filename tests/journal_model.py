@@ -80,7 +80,7 @@ class Model(Injected):
         anywhere += [
             self._log, self._arm, self._lose, self._lose, self._end_in_error, self._diverge, self._resume,
             self._release, self._reply, self._give_up, self._end_suspension, self._end_suspension, *[self._wait] * 4,
-            self._append, self._append,
+            self._append, self._append, self._call, self._call,
         ]  # fmt: skip
         if self._status == ev.WAITING:
             anywhere += [self._hibernate] * 10

@@ -170,6 +170,18 @@ class Instance:
         self._add(ev.STREAM_APPENDED, step.key, **data)
         step.appended[stream] = first + len(values) - 1
 
+    def _call(self, pick: Random) -> None:
+        running = self._with(RUNNING, kinds=(ev.DO,))
+        step = pick.choice([None, *running])
+        key, failed = None if step is None else step.key, {"error": "ai.failed"} if pick.random() < 0.3 else {}
+        took = {"took_ms": pick.randrange(9), **failed}
+        if pick.random() < 0.5:
+            self._add(
+                ev.AI_CALLED, key, model=pick.choice(("a", "b")), tokens_in=3, tokens_out=pick.randrange(9), **took
+            )
+        else:
+            self._add(ev.MCP_CALLED, key, server="default", tool=pick.choice(("add", "find")), bytes=7, **took)
+
     def _diverge(self, pick: Random) -> None:
         if self._steps and pick.random() < 0.3:
             self._add(ev.REPLAY_DIVERGED, steps=[next(iter(self._steps)).as_json()])

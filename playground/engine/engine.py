@@ -153,6 +153,7 @@ class Engine:
             await engine._scheduler.stop()
             workers.close()
             await services.outbound.aclose()
+            await services.trusted.aclose()
             await shared.close()
 
     async def start_own_child(self, row: InstanceRow, child: NewChild) -> int:

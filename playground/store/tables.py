@@ -304,6 +304,16 @@ class KeyAdmin(Protocol):
         """
 
 
+class Claim(NamedTuple):
+    """An amount that is to be used of a limit by a key, which may use `most` of it in a unit of time."""
+
+    limit: str
+    key: str
+    unit: int
+    amount: int
+    most: int
+
+
 class UsageStore(Protocol):
     """Usage counters of limits that all nodes share: per limit, per key (an address, a tenant), per unit of time.
 
@@ -320,6 +330,12 @@ class UsageStore(Protocol):
         Args:
             since: the first unit to return, by limit and key.
             kept: the first unit to keep, by limit; older ones are deleted.
+        """
+
+    async def take(self, claims: Sequence[Claim]) -> tuple[Claim, int] | None:
+        """Use all of these amounts, or none.
+
+        Returns the first claim that is over its `most`, and how much its key has used without it; None: all were used.
         """
 
     async def probe(self) -> None:

@@ -39,6 +39,28 @@ class NonRetryableDelayError(NonRetryableError):
     """A step's delay function failed, timed out or returned something that is no delay."""
 
 
+class AIError(Exception):
+    """A model has given no usable answer to `env.AI.run`."""
+
+
+class AIRateLimitError(AIError):
+    """The endpoint takes no more calls now; `retry_after` is in seconds, None where it does not say."""
+
+    retry_after: float | None = None
+
+
+class AIUnavailableError(AIError):
+    """The endpoint could not be reached, failed, was too slow or gave something that is no answer."""
+
+
+class AIRequestError(AIError, NonRetryableError):
+    """The call can't succeed as it is: its inputs, its model or the endpoint's key."""
+
+
+class AIBudgetError(AIRequestError):
+    """The call may take more tokens than are left for the run, or for the tenant today."""
+
+
 class StepError(Exception):
     """A stored error whose own type is no longer in the code."""
 
@@ -66,6 +88,11 @@ EXPORTS = (
     NonRetryableError,
     WorkflowTimeoutError,
     NonRetryableDelayError,
+    AIError,
+    AIRateLimitError,
+    AIUnavailableError,
+    AIRequestError,
+    AIBudgetError,
     StepError,
     WorkflowFatalError,
     NotSerialisableError,

@@ -204,9 +204,43 @@ class InvalidMetadata(WorkflowError):
 
 
 class BindingError(WorkflowError):
-    """Raised by a binding for the tenant's code, which receives an error of this name and message."""
+    """Raised by a binding for the tenant's code, which receives an error of this name and message, and with those of
+    its details that `attributes` names.
+    """
 
     code = "binding.refused"
+    attributes: tuple[str, ...] = ()
+
+
+class AIError(BindingError):
+    """A model has given no usable answer; the message says why. Each kind has a class that code may catch."""
+
+    code = "ai.failed"
+
+
+class AIRateLimitError(AIError):
+    """The endpoint takes no more calls now; `details["retry_after"]` is in seconds, where it says so."""
+
+    code = "ai.rate_limited"
+    attributes = ("retry_after",)
+
+
+class AIUnavailableError(AIError):
+    """The endpoint could not be reached, failed, was too slow or gave something that is no answer."""
+
+    code = "ai.unavailable"
+
+
+class AIRequestError(AIError, NonRetryableError):
+    """The call can't succeed as it is: its inputs, its model or the endpoint's key."""
+
+    code = "ai.request"
+
+
+class AIBudgetError(AIRequestError):
+    """The call may take more tokens than are left for the run, or for the tenant today."""
+
+    code = "ai.budget"
 
 
 class TenantNotFound(WorkflowError):

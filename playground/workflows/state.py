@@ -87,6 +87,8 @@ class Step:
     edited: bool = False  # a person gave its result
     child: str | None = None  # the id of the instance that it runs
     reply: dict[str, Any] | None = None  # of a wait, to its event
+    ai: dict[str, Any] | None = None  # what its calls of models came to
+    mcp: dict[str, Any] | None = None  # what its calls of tools came to
 
     @property
     def is_over(self) -> bool:
@@ -104,7 +106,7 @@ class Step:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
         }
-        shown |= _present(self, "until", "event_type", "child", "reply", "config", "error")
+        shown |= _present(self, "until", "event_type", "child", "reply", "config", "error", "ai", "mcp")
         if self.has_output:
             shown["output"] = self.output
         if self.virtual:
@@ -202,7 +204,7 @@ class State:
         if begins is not None:
             self._start_step(event, event.data["status"] if begins is AS_COPIED else begins)
         if step_rule is not None or handler_rule is not None or step_change is not None:
-            step = self.steps.get(event.key)
+            step = None if event.step is None else self.steps.get(event.step)
             if step is None:
                 return
             if step_rule is not None:
@@ -412,6 +414,24 @@ def _event_replied(state: State, event: Event) -> None:
         step.reply = {"at": event.at, **fields}
 
 
+def _ai_called(step: Step, event: Event) -> None:
+    data, before = event.data, step.ai or {}
+    tokens = {name: before.get(name, 0) + data[name] for name in ("tokens_in", "tokens_out")}
+    step.ai = _called(before, event) | {"model": data["model"], **tokens}
+
+
+def _mcp_called(step: Step, event: Event) -> None:
+    step.mcp = _called(step.mcp or {}, event) | {"server": event.data["server"], "tool": event.data["tool"]}
+
+
+def _called(before: Mapping[str, Any], event: Event) -> dict[str, Any]:
+    return {
+        "calls": before.get("calls", 0) + 1,
+        "failed": before.get("failed", 0) + ("error" in event.data),
+        "took_ms": before.get("took_ms", 0) + event.data["took_ms"],
+    }
+
+
 def _code_changed(state: State, event: Event) -> None:
     data = event.data
     change = {"seq": event.seq, "at": event.at, "from": data.get("from"), "snippet": data["snippet"]}
@@ -457,6 +477,8 @@ STEP_CHANGES: Mapping[str, StepChange] = {
     ev.CHILD_COMPLETED: _step_completed,
     ev.CHILD_ERRORED: _ended,
     ev.CHILD_CANCELLED: _cancelled,
+    ev.AI_CALLED: _ai_called,
+    ev.MCP_CALLED: _mcp_called,
     ev.ROLLBACK_STEP_STARTED: _handler_started,
     ev.ROLLBACK_ATTEMPT_STARTED: _handler_attempt_started,
     ev.ROLLBACK_ATTEMPT_COMPLETED: _handler_attempt_completed,

@@ -4,12 +4,14 @@
 shipped here see it: it reads the store's tables, and writes with the calling step's commit, or at once outside steps.
 """
 
+import asyncio
 import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from playground.engine.clock import Clock
 from playground.engine.execution.budget import Budget
 from playground.engine.limits import UncommittedWrites
 from playground.engine.redaction import Redactor, secret_in_name
@@ -18,6 +20,7 @@ from playground.store.encoding import Encoded
 from playground.store.protocol import Store
 from playground.store.rows import Awaited, InstanceRow
 from playground.store.tables import Scope, scope_of
+from playground.workflows import values
 from playground.workflows.errors import BindingError
 from playground.workflows.events import NewEvent, StepKey
 
@@ -73,6 +76,7 @@ class Binding:
     """
 
     limits: ClassVar[CallLimits] = CallLimits()
+    ends_with_worker: ClassVar[bool] = False  # whether a call is cancelled when nobody waits for its result any more
     methods: ClassVar[Mapping[str, Method]] = {}  # those that tenants may call, by name
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -155,7 +159,9 @@ class Host:
         budget: what its instance may still store.
         store: the store, for its tables.
         limit: a limit of the instance, by name.
-        now: epoch milliseconds.
+        clock: the engine's.
+        trusted: the connections to addresses that the operator, or the program, has named: private ones too.
+        append: appends an encoded value to a stream of a step's attempt.
         uncommitted: the writes of this node's open attempts.
         redactor: knows the secrets of this execution's code.
         outbound: the connections to the world.
@@ -168,14 +174,17 @@ class Host:
         budget: Budget,
         store: Store,
         limit: Callable[[str], Any],
-        now: Callable[[], int],
+        clock: Clock,
+        append: Callable[[StepKey, int, str, Any], None],
         uncommitted: UncommittedWrites,
         redactor: Callable[[], Redactor],
         outbound: Outbound,
+        trusted: Outbound,
     ) -> None:
         self._execution, self._budget, self._redactor = execution, budget, redactor
-        self.store, self.limit, self.now, self._uncommitted = store, limit, now, uncommitted
-        self.outbound = outbound
+        self.store, self.limit, self._uncommitted = store, limit, uncommitted
+        self.now, self.elapsed, self._clock = clock.now, clock.elapsed, clock
+        self.outbound, self.trusted, self._append = outbound, trusted, append
         self._buffers: dict[StepKey, list[NewEvent]] = {}
         self._counts: dict[StepKey | None, Counter[str]] = {}
         self._committing = 0  # events on their way to the journal, outside steps
@@ -261,6 +270,34 @@ class Host:
         """Commit an event that says what has happened, also if the attempt fails later; nobody waits for it."""
         self._execution.note(event)
 
+    async def record(self, event: NewEvent) -> None:
+        """Commit an event now, though it names a step: what it says stays true if the step's attempt fails.
+
+        Raises:
+            BindingError: the journal is full.
+            Fenced: the execution has ended.
+        """
+        self.check_room(event.step)
+        self._budget.count_stored(0)
+        self._committing += 1
+        try:
+            await self._execution.commit(event)
+        finally:
+            self._committing -= 1
+
+    def append(self, step: StepKey, attempt: int, stream: str, value: Any) -> None:
+        """Append a value to a stream of an attempt, as its code can; once the attempt is over it has no effect."""
+        self._append(step, attempt, stream, values.encode(value))
+
+    async def pause(self, milliseconds: int) -> None:
+        """Wait, by the engine's clock."""
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        timer = self._clock.call_at(self.now() + milliseconds, _settle, over)
+        try:
+            await over
+        finally:
+            timer.cancel()
+
     def next_number(self, step: StepKey | None, what: str = "") -> int:
         """Count something that the step's running attempt does, or the execution outside steps, from 1."""
         counts = self._counts.setdefault(step, Counter())
@@ -278,6 +315,11 @@ class Host:
         self._counts.pop(step, None)
         self._held_bytes.pop(step, None)
         self._buffers.pop(step, None)
+
+
+def _settle(over: "asyncio.Future[None]") -> None:
+    if not over.done():
+        over.set_result(None)
 
 
 @dataclass(frozen=True, slots=True)

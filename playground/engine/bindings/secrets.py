@@ -27,7 +27,7 @@ class Secrets(Binding):
         return f"<Secrets {', '.join(self._secrets)}>"
 
     def hidden(self) -> tuple[str, ...]:
-        """What is to be redacted."""
+        """See `Binding`."""
         return tuple(self._secrets.values())
 
     async def get(self, name: str) -> str:

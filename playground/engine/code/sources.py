@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from playground.engine.bindings.ai import OperatorModels
 from playground.engine.bindings.batch import Batch
 from playground.engine.bindings.binding import Binding
 from playground.engine.bindings.effects import Effects
@@ -20,7 +21,12 @@ from playground.workflows import values
 from playground.workflows.errors import InvalidName, NonRetryableError, NotSerialisable
 from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW, is_handler, without_byte_order_mark
 
-DEFAULT_BINDINGS: Mapping[str, Binding] = {"EFFECTS": Effects(), "KV": KV(), "STREAMS": Streams()}
+DEFAULT_BINDINGS: Mapping[str, Binding] = {
+    "AI": OperatorModels(),
+    "EFFECTS": Effects(),
+    "KV": KV(),
+    "STREAMS": Streams(),
+}
 HANDLER_BINDINGS: Mapping[str, Binding] = {"BATCH": Batch()}  # what code that handles a batch of messages finds too
 
 

@@ -77,7 +77,9 @@ class StreamBudget:
         self._unreported: Counter[str] = Counter()  # values dropped, by stream
         self._numbers: dict[tuple[str, StepKey], tuple[int, int]] = {}  # attempt, and the number of its last value
 
-    def add(self, step: StepKey, frame: frames.Append, size: int, held: int, events: int) -> NewEvent | None:
+    def add(
+        self, step: StepKey, attempt: int, stream: str, value: Any, size: int, held: int, events: int
+    ) -> NewEvent | None:
         """The event of one value of `size` bytes, or None where it is dropped.
 
         The instance holds `held` bytes, and its journal has so many `events`.
@@ -90,14 +92,14 @@ class StreamBudget:
             or events >= self._events_most
         ):
             self.dropped_bytes += counted
-            self._unreported[frame.stream] += 1
+            self._unreported[stream] += 1
             return None
         self._used += counted
-        self.names.add(frame.stream)
-        attempt, number = self._numbers.get((frame.stream, step), (frame.attempt, 0))
-        number = number + 1 if attempt == frame.attempt else 1
-        self._numbers[frame.stream, step] = frame.attempt, number
-        data = {"stream": frame.stream, "attempt": frame.attempt, "first": number, "count": 1, "values": [frame.value]}
+        self.names.add(stream)
+        last, number = self._numbers.get((stream, step), (attempt, 0))
+        number = number + 1 if last == attempt else 1
+        self._numbers[stream, step] = attempt, number
+        data = {"stream": stream, "attempt": attempt, "first": number, "count": 1, "values": [value]}
         return NewEvent(ev.STREAM_APPENDED, data, step)
 
     def truncation_events(self) -> list[NewEvent]:

@@ -5,6 +5,7 @@ part is written against, so that no part imports the whole. A part that needs ot
 of its own, beside the class that needs them.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from playground.engine.limits import SharedCounts, StoredPerDay, UncommittedWrit
 from playground.engine.metrics import EngineMetrics
 from playground.engine.queues import LimitsOfTenants
 from playground.engine.workers import Workers
+from playground.outbound.addresses import read_networks
 from playground.outbound.client import Outbound
 from playground.sandbox.channel import FairReading, FrameChannel
 from playground.sandbox.pool import Sandbox, Worker
@@ -29,6 +31,7 @@ from playground.store.rows import InstanceRow
 from playground.workflows.events import NewEvent, StepKey
 
 Log = Callable[..., None]
+EVERYWHERE = read_networks("0.0.0.0/0, ::/0")  # where what an operator or a program names may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class Services:
     outbound: Outbound
     turns: FairReading = field(default_factory=FairReading)
     uncommitted: UncommittedWrites = field(default_factory=UncommittedWrites)
+    trusted: Outbound = field(default_factory=lambda: Outbound(EVERYWHERE))
 
     def limit(self, row: InstanceRow, name: str) -> Any:
         """A limit of this instance: its own where it has one, else the setting."""
@@ -109,7 +113,7 @@ class ExecutionContext(Protocol):
     def send(self, *messages: dict[str, Any]) -> int:
         """Send frames to the worker, which is active from then on; returns how many it has been sent in all."""
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine in the background."""
 
     def apply_committed(self, committed: Committed) -> None:

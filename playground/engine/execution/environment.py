@@ -7,6 +7,7 @@ code may catch; a worker that is refused more than `REFUSALS` times is ended.
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from playground.engine import messages
@@ -14,7 +15,7 @@ from playground.engine.bindings.binding import Binding, CallContext, CallLimits,
 from playground.engine.bindings.streams import Streams
 from playground.engine.code.metadata import TENANT
 from playground.engine.code.sources import Code
-from playground.engine.execution.context import ExecutionContext
+from playground.engine.execution.stream_values import Appending, append_value
 from playground.engine.execution.watchdog import IdleTimeout
 from playground.engine.metrics import owner_of_limit
 from playground.engine.redaction import Redactor, secret_in_name
@@ -81,7 +82,7 @@ def describe_env(env: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class Calling(ExecutionContext, Protocol):
+class Calling(Appending, Protocol):
     """An execution whose worker may make calls."""
 
     idle_timeout: IdleTimeout
@@ -101,14 +102,17 @@ class ExecutionEnvironment:
             budget=execution.budget,
             store=services.store,
             limit=lambda name: services.limit(execution.row, name),
-            now=services.clock.now,
+            clock=services.clock,
+            append=partial(append_value, execution),
             uncommitted=services.uncommitted,
             redactor=lambda: self._redactor,
             outbound=services.outbound,
+            trusted=services.trusted,
         )
         self._calls: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
         self._refused = 0
+        self._running: dict[asyncio.Task[None], frames.Call] = {}  # calls that end with the worker
 
     def starter(self, name: str) -> ChildStarter | None:
         """The binding of this name, where its workflow may be run as a child."""
@@ -156,8 +160,18 @@ class ExecutionEnvironment:
         return self._host.take_writes(step)
 
     def discard_writes(self, step: StepKey) -> None:
-        """An attempt of the step failed: its writes are lost."""
+        """An attempt of the step failed: its writes are lost, and nobody waits for its calls."""
         self._host.discard_writes(step)
+        self._cancel_calls(step)
+
+    def close(self) -> None:
+        """The worker is gone: nobody waits for its calls."""
+        self._cancel_calls(None)
+
+    def _cancel_calls(self, step: StepKey | None) -> None:
+        for task, frame in list(self._running.items()):
+            if step is None or (frame.step is not None and frames.step_key(frame.step) == step):
+                task.cancel()
 
     def on_call(self, frame: frames.Call, size: int) -> None:
         """Run a call of `size` bytes in the background; ends a worker that keeps calling over its limits."""
@@ -170,7 +184,11 @@ class ExecutionEnvironment:
             self._refused += 1
             if self._refused > REFUSALS:
                 execution.break_limit(f"calls: {REFUSALS:,} calls of bindings over their limits")
-        execution.spawn(self._run_call(frame, refusal))
+        task = execution.spawn(self._run_call(frame, refusal))
+        binding = self._env.get(frame.binding)
+        if isinstance(binding, Binding) and binding.target().ends_with_worker:
+            self._running[task] = frame
+            task.add_done_callback(lambda ended: self._running.pop(ended, None))
 
     async def _run_call(self, frame: frames.Call, refusal: BindingError | None) -> None:
         execution = self._execution
@@ -292,4 +310,6 @@ def _call_error(refused: WorkflowError) -> dict[str, Any]:
     error = {**messages.error(type(refused).__name__, refused.message), "code": refused.code}
     if isinstance(refused, NonRetryableError):
         error["non_retryable"] = True
+    if isinstance(refused, BindingError) and refused.attributes:
+        error["attributes"] = {name: refused.details.get(name) for name in refused.attributes}
     return error

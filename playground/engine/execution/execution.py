@@ -137,6 +137,11 @@ class Execution:
         return step.attempt if step.status == open_steps.RUNNING else None
 
     @property
+    def is_rolling_back(self) -> bool:
+        """Whether its rollback handlers run."""
+        return self.rollback.running
+
+    @property
     def at_rest(self) -> bool:
         """Whether nothing is under way on this side, so that only the worker or time can change anything."""
         return self.worker is not None and not (self.closing or self.calls) and self.pipeline.at_rest
@@ -229,6 +234,7 @@ class Execution:
             self.channel.close()
         if self.worker is not None:
             self.worker.close()
+        self.bindings.close()
         self.idle_timeout.close()
         self.cpu_watchdog.close()
         self.rollback.close()
@@ -341,9 +347,9 @@ class Execution:
             return event
         return event._replace(data={**event.data, "clock_us": self.workflow_clock_us()})
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine in the background."""
-        pipeline.spawn(self._tasks, coroutine)
+        return pipeline.spawn(self._tasks, coroutine)
 
     # Frames from and to the worker.
 

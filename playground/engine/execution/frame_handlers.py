@@ -14,10 +14,10 @@ from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Attempts
 from playground.engine.execution.breakpoints import Breakpoints
 from playground.engine.execution.children import Children
-from playground.engine.execution.context import ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
 from playground.engine.execution.faults import Chaos
 from playground.engine.execution.rollback import Rollback
+from playground.engine.execution.stream_values import Appending, append_value
 from playground.engine.execution.waits import Waits
 from playground.engine.execution.watchdog import IdleTimeout, WorkerExit
 from playground.engine.metrics import owner_of_limit
@@ -35,10 +35,9 @@ _UNCOUNTED = (
 )  # frames that add no step to the journal
 _NO_PROGRESS = (frames.Log, frames.Append, frames.Idle, frames.Received)  # what a stalled worker may send for ever
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
-STREAM_FLOOD_BYTES = 64 * 1024 * 1024  # the same of a worker that appends to streams
 
 
-class Handling(ExecutionContext, Protocol):
+class Handling(Appending, Protocol):
     """An execution that handles the frames of its worker."""
 
     attempts: Attempts
@@ -91,37 +90,11 @@ def _log(execution: Handling, frame: frames.Log, size: int) -> None:
 
 
 def _append(execution: Handling, frame: frames.Append, size: int) -> None:
-    step = frames.step_key(frame.step)
     if not execution.bindings.has_streams:
         execution.break_limit("protocol: the worker appended to a stream, and its code has none")
         return
-    if execution.rollback.running or execution.open_attempt(step) != frame.attempt:
-        return  # the attempt has timed out meanwhile
     execution.idle_timeout.on_progress()
-    streams, value_bytes = execution.budget.streams, frames.size_of(frame.value)
-    names_most = execution.services.settings.stream_names
-    if frame.stream not in streams.names and len(streams.names) >= names_most:
-        execution.break_limit(f"streams: more than {names_most:,} of them in one execution", "stream_names")
-        return
-    value_most = execution.services.settings.call_bytes
-    if value_bytes > value_most:
-        execution.break_limit(f"streams: a value of more than {value_most:,} bytes", "call_bytes")
-        return
-    if execution.steps[step].config.get("sensitive"):
-        frame = replace(frame, value=ev.REDACTED)
-    dropped = streams.dropped_bytes
-    event = streams.add(step, frame, value_bytes, execution.budget.stored_bytes, execution.journal_events)
-    if event is not None:
-        execution.budget.stored_bytes += value_bytes
-        execution.budget.count_stored(value_bytes)
-        execution.pipeline.add_value(event, value_bytes)
-    elif not dropped:
-        execution.services.counts.limit("stream_bytes", owner_of_limit(execution.row), instance=execution.row.key)
-        execution.pipeline.add(*streams.truncation_events())
-    elif streams.dropped_bytes > STREAM_FLOOD_BYTES:
-        execution.break_limit(
-            f"streams: the worker appended more than {STREAM_FLOOD_BYTES:,} bytes past its {streams.bytes_most:,}"
-        )
+    append_value(execution, frames.step_key(frame.step), frame.attempt, frame.stream, frame.value)
 
 
 def _do(execution: Handling, frame: frames.Do, size: int) -> None:

@@ -35,6 +35,7 @@ from playground.store.tables import (
     NEWEST,
     VERSIONS_FULL,
     WORKFLOWS_FULL,
+    Claim,
     EffectRow,
     NewEffect,
     NewVersion,
@@ -53,7 +54,7 @@ LAST_NUMBER = 2**31 - 1
 DELETE_TENANT = (
     "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_schedules", "delete_tenant_secrets",
     "delete_tenant_values", "delete_tenant_effects", "delete_tenant_used_ids", "delete_tenant_messages",
-    "delete_tenant_services", "delete_tenant_queues", "delete_tenant",
+    "delete_tenant_tokens", "delete_tenant_services", "delete_tenant_queues", "delete_tenant",
 )  # fmt: skip
 
 
@@ -271,6 +272,20 @@ class PostgresUsage:
             for limit, key, unit, amount in await tx.rows(SQL["usages"], *wanted, list(since.values())):
                 found[limit, key].append((unit, amount))
             return found
+
+        return await self._tables.write(write)
+
+    async def take(self, claims: Sequence[Claim]) -> tuple[Claim, int] | None:
+        limits, keys, units, amounts, _ = map(list, zip(*claims, strict=True))
+
+        async def write(tx: Transaction) -> tuple[Claim, int] | None:
+            locked = await tx.rows(SQL["lock_usage"], limits, keys, units)
+            used = {(limit, key, unit): amount for limit, key, unit, amount in locked}
+            for claim in claims:
+                if used[claim[:3]] + claim.amount > claim.most:
+                    return claim, used[claim[:3]]
+            await tx.rows(SQL["add_usage"], limits, keys, units, amounts)
+            return None
 
         return await self._tables.write(write)
 

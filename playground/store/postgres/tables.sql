@@ -164,6 +164,9 @@ DELETE FROM tenant_secret WHERE tenant = $1
 -- name: delete_tenant_values
 DELETE FROM kv WHERE tenant = $1 AND instance = 0
 
+-- name: delete_tenant_tokens
+DELETE FROM usage WHERE limit_name = 'ai_tokens_per_day' AND key = $1
+
 -- name: delete_tenant_services
 DELETE FROM service WHERE tenant = $1
 
@@ -204,6 +207,13 @@ SELECT name FROM tenant_secret WHERE tenant = $1 ORDER BY name
 INSERT INTO usage AS u (limit_name, key, unit, amount)
 SELECT l, k, t, a FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS n (l, k, t, a) ORDER BY l, k, t
 ON CONFLICT (limit_name, key, unit) DO UPDATE SET amount = u.amount + excluded.amount
+
+-- name: lock_usage
+-- Rows that are missing are made, so that there is something to lock; in order, so that nobody waits in a circle.
+INSERT INTO usage AS u (limit_name, key, unit, amount)
+SELECT l, k, t, 0 FROM unnest($1::text[], $2::text[], $3::bigint[]) AS n (l, k, t) ORDER BY l, k, t
+ON CONFLICT (limit_name, key, unit) DO UPDATE SET amount = u.amount
+RETURNING limit_name, key, unit, amount
 
 -- name: drop_usage
 DELETE FROM usage WHERE ctid IN (

@@ -469,6 +469,10 @@ DELETE FROM message WHERE tenant IN (SELECT '/' || instance || '/' || coalesce(n
 -- name: delete_own_queue
 DELETE FROM message_queue WHERE tenant IN (SELECT '/' || instance || '/' || coalesce(nonce, '') FROM origin WHERE instance = ?)
 
+-- name: delete_own_tokens
+-- What the instance has used of its own limit; see engine/ai/budget.py.
+DELETE FROM usage WHERE limit_name = 'ai_tokens_per_run' AND key = CAST(? AS TEXT)
+
 -- name: delete_effects
 DELETE FROM effect WHERE instance = ?
 

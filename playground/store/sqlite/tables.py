@@ -35,6 +35,7 @@ from playground.store.tables import (
     NEWEST,
     VERSIONS_FULL,
     WORKFLOWS_FULL,
+    Claim,
     EffectRow,
     NewEffect,
     NewVersion,
@@ -56,8 +57,9 @@ SQL = NamedSql(Path(__file__).with_name("tables.sql"))
 # The statements that delete a tenant without instances.
 DELETE_TENANT = (
     "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_schedules", "delete_tenant_secrets",
-    "delete_tenant_values", "delete_tenant_usage", "delete_tenant_effects", "delete_tenant_used_ids",
-    "delete_tenant_messages", "delete_tenant_queues", "delete_tenant_services", "delete_tenant",
+    "delete_tenant_values", "delete_tenant_usage", "delete_tenant_tokens", "delete_tenant_effects",
+    "delete_tenant_used_ids", "delete_tenant_messages", "delete_tenant_queues", "delete_tenant_services",
+    "delete_tenant",
 )  # fmt: skip
 
 
@@ -248,6 +250,9 @@ class SqliteUsage:
     ) -> Mapping[tuple[str, str], Sequence[tuple[int, int]]]:
         return await self._tables.write(partial(_add_usage, used, since, kept))
 
+    async def take(self, claims: Sequence[Claim]) -> tuple[Claim, int] | None:
+        return await self._tables.write(partial(_take_usage, claims))
+
     async def probe(self) -> None:
         await self._tables.write(lambda db: db.execute(SQL["probe"]))
 
@@ -264,6 +269,16 @@ def _add_usage(
     db.executemany(SQL["add_usage"], [(*place, amount) for place, amount in used.items()])
     db.executemany(SQL["drop_usage"], list(kept.items()))
     return {place: db.execute(SQL["usage"], (*place, unit)).fetchall() for place, unit in since.items()}
+
+
+def _take_usage(claims: Sequence[Claim], db: sqlite3.Connection) -> tuple[Claim, int] | None:
+    for claim in claims:
+        found = db.execute(SQL["usage_of_unit"], claim[:3]).fetchone()
+        used: int = 0 if found is None else found[0]
+        if used + claim.amount > claim.most:
+            return claim, used
+    db.executemany(SQL["add_usage"], [claim[:4] for claim in claims])
+    return None
 
 
 def create_key(db: sqlite3.Connection, tenant: str, name: str, hash: str, at: int) -> int:

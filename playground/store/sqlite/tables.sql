@@ -128,6 +128,9 @@ DELETE FROM kv WHERE tenant = ? AND instance = 0
 -- name: delete_tenant_usage
 DELETE FROM kv_usage WHERE tenant = ? AND instance = 0
 
+-- name: delete_tenant_tokens
+DELETE FROM usage WHERE limit_name = 'ai_tokens_per_day' AND key = ?
+
 -- name: delete_tenant_services
 DELETE FROM service WHERE tenant = ?
 
@@ -165,6 +168,9 @@ SELECT name FROM tenant_secret WHERE tenant = ? ORDER BY name
 -- name: add_usage
 INSERT INTO usage (limit_name, key, unit, amount) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET amount = amount + excluded.amount
+
+-- name: usage_of_unit
+SELECT amount FROM usage WHERE limit_name = ? AND key = ? AND unit = ?
 
 -- name: probe
 -- A row that belongs to no limit: a page is written and nothing changes.

@@ -43,7 +43,7 @@ BULK_UPDATE_ROWS = 16  # below this, one UPDATE per row is quicker than one for 
 # The statements that delete an instance, in order.
 DELETE_INSTANCE = (
     "delete_events", "delete_steps", "delete_inbox", "delete_effects", "delete_own_keys", "delete_own_usage",
-    "delete_own_messages", "delete_own_queue", "delete_child", "delete_origin", "delete_instance",
+    "delete_own_messages", "delete_own_queue", "delete_own_tokens", "delete_child", "delete_origin", "delete_instance",
 )  # fmt: skip
 
 

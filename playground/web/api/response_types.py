@@ -122,6 +122,16 @@ class Step(msgspec.Struct):
     event_type: str | UnsetType = UNSET
     child: Annotated[str, msgspec.Meta(description="id of the instance that it runs")] | UnsetType = UNSET
     reply: Annotated[Json, msgspec.Meta(description="of a wait, to its event: at, output or error")] | UnsetType = UNSET
+    ai: (
+        Annotated[
+            Json, msgspec.Meta(description="its calls of models: calls, failed, took_ms, model, tokens_in, tokens_out")
+        ]
+        | UnsetType
+    ) = UNSET
+    mcp: (
+        Annotated[Json, msgspec.Meta(description="its calls of tools: calls, failed, took_ms, server, tool")]
+        | UnsetType
+    ) = UNSET
     config: Json | UnsetType = UNSET
     output: Any = UNSET
     error: Json | UnsetType = UNSET

@@ -5,7 +5,7 @@ import { close, forgetStops, keyOf, stirred } from "./fold-state.js";
 import { attemptBegins } from "./fold-streams.js";
 
 function stepOf(state, event) {
-  const step = state.steps.get(keyOf(event.step));
+  const step = event.step && state.steps.get(keyOf(event.step));
   if (step) step.version = event.seq;
   return step;
 }
@@ -32,6 +32,8 @@ function addStep(state, event, status, more) {
     until: null,
     eventType: null,
     reply: null, // of a wait, to its event
+    ai: null, // what its calls of models came to
+    mcp: null, // what its calls of tools came to
     child: null, // the id of the run that it started and waits for
     config: null,
     hasOutput: false,
@@ -59,6 +61,14 @@ function addStep(state, event, status, more) {
   state.open.add(step);
   return step;
 }
+
+/** What the calls of a step came to, with one more. */
+const called = (before, { data }, more) => ({
+  calls: (before?.calls ?? 0) + 1,
+  failed: (before?.failed ?? 0) + ("error" in data ? 1 : 0),
+  took_ms: (before?.took_ms ?? 0) + data.took_ms,
+  ...more,
+});
 
 /** What becomes of a step's rollback handler. */
 const newHandler = (status) => ({ status, attempts: [], error: null });
@@ -235,6 +245,14 @@ export const STEPS = {
     if (end(state, event, "errored")) stirred(state, event);
   },
   child_cancelled: cancelled,
+  ai_called(state, event, { model, tokens_in: sent, tokens_out: received }) {
+    const step = stepOf(state, event);
+    if (step) step.ai = called(step.ai, event, { model, tokens_in: (step.ai?.tokens_in ?? 0) + sent, tokens_out: (step.ai?.tokens_out ?? 0) + received });
+  },
+  mcp_called(state, event, { server, tool }) {
+    const step = stepOf(state, event);
+    if (step) step.mcp = called(step.mcp, event, { server, tool });
+  },
   event_replied(state, event, { output, error }) {
     const wait = state.steps.get(keyOf({ ...event.step, kind: "wait" }));
     if (!wait) return;

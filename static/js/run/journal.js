@@ -5,6 +5,7 @@ import { stringify } from "../exact.js";
 import { INJECTED, says } from "./breaks.js";
 import { notReached } from "./diverged.js";
 import { Rows } from "./rows.js";
+import { aiBrief, mcpBrief } from "./services.js";
 import { ValueTree } from "./value-tree.js";
 import { brief } from "./value.js";
 import { CUT, clock, errorBrief, innerLabel, lasting, pathLabel, stepLabel } from "./words.js";
@@ -217,6 +218,10 @@ export function said(event) {
       return `${data.key} = ${brief(data.value)}`;
     case "message_sent":
       return `into the queue ${data.queue}${data.delay_ms ? `, delivered after ${lasting(data.delay_ms)}` : ""}: ${brief(data.body)}`;
+    case "ai_called":
+      return aiBrief(data);
+    case "mcp_called":
+      return mcpBrief(data);
     case "batch_marked":
       return [data.acked.length ? `${data.acked.length} acknowledged` : "", data.retried.length ? `${data.retried.length} to be delivered again` : ""].filter(Boolean).join(", ");
     case "kv_deleted":

@@ -8,6 +8,7 @@ import { stepMs } from "./fold.js";
 import { memberName } from "./group-row.js";
 import { foldSign, writeName } from "./new-row.js";
 import { foreseenEnd, percentText, percentWords, progressOf } from "./progress.js";
+import { tokensWords } from "./services.js";
 import { skippedWords } from "./skipped.js";
 import { lasting, left, pathLabel, ticking } from "./words.js";
 
@@ -147,7 +148,7 @@ function progressMeta({ step, progress }, now) {
 function metaOf(step, open, now, counted) {
   if (step.edited) return ["edited", false];
   if (step.copied) return [step.copied.edited ? "edited" : "copied", false];
-  if (!open) return [step.endedAt === null ? "" : skippedWords(step) || lasting(stepMs(step)), false];
+  if (!open) return [step.endedAt === null ? "" : skippedWords(step) || [tokensWords(step), lasting(stepMs(step))].filter(Boolean).join(" · "), false];
   if (step.until !== null && step.kind !== "do") return [left(step.until - now), true];
   if (step.status === "retrying" && !counted) return [step.until > now ? `in ${left(step.until - now)}` : "due", true];
   return [ticking(now - step.startedAt), true];

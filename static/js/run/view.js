@@ -40,7 +40,7 @@ export function view(state) {
 }
 
 function stepView(step) {
-  const { until, eventType: event_type, child, reply, config, error, rollback } = step;
+  const { until, eventType: event_type, child, reply, config, error, ai, mcp, rollback } = step;
   return {
     kind: step.kind,
     name: step.name,
@@ -50,7 +50,7 @@ function stepView(step) {
     status: step.status,
     started_at: step.startedAt,
     ended_at: step.endedAt,
-    ...told({ until, event_type, child, reply, config, error }),
+    ...told({ until, event_type, child, reply, config, error, ai, mcp }),
     ...(step.hasOutput ? { output: step.output } : {}),
     ...(step.virtual ? { virtual: true } : {}),
     ...(step.copied ? { copied: step.copied } : {}),
