@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AI",
     "KV",
+    "MCP",
     "Batch",
     "Binding",
     "BindingError",

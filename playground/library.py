@@ -11,6 +11,7 @@ from playground.engine.bindings.ai import AI
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
+from playground.engine.bindings.mcp import MCP
 from playground.engine.bindings.secrets import Secrets
 from playground.engine.bindings.streams import Streams
 from playground.engine.bindings.workflows import Workflow
@@ -37,6 +38,7 @@ from playground.workflows.streams import StreamReset, StreamValue
 __all__ = [
     "AI",
     "KV",
+    "MCP",
     "Batch",
     "Binding",
     "BindingError",

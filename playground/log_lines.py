@@ -209,6 +209,8 @@ LINES: tuple[Line, ...] = (
          "Ask the operator of the dispatcher.", ("instance", "error"), once_per=("error",)),
     Line("no_dispatcher", WARNING, "An instance waits for a dispatcher that has not been created.",
          "Create the dispatcher in the program that embeds the engine.", ("instance", "reason"), once_per=("reason",)),
+    Line("task_not_cancelled", WARNING, "A run was terminated, and a task that it had begun at a server of tools could "
+         "not be cancelled there.", "Nothing: the task ends by itself.", ("instance", "error")),
     Line("binding_failed", ERROR, "A binding raised an unexpected error.", "Fix the binding.",
          ("instance", "call"), once_per=("call",)),
     # Faults of the server.

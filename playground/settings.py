@@ -328,8 +328,7 @@ class Settings:
     )
     ai_hosts: str = _row(
         "",
-        "hosts at which tenants may have models of their own, separated by commas; *.example for all of a domain, * "
-        "for any, none when empty",
+        "hosts at which tenants may have models of their own, written as in fetch_allow; none when empty",
     )
     ai_tokens_per_day: int = _row(
         1_000_000,
@@ -345,6 +344,17 @@ class Settings:
     ai_answer_bytes: int = _row(
         16 * 1024 * 1024, "most that is read of a model's answer, as it is sent", unit="bytes", public=True, least=1
     )
+    tools_hosts: str = _row(
+        "",
+        "hosts at which tenants may have servers of tools (MCP), written as in fetch_allow; none when empty",
+    )
+    tools_seconds: int = _row(
+        60, "how long one request to a server of tools may take", unit="seconds", public=True, least=1
+    )
+    tools_answer_bytes: int = _row(
+        4 * 1024 * 1024, "most that is read of an answer of a server of tools", unit="bytes", public=True, least=1024
+    )
+    tool_servers_per_tenant: int = _row(20, "servers of tools one tenant may have", public=True, least=1)
     kv_value_bytes: int = _row(64 * 1024, "largest value of a key in KV", unit="bytes", public=True, least=1)
     kv_bytes: int = _row(
         10 * 1024 * 1024,

@@ -27,6 +27,7 @@ from playground.engine.execution.pipeline import spawn
 from playground.engine.families import Families
 from playground.engine.ids import Ids
 from playground.engine.limits import SharedCounts, StoredPerDay
+from playground.engine.mcp.cancelling import cancel_tasks
 from playground.engine.metrics import EngineMetrics
 from playground.engine.nodes import MACHINE, Heartbeat
 from playground.engine.queues import LimitsOfTenants, TenantLimits
@@ -359,8 +360,14 @@ class Engine:
         return await self.operate(row, operations.resume(self.clock.now()))
 
     async def terminate(self, row: InstanceRow, rollback: bool = False) -> Committed:
-        """End an instance; with `rollback`, after its handlers have run. Raises CannotTerminate once it has ended."""
-        return await self.operate(row, operations.terminate(rollback))
+        """End an instance; with `rollback`, after its handlers have run. Raises CannotTerminate once it has ended.
+
+        Tasks that it has begun at servers of tools are cancelled there.
+        """
+        committed = await self.operate(row, operations.terminate(rollback))
+        if not rollback:
+            self.run_in_background(cancel_tasks(self._services, committed.row))
+        return committed
 
     async def restart(
         self,

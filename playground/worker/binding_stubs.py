@@ -12,7 +12,7 @@ from playground.worker.channel import Channel
 from playground.worker.context import Environment, Record, step_of_caller
 from playground.worker.entrypoint import NotSerialisableError, WorkflowFatalError
 from playground.worker.fetching import Fetcher
-from playground.worker.service_stubs import Models
+from playground.worker.service_stubs import Models, Tools, ToolServers
 from playground.worker.streams import Streams
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
@@ -276,6 +276,10 @@ class Bindings:
             return Children(name, self.run_child) if runs_only else Workflow(name, self._call, self.run_child)
         if "ai" in entry:
             return Models(name, self._call)
+        if "mcp" in entry:
+            return Tools(name, entry["mcp"], self._call)
+        if "mcps" in entry:
+            return ToolServers(name, self._call)
         if "queue" in entry:
             return Queue(name, entry["queue"], self._call)
         if "fetch" in entry:

@@ -61,6 +61,18 @@ class AIBudgetError(AIRequestError):
     """The call may take more tokens than are left for the run, or for the tenant today."""
 
 
+class MCPError(Exception):
+    """A server of tools has given no usable answer to `env.MCP`. A tool's own error is a result with `isError`."""
+
+
+class MCPUnavailableError(MCPError):
+    """The server could not be reached, failed, was too slow or gave something that is no answer."""
+
+
+class MCPRequestError(MCPError, NonRetryableError):
+    """The call can't succeed as it is: its tool, its arguments or the credentials."""
+
+
 class StepError(Exception):
     """A stored error whose own type is no longer in the code."""
 
@@ -93,6 +105,9 @@ EXPORTS = (
     AIUnavailableError,
     AIRequestError,
     AIBudgetError,
+    MCPError,
+    MCPUnavailableError,
+    MCPRequestError,
     StepError,
     WorkflowFatalError,
     NotSerialisableError,

@@ -34,11 +34,11 @@ Call = Callable[..., Coroutine[Any, Any, Any]]
 class OfRun:
     """What the module's names stand for in one run: its environment, and how a fetch outside of steps becomes a step.
 
-    `start_step` is `Steps.start`.
+    `start_step` is `Steps.start`, `steps` the run's `step` object.
     """
 
-    def __init__(self, environment: Environment, start_step: Call) -> None:
-        self.environment, self.start_step = environment, start_step
+    def __init__(self, environment: Environment, start_step: Call, steps: Any) -> None:
+        self.environment, self.start_step, self.steps = environment, start_step, steps
 
 
 current_run: contextvars.ContextVar[OfRun | None] = contextvars.ContextVar("current_run", default=None)

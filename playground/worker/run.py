@@ -169,7 +169,7 @@ class Execution:
         if self._module is None:
             self.process.redirect_output(self._streams)
         self._env = self._environment()
-        current_run.set(OfRun(self._env, self.steps.start))
+        current_run.set(OfRun(self._env, self.steps.start, self.steps))
         self._replay.start(ended, start.get("clock", 0), only_replays=start["mode"] != "run")
         self._main = self.loop.create_task(self._run_workflow(), context=context_of(None))
         while not (self.process.has_exited or self._may_run_another):

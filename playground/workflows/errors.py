@@ -243,6 +243,24 @@ class AIBudgetError(AIRequestError):
     code = "ai.budget"
 
 
+class MCPError(BindingError):
+    """A server of tools has given no usable answer; the message says why. A tool's own error is a result."""
+
+    code = "mcp.failed"
+
+
+class MCPUnavailableError(MCPError):
+    """The server could not be reached, failed, was too slow or gave something that is no answer."""
+
+    code = "mcp.unavailable"
+
+
+class MCPRequestError(MCPError, NonRetryableError):
+    """The call can't succeed as it is: its tool, its arguments or the credentials."""
+
+    code = "mcp.request"
+
+
 class TenantNotFound(WorkflowError):
     """There is no tenant of this name, or it has deployed nothing yet."""
 

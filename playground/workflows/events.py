@@ -102,7 +102,7 @@ FETCH_CALLED = "fetch_called"  # the code asked a host: method, host, took_ms, s
 AI_CALLED = "ai_called"  # a model was called, whatever becomes of the attempt: model, attempt?, tokens_in, tokens_out,
 # took_ms, error? (a word of it: why there is no answer)
 MCP_CALLED = "mcp_called"  # a server of tools was asked, whatever becomes of the attempt: server, tool, attempt?,
-# took_ms, bytes (of the answer), task? (the id of a task that goes on there), error? (a word of it)
+# took_ms, bytes (of the answer), task? (the id of a task there), status? (of the task), error? (a word of it)
 BATCH_MARKED = (
     "batch_marked"  # a handler has said of messages, at its end of all: acked (ids), retried ({id, delay_ms?})
 )
