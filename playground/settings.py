@@ -149,6 +149,19 @@ class Settings:
     reply_seconds: int = _row(
         25, "how long the sender of an event may wait for the workflow's reply", unit="seconds", public=True, least=1
     )
+    mcp_wait_seconds: int = _row(
+        20,
+        "how long a tool call over MCP waits for the end of its run, before it answers with the run's id",
+        unit="seconds",
+        public=True,
+        least=1,
+    )
+    mcp_task_seconds: int = _row(
+        2, "the same where the client takes a task for an answer", unit="seconds", public=True, least=1
+    )
+    mcp_poll_ms: int = _row(
+        1_000, "how often a client over MCP is advised to ask for a task", unit="milliseconds", least=1, limit=False
+    )
     children_limit: int = _row(10_000, "most children that one instance runs", public=True, least=1)
     child_depth: int = _row(8, "how deep children of children may go", public=True, least=1)
     children_per_minute: int = _row(

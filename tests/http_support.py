@@ -249,8 +249,9 @@ def bearer(made: dict[str, Any]) -> dict[str, str]:
 
 
 def code_of(answer: httpx2.Response) -> tuple[int, str]:
-    """Status and code of a refusal."""
-    return answer.status_code, answer.json()["error"]["code"]
+    """Status and code of a refusal, which JSON-RPC has among an error's data."""
+    error = answer.json()["error"]
+    return answer.status_code, error.get("data", error)["code"]
 
 
 def refused(site: Site, answer: Any) -> tuple[int, str, str]:

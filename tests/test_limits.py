@@ -47,6 +47,8 @@ ELSEWHERE = {
     "children_per_minute": ("test_bindings_children.py::test_code_of_nobody_runs_itself_as_a_child_and_only_so_often"),
     "debounces_per_instance": "test_flow_runs.py::test_a_run_is_debounced_so_often_and_no_more",
     "reply_seconds": "test_semantics_events.py::test_who_asks_is_told_that_no_reply_comes",
+    "mcp_wait_seconds": "test_mcp_tenants.py::test_a_call_that_takes_long_answers_with_the_run_and_how_to_ask",
+    "mcp_task_seconds": "test_mcp_tenants.py::test_a_run_is_a_task_to_whoever_takes_tasks",
     "schedules_per_tenant": "test_schedules.py::test_a_tenant_has_so_many_schedules_and_no_more",
     "schedule_seconds": "test_schedules.py::test_what_fires_too_often_or_makes_no_sense_is_refused",
     "queues_per_tenant": "test_queues.py::test_limits_say_what_to_do",

@@ -19,6 +19,7 @@ from playground.analysis.rules import (
     step_names,
     unavailable,
 )
+from playground.analysis.signature import signature
 from playground.analysis.workflow import Workflow
 from playground.workflows.names import CLASS_NAME
 
@@ -45,31 +46,36 @@ MOST_DIAGNOSTICS = 200  # a longer list is not read
 
 
 def check(source: str, entry_class: str = CLASS_NAME) -> dict[str, Any]:
-    """Analyse a source: `{"diagnostics": [...], "outline": [...]}`, as in the API.
+    """Analyse a source: `{"diagnostics": [...], "outline": [...], "tool": {...}}`, the first two as in the API.
 
     Never raises, for any text.
 
     A diagnostic has severity, code, message, line, column, end_line, end_column and, where it is mechanical, a fix
     {title, text and the same four}. A node of the outline has kind (do, sleep, wait, loop, branch, parallel), name,
     line, end_line and children where it has any. Lines and columns count from 1, columns in characters; the end is just
-    past the last one.
+    past the last one. `tool` is what analysis/signature.py finds.
     """
+    tool: dict[str, Any] = {}
     try:
-        diagnostics, nodes = inspect(source, entry_class)
+        diagnostics, nodes, tool = _inspect(source, entry_class)
     except (RecursionError, MemoryError):
         diagnostics, nodes = [report("too-deep", Span(1, 1, 1, 2))], []
     except Exception:  # noqa: BLE001 - a fault of the lint must not prevent a run
         diagnostics, nodes = [report("not-analysed", Span(1, 1, 1, 2))], []
-    return {"diagnostics": [found.as_json() for found in diagnostics], "outline": nodes}
+    return {"diagnostics": [found.as_json() for found in diagnostics], "outline": nodes, "tool": tool}
 
 
 def inspect(text: str, entry_class: str = CLASS_NAME) -> tuple[list[Diagnostic], list[dict[str, Any]]]:
-    """Like `check`, but errors of the lint are raised."""
+    """Like `check` without the tool, but errors of the lint are raised."""
+    return _inspect(text, entry_class)[:2]
+
+
+def _inspect(text: str, entry_class: str) -> tuple[list[Diagnostic], list[dict[str, Any]], dict[str, Any]]:
     source, diagnostics = syntax.parse_source(text)
     if source is None:
-        return diagnostics, []
+        return diagnostics, [], {}
     workflow = Workflow(source, entry_class)
     for check_rules in CHECKS:
         diagnostics.extend(check_rules(workflow))
     found = sorted(dict.fromkeys(diagnostics), key=lambda diagnostic: (diagnostic.span, diagnostic.code))
-    return found[:MOST_DIAGNOSTICS], outline.outline(workflow)
+    return found[:MOST_DIAGNOSTICS], outline.outline(workflow), signature(workflow)

@@ -272,6 +272,7 @@ class Call(Struct, frozen=True, tag="call", tag_field="op"):
 class Checked(Struct, frozen=True, tag="checked", tag_field="op"):
     diagnostics: Annotated[list[dict[str, Any]], Meta(max_length=1_000)]
     outline: Annotated[list[dict[str, Any]], Meta(max_length=10_000)]
+    tool: dict[str, Any] = {}
 
 
 class Probed(Struct, frozen=True, tag="probed", tag_field="op"):

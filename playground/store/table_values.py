@@ -25,12 +25,13 @@ def version_id(new: NewVersion, number: int | None = None) -> str:
 
 def new_version(new: NewVersion, number: int, id: str, at: int) -> Version:
     """The version that a deployment makes."""
-    return Version(number, id, new.source, new.class_name, at, new.warm, new.workflow, new.limits, new.retention)
+    rest = (new.warm, new.workflow, new.limits, new.retention, new.tool)
+    return Version(number, id, new.source, new.class_name, at, *rest)
 
 
 def version_options(new: NewVersion) -> str | None:
     """What else was deployed with the code, as JSON; None: nothing."""
-    options = {"limits": new.limits, "retention": new.retention}
+    options = {"limits": new.limits, "retention": new.retention, "tool": new.tool}
     told = {name: dict(option) for name, option in options.items() if option}
     return msgspec.json.encode(told).decode() if told else None
 
@@ -40,8 +41,8 @@ def version_row(row: Sequence[Any]) -> Version:
     number, id, source, class_name, created_at, warm, workflow, options = row
     kept = {} if options is None else msgspec.json.decode(options)
     text = source.decode() if isinstance(source, bytes) else source
-    limits, retention = kept.get("limits", {}), kept.get("retention", {})
-    return Version(number, id, text, class_name, created_at, bool(warm), workflow, limits, retention)
+    limits, retention, tool = (kept.get(name, {}) for name in ("limits", "retention", "tool"))
+    return Version(number, id, text, class_name, created_at, bool(warm), workflow, limits, retention, tool)
 
 
 def effect_row(row: Sequence[Any]) -> EffectRow:

@@ -143,6 +143,7 @@ class NewVersion:
     warm: bool = False
     limits: Mapping[str, Any] = field(default_factory=dict)
     retention: Mapping[str, int] = field(default_factory=dict)
+    tool: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,8 @@ class Version:
     `id` is unique in the tenant: the hash of source and class name, of the workflow's name too unless that is the main
     one, and of the number where older code is deployed again. `number` counts from 1 per workflow. `warm`: a worker may
     serve several instances of it. `limits` are settings that are tighter for its instances, `retention` is how long in
-    milliseconds they are kept, by how they end.
+    milliseconds they are kept, by how they end. `tool` is what the check of its code found for callers of it as a tool
+    (engine/code/tool_signature.py), which follows from the code and so makes no other version.
     """
 
     number: int
@@ -164,6 +166,7 @@ class Version:
     workflow: str = MAIN_WORKFLOW
     limits: Mapping[str, Any] = field(default_factory=dict)
     retention: Mapping[str, int] = field(default_factory=dict)
+    tool: Mapping[str, Any] = field(default_factory=dict)
 
     def is_same_code(self, new: NewVersion) -> bool:
         """Whether deploying this would make a version that differs from this one in nothing."""

@@ -53,6 +53,7 @@ from playground.web.http.routing import PrefixRouter
 from playground.web.http.security import Embedding, SecurityHeadersMiddleware, check_origin
 from playground.web.http.tokens import StartToken
 from playground.web.instance_view import InstanceViews
+from playground.web.mcp import endpoint as mcp_endpoint
 from playground.web.pages import pages, sign_in
 from playground.web.pages.assets import Assets
 from playground.web.pages.example_cards import ExampleCards
@@ -246,6 +247,8 @@ def _without_id(request: Request, error: WorkflowError) -> str:
 async def error_response(context: Context, request: Request, error: WorkflowError) -> Response:
     """A refusal as a page for a browser, as JSON for everyone else."""
     status, headers = error_status(error), error_headers(error) | rate_limits.rate_limit_headers(request)
+    if request.url.path.startswith(mcp_endpoint.PREFIX):
+        return json_response(mcp_endpoint.refusal_json(error), status, headers)
     if not wants_html(request):
         return json_response(error_json(error), status, headers)
     if isinstance(error, (NoStartToken, WrongStartToken)):

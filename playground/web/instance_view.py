@@ -23,6 +23,7 @@ from playground.web.queue_view import queue_json
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.logs import LogJoiner, LogText
+from playground.workflows.state import State
 
 ANONYMOUS = ""  # the tenant of instances started without one; they share one namespace of ids
 DAY_MS = 86_400_000
@@ -105,6 +106,10 @@ class InstanceViews:
         own_ms = own_retention_ms(row.limits, status)
         lasts = min(filter(None, (kept_ms, own_ms)), default=None)
         return None if lasts is None else ended_at + lasts
+
+    async def state(self, row: InstanceRow) -> State:
+        """The fold of its journal, to be looked at before the next await. Of its steps it has those that go on."""
+        return (await self._folds.current_fold(row)).state
 
     async def view_with_steps(self, row: InstanceRow, at: int | None = None) -> dict[str, Any]:
         """The same with its steps as objects; large values in them stay JSON text, which `as_objects` reads."""

@@ -24,6 +24,7 @@ from playground.web.api import (
 )
 from playground.web.calls import Call, View
 from playground.web.http import health, metrics
+from playground.web.mcp import endpoint as mcp
 from playground.web.pages import compare, files, link_previews, pages, sign_in
 from playground.web.pages import tenants as tenant_pages
 
@@ -224,6 +225,7 @@ CALLS: tuple[Call, ...] = (
     _operation("chaos", chaos.start, operations.NoBody, "instance.cannot_run_chaos", "too_many", "busy"),
     _get(f"{INSTANCE}/chaos", chaos.rows, error_codes=("instance.not_found",)),
     *OF_TENANTS,
+    _post("/mcp/tenants/{tenant}", mcp.tenant, tenant_key=True, error_codes=("body.not_json", "too_large", "too_many")),
     _get("/healthz", health.healthz, without_start_token=True),
     _get("/readyz", health.readyz, without_start_token=True, error_codes=("busy",)),
     _get("/security", files.security, without_start_token=True),

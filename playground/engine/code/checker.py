@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from playground.engine.code.tool_signature import NO_SIGNATURE, ToolSignature, read_signature
 from playground.engine.limits import SlidingWindow
 from playground.sandbox import frames
 from playground.sandbox.channel import FairReading, FrameChannel
@@ -101,10 +102,11 @@ RETRY_AFTER_SECONDS = 5  # sent to a caller when there is no worker
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What is known of a source: problems with their places, and the steps found in it."""
+    """What is known of a source: problems with their places, the steps found in it, and what it is as a tool."""
 
     diagnostics: tuple[dict[str, Any], ...]
     outline: tuple[dict[str, Any], ...]
+    tool: ToolSignature = NO_SIGNATURE
 
     @property
     def ok(self) -> bool:
@@ -246,9 +248,13 @@ class Checker:
 
         def on_frames(batch: Any) -> None:
             frame = batch[0][0]
-            if not result.done():
-                checked = isinstance(frame, frames.Checked)
-                result.set_result(Check(tuple(frame.diagnostics), tuple(frame.outline)) if checked else UNREADABLE)
+            if result.done():
+                return
+            if isinstance(frame, frames.Checked):
+                tool = read_signature(frame.tool)
+                result.set_result(Check(tuple(frame.diagnostics), tuple(frame.outline), tool))
+            else:
+                result.set_result(UNREADABLE)
 
         def on_closed(error: Exception | None) -> None:
             if not result.done():

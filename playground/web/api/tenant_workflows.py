@@ -4,6 +4,7 @@ The calls are there twice: for any workflow at `/workflows/{name}`, and for the 
 `/workflow`, as when a tenant had one only. A version's id is unique in the tenant, so `/workflow/{version}` finds any.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -45,7 +46,7 @@ async def deploy(context: Context, request: Request) -> Response:
     check_deployment(context.settings, tenant, new)
     context.limits.checks.charge(queues.of_tenant(tenant))
     checked = await check_source(context, new.source, queues.of_tenant(tenant), new.class_name)
-    version, fresh = await context.tenants.deploy(tenant, new)
+    version, fresh = await context.tenants.deploy(tenant, replace(new, tool=checked.tool.as_json()))
     if fresh:
         context.log(
             "tenant.deployed",

@@ -27,6 +27,7 @@ STATUS_OF: Mapping[str, int] = {
     "fetch.invalid": 400,
     "not_serialisable": 400,
     "secret.invalid": 400,
+    "tool.bad_arguments": 400,
     "flow.invalid": 400,
     "schedule.invalid": 400,
     "dispatcher.invalid_metadata": 400,
