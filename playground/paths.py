@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).resolve().parent
 # The build (hatch_build.py) makes it from static/ and web/; it has dist/manifest.json and the files that this lists.
 BUNDLE_PACKAGE = "playground_bundle"
 SECURITY = "SECURITY.md"
+DOCUMENTS = "documents"  # where a wheel has those of docs/ that are served
 
 
 class MissingFiles(RuntimeError):
@@ -27,6 +28,14 @@ def security() -> Path:
         if file.is_file():
             return file
     raise MissingFiles(f"{SECURITY} is neither in {PACKAGE} nor next to it; install the package again")
+
+
+def document(name: str) -> Path:
+    """A document of the folder docs/, by its name."""
+    for file in (PACKAGE / DOCUMENTS / name, PACKAGE.parent / "docs" / name):
+        if file.is_file():
+            return file
+    raise MissingFiles(f"docs/{name} is neither in {PACKAGE} nor next to it; install the package again")
 
 
 def bundle() -> Path:

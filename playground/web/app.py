@@ -1,6 +1,5 @@
 """The application: the table of routes, wrapped in what every request passes. Everything it needs is passed in."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -28,7 +27,7 @@ from playground.web.api.stream import Streams
 from playground.web.calls import Call
 from playground.web.context import Context, Limits
 from playground.web.http import bodies, rate_limits
-from playground.web.http.authorization import TENANT, check_start_token
+from playground.web.http.authorization import check_start_token
 from playground.web.http.errors import (
     INTERNAL_MESSAGE,
     UNAVAILABLE_MESSAGE,
@@ -48,6 +47,7 @@ from playground.web.http.errors import (
 from playground.web.http.hosts import AllowedHosts, AllowedHostsMiddleware, ClientAddresses, PublicUrl
 from playground.web.http.listening import is_loopback
 from playground.web.http.prometheus import MetricsRegistry, RequestMetrics, RequestMetricsMiddleware
+from playground.web.http.refusals import SCOPE_ROUTE, log_refusal
 from playground.web.http.responses import json_response, wants_html
 from playground.web.http.routing import PrefixRouter
 from playground.web.http.security import Embedding, SecurityHeadersMiddleware, check_origin
@@ -67,16 +67,7 @@ from playground.workflows.errors import WorkflowError
 COMPRESS_FROM_BYTES = 500
 COMPRESS_LEVEL = 6
 NOT_ISOLATED = "D"  # the tier without isolation
-# Limits that a tenant meets, from wherever it asks.
-TENANT_LIMITS = (
-    "requests_per_tenant",
-    "queued_per_tenant",
-    "check_seconds_per_minute",
-)
 TENANT_API_PREFIX = "/api/tenants/"  # calls that are counted by their key's tenant
-SCOPE_ROUTE = "playground.route"  # where the path of the call stands in the ASGI scope
-
-_LONG_SEGMENT = re.compile(r"[^/]{24,}")
 
 
 def create_app(
@@ -220,28 +211,6 @@ async def log_and_respond(context: Context, request: Request, error: WorkflowErr
     """Answer a refused request, and say so in the log."""
     log_refusal(context, request, error)
     return await error_response(context, request, error)
-
-
-def log_refusal(context: Context, request: Request, error: WorkflowError) -> None:
-    """Say on one line of the log that a request was refused.
-
-    The line has the route, not the address: a link to a run is a secret.
-    """
-    route = request.scope.get(SCOPE_ROUTE) or _LONG_SEGMENT.sub("…", request.url.path[:120])
-    fields = {"status": error_status(error), "code": error.code, "method": request.method, "route": route}
-    client = context.addresses.client_of(request)
-    setting = error.details.get("setting")
-    if setting is None:
-        context.log("refused", **fields, client=client, why=_without_id(request, error))
-    else:
-        of_tenant = setting in TENANT_LIMITS and request.path_params.get(TENANT)
-        context.engine.counts.limit(setting, of_tenant or client, **fields)
-
-
-def _without_id(request: Request, error: WorkflowError) -> str:
-    """Why, in words. The id of a run is what lets it be read."""
-    id = error.details.get("id") or request.path_params.get("id")
-    return (error.message.replace(f'"{id}"', '"…"') if id else error.message)[:300]
 
 
 async def error_response(context: Context, request: Request, error: WorkflowError) -> Response:

@@ -25,7 +25,7 @@ from playground.web.api import (
 from playground.web.calls import Call, View
 from playground.web.http import health, metrics
 from playground.web.mcp import endpoint as mcp
-from playground.web.pages import compare, files, link_previews, pages, sign_in
+from playground.web.pages import compare, files, link_previews, markdown, pages, sign_in
 from playground.web.pages import tenants as tenant_pages
 
 INSTANCE = "/api/instances/{id}"
@@ -179,6 +179,10 @@ CALLS: tuple[Call, ...] = (
     _page("/examples", pages.examples),
     _page("/about", pages.about),
     _get("/playground.png", link_previews.site_picture),
+    _get("/llms.txt", markdown.llms),
+    _get("/docs/{name}.md", markdown.document, error_codes=("not_found",)),
+    _get("/examples.md", markdown.examples),
+    _get("/examples/{slug}.md", markdown.example, error_codes=("example.not_found",)),
     _get("/examples/{slug}.png", link_previews.example_picture, error_codes=("example.not_found", "too_many", "busy")),
     _get("/s/{snippet}.png", link_previews.snippet_picture, error_codes=("snippet.not_found", "too_many", "busy")),
     _page("/examples/{slug}", pages.example, error_codes=("example.not_found",)),
@@ -225,6 +229,7 @@ CALLS: tuple[Call, ...] = (
     _operation("chaos", chaos.start, operations.NoBody, "instance.cannot_run_chaos", "too_many", "busy"),
     _get(f"{INSTANCE}/chaos", chaos.rows, error_codes=("instance.not_found",)),
     *OF_TENANTS,
+    _post("/mcp", mcp.everybody, error_codes=("body.not_json", "too_large", "too_many", "key.wrong", "key.revoked")),
     _post("/mcp/tenants/{tenant}", mcp.tenant, tenant_key=True, error_codes=("body.not_json", "too_large", "too_many")),
     _get("/healthz", health.healthz, without_start_token=True),
     _get("/readyz", health.readyz, without_start_token=True, error_codes=("busy",)),

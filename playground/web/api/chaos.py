@@ -12,6 +12,7 @@ from starlette.responses import Response
 from playground.engine import queues
 from playground.engine.chaos_runs import is_unfinished, lacks_kill_reruns
 from playground.store.protocol import Committed
+from playground.store.rows import InstanceRow
 from playground.web.api.chaos_rows import outcome_digest
 from playground.web.api.check import check_daily_storage
 from playground.web.api.operations import NoBody, accepted_response, find_controlled_instance
@@ -43,7 +44,11 @@ async def start(context: Context, request: Request) -> Response:
 
 async def rows(context: Context, request: Request) -> Response:
     """The reruns of an instance: whether each came to the same, and what ran twice."""
-    row = await find_instance(context, request)
+    return json_response(await chaos_json(context, await find_instance(context, request)), headers=NO_STORE)
+
+
+async def chaos_json(context: Context, row: InstanceRow) -> dict[str, Any]:
+    """The reruns of an instance, each compared, and how many came to what."""
     children = await context.chaos.children(row)
     told = [await context.chaos_rows.row_of_rerun(child) for child in children]
     control = next((it for it in told if it["number"] is None), None)
@@ -57,7 +62,7 @@ async def rows(context: Context, request: Request) -> Response:
     expected = control["way"] if control is not None else None
     way = expected if not final or expected == await context.chaos_rows.steps_digest_of(row) else None
     reruns = [_compared_row(it, good, way, steady=steady) for it in told if it is not control]
-    answer = {
+    return {
         "of": row.id,
         "status": "none" if not told else "running" if is_unfinished(children) else "complete",
         "most": context.chaos.most,
@@ -67,7 +72,6 @@ async def rows(context: Context, request: Request) -> Response:
         "rows": reruns,
         "summary": _summary(reruns),
     }
-    return json_response(answer, headers=NO_STORE)
 
 
 def _compared_row(row: dict[str, Any], good: list[str], way: str | None, *, steady: bool) -> dict[str, Any]:

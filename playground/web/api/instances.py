@@ -10,6 +10,7 @@ The ledger of an instance's pretended side effects, which shows what happened tw
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -51,32 +52,36 @@ async def create(context: Context, request: Request) -> Response:
     body = await bodies.read_object(
         request, CreateBody, source_body_bytes(context) + context.settings.value_bytes + BREAKS_BYTES
     )
-    address = context.addresses.client_of(request)
-    context.limits.checks.charge_request(request, address)
+    context.limits.checks.charge_request(request, context.addresses.client_of(request))
     source, params, snippet_params = await _source_and_params(context, body)
-    queue = queues.of_address(address)
+    token = context.ids.token()
+    new = CreateInstance(
+        source=source,
+        params=params,
+        id=body.id,
+        control_hash=tokens.digest(token),
+        snippet_params=snippet_params,
+        breaks=parse_breaks(body.breaks),
+        breakpoints=parse_breakpoints(body.breakpoints),
+        skip_sleeps=body.skip_sleeps,
+    )
+    return created_response(await start_anonymous(context, request, new), token)
+
+
+async def start_anonymous(context: Context, request: Request, new: CreateInstance) -> InstanceRow:
+    """Check and start an instance that is nobody's, within what its address may. The check itself is counted already.
+
+    Raises as `check_source` and `Engine.create`; TooMany.
+    """
+    address = context.addresses.client_of(request)
+    queue, source, params = queues.of_address(address), new.source or "", new.params
     await check_source(context, source, queue, to_run=True)
     await check_daily_storage(context, queue)
     await context.limits.starts.charge_request(request, address)
     context.engine.stored.add(
         queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0)
     )
-    token = context.ids.token()
-    row = await context.engine.create(
-        CreateInstance(
-            source=source,
-            params=params,
-            id=body.id,
-            tenant=ANONYMOUS,
-            queue=queue,
-            control_hash=tokens.digest(token),
-            snippet_params=snippet_params,
-            breaks=parse_breaks(body.breaks),
-            breakpoints=parse_breakpoints(body.breakpoints),
-            skip_sleeps=body.skip_sleeps,
-        )
-    )
-    return created_response(row, token)
+    return await context.engine.create(replace(new, tenant=ANONYMOUS, queue=queue))
 
 
 def created_response(row: InstanceRow, token: str) -> Response:

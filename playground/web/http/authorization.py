@@ -46,6 +46,7 @@ _NO_KEY = (
     "tenant-key create NAME`."
 )
 _WRONG_KEY = "This is not a key of this tenant."
+_NO_KEY_AT_ALL = "This is no tenant's key. Leave the header out to run code as nobody, or ask the operator for a key."
 _NO_TOKEN_SET = " This server has none, so these pages are closed; start it with `--operator-token`."
 _TOKEN_PRINTED = (
     " It was made at the start: open the operator's link that the server printed then, or send the token at its end."
@@ -106,6 +107,24 @@ async def authorized_tenant(context: Context, request: Request) -> str:
         raise RevokedKey(_REVOKED)
     await context.limits.tenants.charge_request(request, name)
     return name
+
+
+async def tenant_of_key(context: Context, request: Request) -> str | None:
+    """The tenant whose key the request carries, whatever its address; None: it carries none.
+
+    Raises WrongKey, RevokedKey, TooMany.
+    """
+    given = tokens.bearer_token(request)
+    if given is None:
+        return None
+    key = await context.store.tenants.key(tokens.digest(given))
+    if key is None:
+        await context.limits.changes.charge(context.addresses.client_of(request))
+        raise WrongKey(_NO_KEY_AT_ALL)
+    if key.revoked_at is not None:
+        raise RevokedKey(_REVOKED)
+    await context.limits.tenants.charge_request(request, key.tenant)
+    return key.tenant
 
 
 async def check_operator(context: Context, request: Request) -> None:

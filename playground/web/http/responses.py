@@ -22,6 +22,13 @@ def wants_html(request: Request) -> bool:
     return (accept is None or "text/html" in accept) and not request.url.path.startswith("/api/")
 
 
+def wants_markdown(request: Request) -> bool:
+    """True for who names Markdown among what it accepts and HTML not before it, as agents do."""
+    accept = request.headers.get("accept", "")
+    markdown, html = accept.find("text/markdown"), accept.find("text/html")
+    return markdown >= 0 and (html < 0 or markdown < html)
+
+
 def json_response(tree: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer. It is encoded before any header is sent, so that a failure can still be a 500."""
     content = msgspec.json.encode(tree)

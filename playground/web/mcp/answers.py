@@ -71,6 +71,14 @@ def run_result(found: Standing, owner: Owner, declared: Schema | None) -> Json:
     return text_result(text, structured=structured)
 
 
+def ended_result(found: Standing, owner: Owner) -> Json:
+    """The result of a tool that runs whatever it is given, once the run has ended: the run, with its output."""
+    if found.status == ev.COMPLETE:
+        shown = run_json(found, owner)
+        return text_result(msgspec.json.encode(shown).decode(), structured=shown)
+    return run_result(found, owner, None)
+
+
 def error_text(found: Standing, handle: str) -> str:
     """What went wrong in a run, where in its code, and what to do."""
     error = first_error(found.error or {})
@@ -170,8 +178,8 @@ def payload_of(value: Any) -> Any:
 # Tasks.
 
 
-async def task_json(context: Context, found: Standing, owner: Owner, declared: Schema | None) -> Json:
-    """A run as a task, with its result or what it asks for."""
+async def task_json(context: Context, found: Standing, owner: Owner, result: Json | None) -> Json:
+    """A run as a task, with what it asks for, or the `result` that it has come to."""
     row = found.row
     last = await context.store.events(row.key, after=row.last_seq - 1, limit=1)
     task: Json = {
@@ -185,7 +193,7 @@ async def task_json(context: Context, found: Standing, owner: Owner, declared: S
     if task["status"] == "input_required":
         task["inputRequests"] = input_requests(found)
     if task["status"] == "completed":
-        task["result"] = run_result(found, owner, declared)
+        task["result"] = result
     else:
         task["statusMessage"] = (
             _TERMINATED.format(id=task["taskId"]) if found.is_final else state_text(found).capitalize() + "."

@@ -16,8 +16,9 @@ from starlette.types import Message, Receive, Scope, Send
 
 from playground.web.context import Context
 from playground.web.http import bodies
-from playground.web.http.authorization import authorized_tenant
+from playground.web.http.authorization import authorized_tenant, tenant_of_key
 from playground.web.http.responses import NO_STORE
+from playground.web.mcp.public_tools import PublicToolbox
 from playground.web.mcp.tenant_tools import TenantToolbox
 from playground.web.mcp.toolbox import Toolbox
 from playground.workflows.errors import WorkflowError
@@ -32,6 +33,14 @@ async def tenant(context: Context, request: Request) -> Response:
     """MCP: the tenant's workflows as tools."""
     name = await authorized_tenant(context, request)
     return await _response(context, request, TenantToolbox(context, request, name), f"{name} (workflows)")
+
+
+async def everybody(context: Context, request: Request) -> Response:
+    """MCP: write, check, run and follow workflows; with a tenant's key, that tenant's."""
+    name = await tenant_of_key(context, request)
+    if name is None:
+        context.limits.reads.charge_request(request, context.addresses.client_of(request))
+    return await _response(context, request, PublicToolbox(context, request, name), "Dynamic workflows playground")
 
 
 async def _response(context: Context, request: Request, toolbox: Toolbox, name: str) -> Response:

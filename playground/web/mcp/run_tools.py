@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
+from playground.engine import forks
+from playground.store.rows import InstanceRow
 from playground.web.mcp import answers
 from playground.web.mcp.answers import Json
 from playground.web.mcp.runs import standing
 from playground.web.mcp.toolbox import Runs
+from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
+from playground.workflows.events import StepKey
 
-OPERATIONS = ("pause", "resume", "terminate", "restart", "wake")
+OPERATIONS = ("pause", "resume", "terminate", "wake")
+RESTART, FORK = "restart", "fork"
 EVENT_MAX = 100  # events of a journal in one answer
 
 READ_ONLY = {"readOnlyHint": True, "openWorldHint": False}
@@ -67,8 +72,15 @@ ANSWER_RUN = tool(
 )
 CONTROL_RUN = tool(
     "control_run",
-    "Pause, resume, terminate or restart a run, or wake it from a sleep.",
-    {"id": ID, "action": {"type": "string", "enum": list(OPERATIONS)}},
+    "Pause, resume, terminate or restart a run, or wake it from a sleep. `fork` starts another run from its results "
+    "up to `step`; with `output` that step has this result. `restart` may begin at `step` too.",
+    {
+        "id": ID,
+        "action": {"type": "string", "enum": [*OPERATIONS, RESTART, FORK]},
+        "step": {"type": "string", "description": "name of a step"},
+        "count": {"type": "integer", "minimum": 1, "description": "which of its calls"},
+        "output": {"description": "any JSON"},
+    },
     ["id", "action"],
     DESTROYS,
 )
@@ -100,13 +112,37 @@ async def answer_run(runs: Runs, arguments: Json) -> Json:
 
 
 async def control_run(runs: Runs, arguments: Json) -> Json:
-    """An operation; the answer is how the run stands then."""
+    """An operation; the answer is how the run stands then, or the run that was forked from it."""
     given = checked(CONTROL_RUN, arguments)
     row = await runs.owner.find(given["id"])
-    await runs.charge_change()
-    await getattr(runs.context.engine, given["action"])(row)
+    step = await _step_of(runs, row, given)
+    if given["action"] == FORK:
+        row = await runs.fork(row, step, given.get("output", forks.NO_EDIT))
+    elif "output" in given:
+        raise BadArguments(f'`output` goes with `action="{FORK}"`.')
+    else:
+        await runs.charge_change()
+        engine = runs.context.engine
+        if given["action"] == RESTART:
+            await engine.restart(row, step)
+        elif step is not None and given["action"] != "wake":
+            raise BadArguments(f"`step` goes with {RESTART}, {FORK} and wake.")
+        else:
+            act = getattr(engine, given["action"])
+            await (act(row, step) if given["action"] == "wake" else act(row))
     found = await standing(runs.context, row)
     return await runs.shown(found, answers.run_json(found, runs.owner))
+
+
+async def _step_of(runs: Runs, row: InstanceRow, given: Json) -> StepKey | None:
+    """The step that is named, of whichever kind there is one. Raises BadArguments."""
+    if "step" not in given:
+        return None
+    for kind in ev.KINDS:
+        key = StepKey(kind, given["step"], given.get("count", 1))
+        if await runs.context.store.step(row, key) is not None:
+            return key
+    raise BadArguments(f"The run has no step {given['step'][:80]!r}; `get_run` lists its steps.")
 
 
 RUN_TOOLS = {"get_run": get_run, "answer_run": answer_run, "control_run": control_run}

@@ -75,6 +75,9 @@ class Owner(Protocol):
     async def find(self, handle: str, *, to_change: bool = True) -> InstanceRow:
         """The run of a handle. Raises InstanceNotFound, NoToken, WrongToken."""
 
+    def own(self, row: InstanceRow, token: str) -> InstanceRow:
+        """Take a run that was just made with this token."""
+
     def handle(self, row: InstanceRow) -> str:
         """The handle of a run that `find` has found, or that was just made."""
 
@@ -92,6 +95,10 @@ class TenantRuns:
     async def find(self, handle: str, *, to_change: bool = True) -> InstanceRow:
         """See `Owner`."""
         return await self._context.views.find_instance(handle, self.tenant)
+
+    def own(self, row: InstanceRow, token: str) -> InstanceRow:
+        """See `Owner`. A tenant's runs need no token."""
+        return row
 
     def handle(self, row: InstanceRow) -> str:
         """See `Owner`."""
@@ -127,9 +134,10 @@ class AnonymousRuns:
             self._tokens[row.key] = token
         return row
 
-    def remember(self, row: InstanceRow, token: str) -> None:
-        """Take the token of a run that was just made."""
+    def own(self, row: InstanceRow, token: str) -> InstanceRow:
+        """See `Owner`."""
         self._tokens[row.key] = token
+        return row
 
     def handle(self, row: InstanceRow) -> str:
         """See `Owner`."""

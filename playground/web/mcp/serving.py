@@ -7,7 +7,7 @@ client's abilities are unknown, so that it gets no tasks and is asked nothing: l
 This module is imported at the first request (endpoint.py): the SDK takes a second and 37 MB.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -81,8 +81,8 @@ async def _manager(server: Server[Any]) -> AsyncIterator[StreamableHTTPSessionMa
 
 
 async def _list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> Any:
-    toolbox = _toolbox(ctx)
-    found, cursor = await _refusing(toolbox.tools((params.cursor if params else None) or ""))
+    after = (params.cursor if params else None) or ""
+    found, cursor = await _ask(ctx, lambda toolbox: toolbox.tools(after))
     listed: Json = {"tools": list(found), "ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
     return listed | ({"nextCursor": cursor} if cursor is not None else {})
 
@@ -100,35 +100,35 @@ async def _call_tool(ctx: Context, params: types.CallToolRequestParams) -> Any:
         idempotency_key=_idempotency_key(raw),
     )
     try:
-        return await _refusing(_toolbox(ctx).call(call))
+        return await _ask(ctx, lambda toolbox: toolbox.call(call))
     except _Refused as refused:
         return refusal_result(refused.refusal)
 
 
 async def _get_task(ctx: Context, params: _TaskParams) -> Any:
     _check_takes_tasks(ctx)
-    return {**await _refusing(_toolbox(ctx).task(params.task_id)), "resultType": "complete"}
+    return {**await _ask(ctx, lambda toolbox: toolbox.task(params.task_id)), "resultType": "complete"}
 
 
 async def _update_task(ctx: Context, params: _UpdateParams) -> Any:
     _check_takes_tasks(ctx)
-    await _refusing(_toolbox(ctx).update_task(params.task_id, params.input_responses or {}))
+    await _ask(ctx, lambda toolbox: toolbox.update_task(params.task_id, params.input_responses or {}))
     return {"resultType": "complete"}
 
 
 async def _cancel_task(ctx: Context, params: _TaskParams) -> Any:
     _check_takes_tasks(ctx)
-    await _refusing(_toolbox(ctx).cancel_task(params.task_id))
+    await _ask(ctx, lambda toolbox: toolbox.cancel_task(params.task_id))
     return {"resultType": "complete"}
 
 
 async def _list_resources(ctx: Context, params: types.PaginatedRequestParams | None) -> Any:
-    found = await _refusing(_toolbox(ctx).resources())
+    found = await _ask(ctx, lambda toolbox: toolbox.resources())
     return {"resources": list(found), "ttlMs": 60_000, "cacheScope": "public", "resultType": "complete"}
 
 
 async def _read_resource(ctx: Context, params: types.ReadResourceRequestParams) -> Any:
-    kind, text = await _refusing(_toolbox(ctx).read(params.uri))
+    kind, text = await _ask(ctx, lambda toolbox: toolbox.read(params.uri))
     contents = [{"uri": params.uri, "mimeType": kind, "text": text}]
     return {"contents": contents, "ttlMs": 60_000, "cacheScope": "public", "resultType": "complete"}
 
@@ -141,22 +141,19 @@ class _Refused(MCPError):
         self.refusal = error
 
 
-async def _refusing(work: Any) -> Any:
-    """What a toolbox gives, its refusals as errors of the protocol."""
+async def _ask(ctx: Context, what: Callable[[Toolbox], Awaitable[Any]]) -> Any:
+    """What the toolbox of a request gives, its refusals as errors of the protocol."""
+    assert ctx.request is not None, "every request comes over HTTP"
+    toolbox: Toolbox = ctx.request.scope[SCOPE_TOOLBOX]
     try:
-        return await work
+        return await what(toolbox)
     except BadCall as bad:
         raise MCPError(types.INVALID_PARAMS, str(bad)) from None
     except WorkflowError as error:
+        toolbox.refused(error)
         raise _Refused(error) from None
     except StoreError:
         raise MCPError(types.INTERNAL_ERROR, UNAVAILABLE_MESSAGE) from None
-
-
-def _toolbox(ctx: Context) -> Toolbox:
-    assert ctx.request is not None, "every request comes over HTTP"
-    toolbox: Toolbox = ctx.request.scope[SCOPE_TOOLBOX]
-    return toolbox
 
 
 def _meta(raw: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,11 +5,12 @@ A tool is called as its workflow, described by the docstring of its class, and t
 tools more are for runs that there are. A workflow that is called like one of them is a tool under `workflow.NAME`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from starlette.requests import Request
 
+from playground.engine.code.sources import deployed_workflow
 from playground.engine.code.tool_signature import ToolSignature, mismatch, read_signature
 from playground.store.encoding import as_objects
 from playground.store.rows import InstanceRow
@@ -93,7 +94,7 @@ class TenantToolbox(Runs):
         raise BadCall(f"There is no resource {uri[:200]!r} here.")
 
     async def _start(self, call: Call, version: Version) -> InstanceRow:
-        params = msgspec.Raw(_json(call.arguments, self.context.settings.value_bytes))
+        params = msgspec.Raw(checked_json(call.arguments, self.context.settings.value_bytes))
         tenants, workflow = self.context.tenants, version.workflow
         if call.idempotency_key is None:
             return await tenants.create(self._tenant, params, trigger=TRIGGER, workflow=workflow)
@@ -102,10 +103,9 @@ class TenantToolbox(Runs):
             return await tenants.create(self._tenant, params, id, trigger=TRIGGER, workflow=workflow)
         except InstanceAlreadyExists:
             row = await self.owner.find(id)
-        template = await tenants.template(self._tenant, workflow=workflow)
-        if row.workflow != template.workflow or as_objects(row.params) != values.encode(call.arguments):
+        if row.workflow != deployed_workflow(workflow):
             raise BadCall(_OTHER_ARGUMENTS)
-        return row
+        return same_call(row, call.arguments)
 
 
 def _tool(version: Version, signature: ToolSignature) -> Json:
@@ -141,8 +141,16 @@ def _checked_key(key: str) -> str:
     return key
 
 
-def _json(arguments: Mapping[str, object], most: int) -> bytes:
-    text = msgspec.json.encode(arguments)
+def same_call(row: InstanceRow, params: object) -> InstanceRow:
+    """The run of an idempotency key, if it was started with these params. Raises BadCall."""
+    if as_objects(row.params) != values.encode(params):
+        raise BadCall(_OTHER_ARGUMENTS)
+    return row
+
+
+def checked_json(params: object, most: int) -> bytes:
+    """Params as JSON text. Raises TooLarge."""
+    text = msgspec.json.encode(params)
     if len(text) > most:
         raise TooLarge(
             f"The arguments take {len(text):,} bytes; the limit is {most:,}. Send less, or where to find the rest.",

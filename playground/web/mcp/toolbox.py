@@ -10,19 +10,25 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 from starlette.requests import Request
 
+from playground.engine import forks, queues
 from playground.engine.code.sources import is_deployed
 from playground.engine.code.tool_signature import Schema, read_signature
 from playground.store.encoding import as_objects
 from playground.store.rows import InstanceRow
+from playground.web.api.check import check_daily_storage
 from playground.web.context import Context
+from playground.web.http import tokens
 from playground.web.http.authorization import charge_reading, hold_stream
+from playground.web.http.refusals import log_refusal
 from playground.web.mcp import answers, request_state
 from playground.web.mcp.answers import Json
 from playground.web.mcp.request_state import WrongState
 from playground.web.mcp.runs import Owner, Standing, standing, wait_until_told
 from playground.workflows.errors import CannotTerminate, InstanceInFiniteState, WorkflowError
+from playground.workflows.events import StepKey
 
 # In a call's `_meta`: a call that is sent again finds the run of the first one.
 IDEMPOTENCY_KEY = "playground/idempotency-key"
@@ -60,6 +66,9 @@ class Toolbox(Protocol):
     instructions: str
     has_resources: bool
 
+    def refused(self, error: WorkflowError) -> None:
+        """Say in the log that something was refused."""
+
     async def tools(self, after: str) -> tuple[Sequence[Json], str | None]:
         """A page of tools in a fixed order, after a cursor ("": from the start), and the cursor of the next."""
 
@@ -88,17 +97,21 @@ class Runs:
     def __init__(self, context: Context, request: Request, owner: Owner) -> None:
         self.context, self.request, self.owner = context, request, owner
 
+    def refused(self, error: WorkflowError) -> None:
+        """See `Toolbox`."""
+        log_refusal(self.context, self.request, error)
+
     async def answer_call(self, call: Call, row: InstanceRow, declared: Schema | None) -> Json:
         """What a call is answered whose run this is: its result if it comes soon, else what the client can take."""
         settings = self.context.settings
         seconds = settings.mcp_task_seconds if call.takes_tasks else settings.mcp_wait_seconds
         found = await self.wait(row, seconds)
         if found.is_final:
-            result = answers.run_result(found, self.owner, declared)
+            result = self.result(found, declared)
             await self._charge(found, result)
             return result
         if call.takes_tasks:
-            return {**await answers.task_json(self.context, found, self.owner, declared), "resultType": "task"}
+            return {**await answers.task_json(self.context, found, self.owner, None), "resultType": "task"}
         if found.waits and call.elicits:
             handle = self.owner.handle(found.row)
             return {
@@ -107,6 +120,10 @@ class Runs:
                 "requestState": request_state.seal(self.owner, call.name, call.arguments, handle),
             }
         return answers.goes_on_result(found, self.owner)
+
+    def result(self, found: Standing, declared: Schema | None) -> Json:
+        """The result of the tool whose call a run is that has ended."""
+        return answers.run_result(found, self.owner, declared)
 
     async def wait(self, row: InstanceRow, seconds: float) -> Standing:
         """As `wait_until_told`; counts among what an address may hold open. Raises TooMany."""
@@ -138,9 +155,9 @@ class Runs:
         """See `Toolbox`."""
         row = await self.owner.find(handle)
         found = await standing(self.context, row)
-        task = await answers.task_json(self.context, found, self.owner, await self.declared_output(row))
-        await self._charge(found, task)
-        return task
+        result = self.result(found, await self.declared_output(row)) if found.is_final else None
+        await self._charge(found, result or {})
+        return await answers.task_json(self.context, found, self.owner, result)
 
     async def update_task(self, handle: str, responses: Mapping[str, Any]) -> None:
         """See `Toolbox`."""
@@ -151,6 +168,23 @@ class Runs:
         row = await self.owner.find(handle)
         with suppress(CannotTerminate):  # it has ended by itself
             await self.context.engine.terminate(row)
+
+    async def fork(self, row: InstanceRow, step: StepKey | None, output: Any) -> InstanceRow:
+        """Start a run from the results of another, which its owner asks for."""
+        context = self.context
+        if row.tenant:
+            planned = await forks.plan(context.engine, row, step, output)
+            return await context.engine.create(planned.template)
+        address = context.addresses.client_of(self.request)
+        queue = queues.of_address(address)
+        await check_daily_storage(context, queue)
+        await context.limits.starts.charge_request(self.request, address)
+        await charge_reading(context, self.request, row, events=row.last_seq)
+        planned = await forks.plan(context.engine, row, step, output)
+        context.engine.stored.add(queue, planned.bytes)
+        token = context.ids.token()
+        new = replace(planned.template, queue=queue, control_hash=tokens.digest(token))
+        return self.owner.own(await context.engine.create(new), token)
 
     async def declared_output(self, row: InstanceRow) -> Schema | None:
         """What the tool of a run says of its output; nothing for one of code that was not deployed."""

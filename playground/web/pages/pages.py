@@ -63,10 +63,18 @@ from playground.web.http import bodies
 from playground.web.http.authorization import charge_reading
 from playground.web.http.bodies import seq_of_query
 from playground.web.http.errors import BadBody, BadQuery
-from playground.web.http.responses import IMMUTABLE, NO_STORE, NO_STORE_BY_ACCEPT, json_response, wants_html
+from playground.web.http.responses import (
+    IMMUTABLE,
+    NO_STORE,
+    NO_STORE_BY_ACCEPT,
+    json_response,
+    wants_html,
+    wants_markdown,
+)
 from playground.web.http.security import SCOPE_EMBEDDABLE, SCOPE_FRAMEABLE, SCOPE_NONCE
 from playground.web.instance_view import LONG_EVENTS, decode_values, effect_rows, instance_url, snippet_url
 from playground.web.journal_reader import decode_steps
+from playground.web.pages import markdown
 from playground.web.pages.example_cards import example_json, params_text
 from playground.web.pages.link_previews import preview_of_page
 from playground.web.pages.page_cache import Code, Piece, PlainRun, Shell, SizedCache, html_slot, json_slot
@@ -107,7 +115,9 @@ async def start(context: Context, request: Request) -> Response:
 
 
 async def example(context: Context, request: Request) -> Response:
-    """The page on an example."""
+    """The page on an example; its Markdown for who asks for that."""
+    if wants_markdown(request):
+        return await markdown.example(context, request)
     found = context.example(request.path_params["slug"])
     return await page_response(context, request, "example", _example_names(found))
 
@@ -195,7 +205,9 @@ async def about(context: Context, request: Request) -> Response:
 
 
 async def examples(context: Context, request: Request) -> Response:
-    """The examples, each with its lesson."""
+    """The examples, each with its lesson; as Markdown for who asks for that."""
+    if wants_markdown(request):
+        return await markdown.examples(context, request)
     if not wants_html(request):
         return json_response(
             {"examples": [example_json(it) for it in context.examples.values()]}, headers=NO_STORE_BY_ACCEPT
