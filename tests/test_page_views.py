@@ -329,3 +329,27 @@ def test_a_pause_says_which_attempt_it_waits_for_and_what_that_waits_for(inner: 
         for seq, (type, step, data) in enumerate(told, 1)
     ]
     assert node(PAUSING, journal) == said
+
+
+IN_LINE = """
+import { apply, newState } from "RUN/fold.js";
+import { narrate } from "RUN/narrator.js";
+const state = newState();
+for (const event of given) apply(state, event);
+const place = { text: "Waits for a worker; 3 runs are ahead of it." };
+return [null, place].map((found) => narrate(state, { now: state.lastAt, place: found }).parts.join(""));
+"""
+
+
+def test_a_queued_run_says_how_many_are_ahead_once_the_server_has_said_so() -> None:
+    queued = {"seq": 1, "at": 1, "type": "workflow_queued", "execution": None, "data": {}}
+    assert node(IN_LINE, [queued]) == ["Waiting for a worker.", "Waits for a worker; 3 runs are ahead of it."]
+    life = [
+        ("execution_started", {"execution": 1}),
+        ("workflow_waiting", {}),
+        ("execution_ended", {"reason": "hibernated"}),
+    ]
+    told = [queued]
+    for type, data in (*life, ("workflow_paused", {}), ("workflow_resumed", {})):
+        told.append({"seq": len(told) + 1, "at": len(told) + 1, "type": type, "execution": 1, "data": data})
+    assert node(IN_LINE, told)[1] == "Its time has come. Waits for a worker; 3 runs are ahead of it."

@@ -3,7 +3,18 @@
 import asyncio
 
 from aio import run
-from store_support import AT, claim, create, execution_started, is_sqlite, new, opened, owner, with_store
+from store_support import (
+    AT,
+    claim,
+    create,
+    execution_ended,
+    execution_started,
+    is_sqlite,
+    new,
+    opened,
+    owner,
+    with_store,
+)
 
 from playground.store.flow import ADMITTED_MOST, LOOKS_MOST
 from playground.workflows import events as ev
@@ -224,6 +235,22 @@ async def test_where_a_held_instance_stands(store):
     )
     assert await claimed(store) == ["r1"]
     assert await store.place(await store.find("", "r2"), at=AT + 1) == (1, 0, AT + 60_000)
+
+
+@with_store
+async def test_how_many_go_before_one_that_waits_for_a_worker(store):
+    await create(store, "x1", "x2", queue="x")
+    await create(store, "y1", queue="y")
+    await make(store, new("urgent", queue="x", flow=Flow(priority=1)), new("late", queue="x"))
+
+    async def ahead(*ids):
+        return [await store.ahead(await store.find("", id), at=AT) for id in ids]
+
+    assert await ahead("urgent", "x1", "x2", "late", "y1") == [0, 1, 2, 3, 0]
+    assert await claimed(store, limit=1) == ["urgent"]
+    woken = await store.find("", "urgent")
+    await store.append(woken.key, [execution_started(), execution_ended()], execution=woken.execution, at=AT)
+    assert await ahead("x1", "late", "y1", "urgent") == [1, 3, 1, 0]
 
 
 @with_store

@@ -14,7 +14,7 @@ transactions write the same note.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from playground.store.rows import InstanceRow, NewInstance
 from playground.workflows import events as ev
@@ -22,7 +22,8 @@ from playground.workflows.flow import DEBOUNCED, SINGLETON, limits_of
 
 LOOKS_MOST = 100  # notes of one claim
 ADMITTED_MOST = 100  # instances of one key in one claim
-COUNTED_MOST = 10_000  # ahead of one, for people
+COUNTED_MOST = 10_000  # ahead of one that is held, for people
+AHEAD_MOST = 1_000  # ahead of one that waits for a worker, which lists ask for each
 SECOND_MS = 1_000
 
 Scope = tuple[str, str, str]  # tenant, workflow, key
@@ -51,6 +52,12 @@ class Place(NamedTuple):
     begun: int
     ahead: int
     next_start_at: int | None
+
+
+def ahead_values(row: InstanceRow, at: int) -> tuple[Any, ...]:
+    """The values of ahead_in_queue; one that woke goes before all that are new, and after those that woke before it."""
+    woken_by = at if row.fresh or row.due_at is None else min(at, row.due_at)
+    return row.queue, row.tenant, row.workflow, woken_by, row.priority, row.key, AHEAD_MOST, row.fresh
 
 
 def is_waiting(row: InstanceRow) -> bool:

@@ -375,6 +375,11 @@ class Store(Protocol):
     async def place(self, row: InstanceRow, *, at: int) -> Place:
         """Where a held instance with a key stands."""
 
+    async def ahead(self, row: InstanceRow, *, at: int) -> int:
+        """How many go before an instance that waits for a worker, at most AHEAD_MOST: of those that woke, and of the
+        new ones of its own lane. Those of other lanes, with which it takes turns, are not counted.
+        """
+
     async def oldest_due(self) -> int | None:
         """The earliest `due_at` of instances without an owner, for metrics; None when there is none.
 

@@ -5,6 +5,7 @@ An instance that is held (workflows/flow.py) waits for a time or for the limits 
 
 from typing import Any
 
+from playground.store.flow import AHEAD_MOST
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
@@ -23,7 +24,7 @@ async def queue_json(store: Store, row: InstanceRow, at: int) -> dict[str, Any] 
     if row.status != ev.QUEUED or row.owner is not None:
         return None
     if row.held_until is None:
-        return _said(row, WORKER, "Waits for a worker.")
+        return _waits_for_worker(row, await store.ahead(row, at=at))
     if row.held_until > at:
         return _said(row, DELAY, "Starts when its time has come.", until=row.held_until)
     if row.flow_key is None:
@@ -39,6 +40,14 @@ async def queue_json(store: Store, row: InstanceRow, at: int) -> dict[str, Any] 
             row, RATE, f"{place.ahead:,} ahead of it: {_rate(limits)} {of_key}.", place.ahead, place.next_start_at
         )
     return _said(row, WORKER, "Waits for a worker.", place.ahead)
+
+
+def _waits_for_worker(row: InstanceRow, ahead: int) -> dict[str, Any]:
+    if not ahead:
+        return _said(row, WORKER, "Waits for a worker.", 0)
+    number = f"{ahead:,} or more" if ahead == AHEAD_MOST else f"{ahead:,}"
+    runs = "run is" if ahead == 1 else "runs are"
+    return _said(row, WORKER, f"Waits for a worker; {number} {runs} ahead of it.", ahead)
 
 
 def _said(

@@ -11,12 +11,14 @@ from playground.store import columns
 from playground.store.cache import CachedInstance
 from playground.store.flow import (
     ADMITTED_MOST,
+    AHEAD_MOST,
     COUNTED_MOST,
     LOOKS_MOST,
     Look,
     Place,
     Scope,
     admit,
+    ahead_values,
     counted_since,
     is_waiting,
     next_start_at,
@@ -133,6 +135,12 @@ async def living_of(tx: Transaction, sql: NamedSql, instances: Sequence[NewInsta
         for tenant, workflow, key, only_unstarted, id in found
         if id is not None
     }
+
+
+async def ahead(tx: Transaction, sql: NamedSql, row: InstanceRow, now: int) -> int:
+    """See `Store.ahead`."""
+    [found] = await tx.row(sql["ahead_in_queue"], *ahead_values(row, now))
+    return min(int(found), AHEAD_MOST)
 
 
 async def place(tx: Transaction, sql: NamedSql, row: InstanceRow, now: int) -> Place:

@@ -208,6 +208,28 @@ SELECT count(*) FROM (
         AND held_until <= $4 AND status = 'queued' AND (priority > $5 OR (priority = $5 AND key < $6)) LIMIT $7
 ) a
 
+-- name: ahead_in_queue
+-- Of those that wait for a worker, how many go before one of this lane, priority and key: those that woke by $4, and, unless it is one of
+-- them, the more urgent and the older of its lane.
+SELECT (
+    SELECT count(*) FROM (
+        SELECT 1 FROM instance
+        WHERE owner IS NULL AND NOT fresh AND due_at IS NOT NULL AND due_at <= $4 AND key <> $6 LIMIT $7
+    ) w
+) + (
+    SELECT count(*) FROM (
+        SELECT 1 FROM instance
+        WHERE owner IS NULL AND fresh AND due_at IS NOT NULL AND priority > 0 AND queue = $1 AND tenant = $2 AND workflow = $3
+            AND $8::boolean AND (priority > $5 OR (priority = $5 AND key < $6)) LIMIT $7
+    ) u
+) + (
+    SELECT count(*) FROM (
+        SELECT 1 FROM instance
+        WHERE owner IS NULL AND fresh AND due_at IS NOT NULL AND priority = 0 AND queue = $1 AND tenant = $2 AND workflow = $3
+            AND $8::boolean AND $5 = 0 AND key < $6 LIMIT $7
+    ) o
+)
+
 -- name: starts_of_key
 SELECT at FROM flow_start WHERE tenant = $1 AND workflow = $2 AND flow_key = $3 AND at > $4 ORDER BY at
 

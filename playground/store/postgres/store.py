@@ -238,6 +238,10 @@ class PostgresStore:
         self._check_open()
         return await self._connections.snapshot(lambda tx: flow.place(tx, self._sql, row, at))
 
+    async def ahead(self, row: InstanceRow, *, at: int) -> int:
+        self._check_open()
+        return await self._connections.snapshot(lambda tx: flow.ahead(tx, self._sql, row, at))
+
     async def oldest_due(self) -> int | None:
         [[due]] = await self._read("oldest_due", LANES_MAX)
         return None if due is None else int(due)

@@ -10,12 +10,14 @@ from typing import Any
 
 from playground.store.flow import (
     ADMITTED_MOST,
+    AHEAD_MOST,
     COUNTED_MOST,
     LOOKS_MOST,
     Look,
     Place,
     Scope,
     admit,
+    ahead_values,
     counted_since,
     is_waiting,
     looks,
@@ -140,6 +142,12 @@ class FlowNotes:
     def _read_next(self) -> int | None:
         found: int | None = self._run_sql(self._sql["next_look"]).fetchone()[0]
         return found
+
+
+def ahead(db: sqlite3.Connection, sql: NamedSql, row: InstanceRow, at: int) -> int:
+    """See `Store.ahead`."""
+    found: int = db.execute(sql["ahead_in_queue"], ahead_values(row, at)).fetchone()[0]
+    return min(found, AHEAD_MOST)
 
 
 def place(db: sqlite3.Connection, sql: NamedSql, row: InstanceRow, at: int) -> Place:

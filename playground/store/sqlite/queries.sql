@@ -369,6 +369,28 @@ SELECT count(*) FROM (
         AND held_until <= ?4 AND status = 'queued' AND (priority > ?5 OR (priority = ?5 AND key < ?6)) LIMIT ?7
 )
 
+-- name: ahead_in_queue
+-- Of those that wait for a worker, how many go before one of this lane, priority and key: those that woke by ?4, and, unless it is one of
+-- them, the more urgent and the older of its lane.
+SELECT (
+    SELECT count(*) FROM (
+        SELECT 1 FROM instance INDEXED BY instance_woken
+        WHERE owner IS NULL AND fresh = 0 AND due_at IS NOT NULL AND due_at <= ?4 AND key <> ?6 LIMIT ?7
+    )
+) + (
+    SELECT count(*) FROM (
+        SELECT 1 FROM instance INDEXED BY instance_prior
+        WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND priority > 0 AND queue = ?1 AND tenant = ?2 AND workflow = ?3
+            AND ?8 AND (priority > ?5 OR (priority = ?5 AND key < ?6)) LIMIT ?7
+    )
+) + (
+    SELECT count(*) FROM (
+        SELECT 1 FROM instance INDEXED BY instance_fresh
+        WHERE owner IS NULL AND fresh = 1 AND due_at IS NOT NULL AND priority = 0 AND queue = ?1 AND tenant = ?2 AND workflow = ?3
+            AND ?8 AND ?5 = 0 AND key < ?6 LIMIT ?7
+    )
+)
+
 -- name: living_of_key
 -- The unfinished instance of a key; with ?4 only one that has not started.
 SELECT id FROM instance INDEXED BY instance_flow

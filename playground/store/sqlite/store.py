@@ -232,6 +232,9 @@ class SqliteStore:
     async def place(self, row: InstanceRow, *, at: int) -> Place:
         return await self._readers.run(lambda db: flow.place(db, self._sql, row, at))
 
+    async def ahead(self, row: InstanceRow, *, at: int) -> int:
+        return await self._readers.run(lambda db: flow.ahead(db, self._sql, row, at))
+
     async def oldest_due(self) -> int | None:
         return await self._readers.run(lambda db: db.execute(self._sql["oldest_due"], (LANES_MAX,)).fetchone()[0])
 

@@ -30,7 +30,7 @@ export function narrate(state, { now, final, stale, watching = false, task = nul
   if (state.stoppedBefore) return say("i-pause", state.status === "paused" ? "Paused before " : "Stopping before ", name(state.stoppedBefore), ". Nothing of it has begun.");
   if (state.status === "paused") return say("i-pause", "Paused. Sleeps and waits have stopped with it and keep their remaining time.");
   if (state.status === "waitingForPause") return pausing(state, now);
-  if (state.status === "queued") return state.heldUntil === null ? queued(state) : held(state, now, place);
+  if (state.status === "queued") return state.heldUntil === null ? queued(state, place?.text ?? "Waiting for a worker.") : held(state, now, place);
   const resumed = resumption(state, now);
   if (state.status === "waiting") return waiting(state, now, watching) ?? resumed ?? running(state);
   return resumed ?? (hurried ? busy(state) : running(state));
@@ -67,18 +67,19 @@ function held(state, now, place) {
   return limits.length ? say("i-clock", `Waits for its turn: ${limits.join(", ")} for key `, { code: short(key, NAME) }, ".") : say("i-clock", "Waiting for a worker.");
 }
 
-function queued(state) {
+/** `waits`: for whom, as the server says it once that takes long. */
+function queued(state, waits) {
   const last = state.executions[state.executions.length - 1];
   const recoded = state.codeChanges.at(-1);
   if (recoded && recoded.seq > (last?.startedSeq ?? 0)) return say("i-restart", { b: "The code has changed." }, " The next execution reads what finished from the journal and goes on with the edited code.");
-  if (!last && state.trigger?.kind === "fork") return say("i-fork", ...forked(state), "Waiting for a worker.");
-  if (!last || last.generation !== state.generation) return say("i-clock", state.generation > 1 ? "Restarted from the beginning. Waiting for a worker." : "Waiting for a worker.");
+  if (!last && state.trigger?.kind === "fork") return say("i-fork", ...forked(state), waits);
+  if (!last || last.generation !== state.generation) return say("i-clock", state.generation > 1 ? `Restarted from the beginning. ${waits}` : waits);
   if (last.cut) {
     const lost = [...state.open].filter((step) => step.kind === "do");
     const how = { killed: "was killed", crashed: "crashed", evicted: "was taken away", lost: "went down with the server" }[last.reason] ?? "is gone";
     return say("i-cut", { b: `The worker ${how}` }, lost.length ? " in the middle of " : ". ", ...(lost.length ? [...listed(lost), ". "] : []), "The journal is not: a new worker continues from it.");
   }
-  return say("i-clock", "Its time has come; waiting for a free worker.");
+  return say("i-clock", `Its time has come. ${waits}`);
 }
 
 function resumption(state, now) {
