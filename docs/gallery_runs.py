@@ -171,6 +171,14 @@ def stop_error(stage: Stage) -> None:
     page.page.get_by_label("Its message").fill("The address does not exist")
 
 
+def stops_all(stage: Stage) -> None:
+    """All breakpoints of a run that has stopped."""
+    page = _stopping(stage, "customer has signed")
+    page.page.locator("#tl-steps .row-name").first.focus()
+    page.page.keyboard.press("Shift+B")
+    expect(page.page.get_by_role("dialog", name="Breakpoints").get_by_role("listitem")).to_have_count(2)
+
+
 def stop_wait(stage: Stage) -> None:
     """Stopped before a wait for an event, which is given one."""
     page = _stopping(stage, "customer has signed")

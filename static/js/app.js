@@ -150,6 +150,7 @@ onKey("run", () => void start.run());
 onKey("share", share.quick);
 onKey("format", format);
 onKey("stop-line", () => stopAt(editor.place()));
+onKey("all-stops", () => void import("./run/all-stops.js").then((it) => it.showStops(parsed.flat)));
 onKey("step", () => tell("select", { line: editor.runLine() }));
 onKey("problem", () => editor.nextProblem());
 onKey("list", () => dialogs.open("keys"));

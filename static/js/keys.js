@@ -23,6 +23,7 @@ export const TABLE = {
     ["Make its fix", "mod ."],
     ["To the step of the line", "alt enter", "step"],
     ["Pause before the step of the line", "F9", "stop-line"],
+    ["All breakpoints", "shift B", "all-stops"],
     ["Complete", "ctrl space"],
     ["Comment out, or in", "mod /"],
     ["Find", "mod F"],
@@ -119,10 +120,12 @@ export function makeKeys() {
     const held = [MAC ? event.metaKey && "mod" : event.ctrlKey && "mod", event.shiftKey && "shift", event.altKey && "alt"].filter(Boolean);
     const key = held.includes("alt") && event.code.startsWith("Key") ? event.code.slice(3).toLowerCase() : event.key.toLowerCase();
     const name = COMBINATIONS.get([...held, key].join(" "));
-    if (name) {
+    const isCapital = key.length === 1 && held.join() === "shift"; // a single letter, too
+    if (name && !isCapital) {
       if (name === "share" || (name === "palette" && (!inDialog || inDialog.id === "palette")) || (!inDialog && !event.target.closest?.(".ask"))) act(event, name);
     } else if (letters.checked && !inDialog && (event.getModifierState("AltGraph") || !(event.altKey || event.ctrlKey || event.metaKey)) && !inText(event.target)) {
-      if (SINGLES.has(key) && !(key === "end" && event.target.matches?.("input, select"))) act(event, SINGLES.get(key));
+      if (name) act(event, name);
+      else if (SINGLES.has(key) && !(key === "end" && event.target.matches?.("input, select"))) act(event, SINGLES.get(key));
     }
   });
 }

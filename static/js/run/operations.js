@@ -8,7 +8,7 @@ import { refOf } from "./fold.js";
 import { ForkDialog } from "./fork.js";
 import { NOTHING } from "./header.js";
 import { instancePath } from "./paths.js";
-import { pendingStopsOf } from "./pending-stops.js";
+import { pendingStopsOf, togglePending } from "./pending-stops.js";
 
 const NOT = {
   "kill-worker": "The worker was not killed.",
@@ -93,6 +93,17 @@ export class Operations {
 
   ownStops() {
     return lastingOnes(this.live.moments.state.breakpoints);
+  }
+
+  /** All breakpoints that count for the run, for a list of them: its own can't be cleared once it has ended. */
+  allStops() {
+    const { live } = this;
+    const own = this.ownStops();
+    const unset = ({ step }) => {
+      if ((step.count ?? null) === null) togglePending(step, false);
+      return live.ended ? "" : this.setBreakpoint(step, false);
+    };
+    return { stops: [...own, ...this.stopsSince()], entries: [...live.moments.state.rows, ...live.plan.flat], why: live.context().why, isOwn: (each) => live.ended && own.includes(each), unset };
   }
 
   /** The breakpoints that a fork may begin with. */

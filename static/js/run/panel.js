@@ -31,6 +31,9 @@ export function openRun(run) {
   );
 }
 
+/** The breakpoints of the run that is shown, and what can be done about them; null where none is. */
+export const runStops = () => (wanted && live?.run ? live.operations.allStops() : null);
+
 /** Lets go of the run, if any, and shows what may be run. */
 export function closeRun() {
   wanted = null;
