@@ -71,7 +71,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         BadCheck: the arguments are wrong, or there is no isolation in which to parse a file.
         SystemExit: for --help, after printing.
     """
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         settings = _settings(options, environment)
         checked = asyncio.run(_check_all(options.files, options.class_name, settings))
@@ -166,7 +166,8 @@ def _ignore_log(event: str, **fields: Any) -> None:
     """
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the command."""
     parser = _Parser(
         prog=f"playground {CHECK}",
         allow_abbrev=False,

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment, is_switch, parse_setting
 
+SERVE = "serve"  # what the command does that is none
 BAD_USE = 2  # exit status where the operator has to correct something first
 
 # The groups of --help: what a first user needs, then the rest by subject. Every setting is in one group
@@ -57,10 +58,13 @@ GROUPS = {
 }  # fmt: skip
 
 _EPILOG = (
-    "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for "
-    "tenants; `playground secrets-key --help`: keys that encrypt their secrets; `playground copy --help`: moving to "
-    "another database. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, "
-    "and go on at the next start."
+    "Commands, each with examples in its --help: `playground run FILE` runs a workflow here or on a server; "
+    "`playground runs` lists, follows and controls runs; `playground test FILE` crashes a workflow at every commit; "
+    "`playground deploy`, `tenants`, `schedules`, `queues`: for tenants; `playground doctor`: what this machine can "
+    "do; `playground completion`: for a shell; `playground check FILE ...`: what is wrong with workflows, for CI; "
+    "`playground tenant-key --help`: keys for tenants; `playground secrets-key --help`: keys that encrypt their "
+    "secrets; `playground copy --help`: moving to another database. An option wins over its environment variable. "
+    "Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
 )
 
 
@@ -119,7 +123,9 @@ def parse_command_line(arguments: Sequence[str], environment: Mapping[str, str])
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run `playground`; returns its exit status."""
-    if arguments and not arguments[0].startswith("-"):
+    if arguments[:1] == [SERVE]:
+        arguments = arguments[1:]
+    elif arguments and not arguments[0].startswith("-"):
         return _command(arguments, environment)
     try:
         settings = parse_command_line(arguments, environment)
@@ -138,11 +144,19 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    from playground.terminal import main as terminal
+    from playground.terminal import outcomes
+
+    try:
+        if arguments[0] in terminal.COMMANDS:
+            return terminal.main(arguments, environment, lambda: _parsers(environment))
+    except outcomes.BadCommand as error:
+        return print_error(str(error))
     from playground.checking import CHECK, BadCheck
     from playground.checking import main as check
     from playground.commands import COMMANDS, BadCommand, run
 
-    known = (CHECK, *COMMANDS)
+    known = (SERVE, *terminal.COMMANDS, CHECK, *COMMANDS)
     if arguments[0] not in known:
         there = ", ".join(f"`playground {it}`" for it in known[:-1]) + f" and `playground {known[-1]}`"
         return print_error(
@@ -155,6 +169,14 @@ def _command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except (BadCheck, BadCommand) as error:
         return print_error(str(error))
     return 0
+
+
+def _parsers(environment: Mapping[str, str]) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser of the program without a command, and those of the commands that are not the terminal's."""
+    from playground import checking, commands
+
+    found = {SERVE: build_parser(), checking.CHECK: checking.build_parser()}
+    return build_parser(), found | commands.parsers(environment)
 
 
 def print_error(sentence: str) -> int:

@@ -211,6 +211,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return parser
 
 
+def parsers(environment: Mapping[str, str]) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    (commands,) = (it for it in _parser(environment)._actions if isinstance(it, argparse._SubParsersAction))
+    return dict(commands.choices)
+
+
 def _add_secrets_keys(commands: "argparse._SubParsersAction[_Parser]", environment: Mapping[str, str]) -> None:
     description = "Keys that encrypt tenants' secrets in the database. Newest first: the first encrypts, all decrypt."
     keys = commands.add_parser(

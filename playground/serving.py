@@ -66,6 +66,10 @@ class CannotServe(Exception):
     """The server can't start until its operator has corrected something; the message is one line that says what."""
 
 
+class DatabaseInUse(CannotServe):
+    """Another process has the database, and only one at a time can."""
+
+
 def serve(settings: Settings, node: Node = ALONE) -> None:
     """Serve until SIGTERM or Ctrl-C, alone or as one of several processes behind one port.
 
@@ -90,7 +94,7 @@ async def _serve(settings: Settings, node: Node, log: Log) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     began: list[float] = []
     async with contextlib.AsyncExitStack() as opened:
-        sock, app, tier = await _open(settings, node, opened, log)
+        sock, app, tier = await open_app(settings, node, opened, log)
         from playground.web.app import count_protocol_refusals
         from playground.web.http import server
         from playground.web.http.connections import ConnectionLimits
@@ -131,12 +135,17 @@ async def _serve(settings: Settings, node: Node, log: Log) -> None:
     log("stopped", seconds=round(time.monotonic() - began[0], 2) if began else 0)
 
 
-async def _open(
+async def open_app(
     settings: Settings, node: Node, opened: contextlib.AsyncExitStack, log: Log
 ) -> "tuple[socket.socket, Starlette, Tier]":
-    """Open everything that the server needs, with the cheapest possible refusals first; `opened` closes it."""
+    """Open everything that the server needs, with the cheapest possible refusals first; `opened` closes it.
+
+    Raises:
+        CannotServe, DatabaseInUse
+    """
     from playground.examples import BadExample, load
     from playground.store import StoreError
+    from playground.store.errors import StoreInUse
 
     try:
         ClientAddresses.parse(settings.trusted_proxies)
@@ -178,6 +187,8 @@ async def _open(
             make_start_token=make_start_token,
         )
         return sock, app, sandbox.tier
+    except StoreInUse as error:
+        raise DatabaseInUse(str(error)) from None
     except (CannotListen, StoreError, BadSetting, MissingFiles, BadExample) as error:
         raise CannotServe(str(error)) from None
 

@@ -15,6 +15,8 @@ ENV_PREFIX = "PLAYGROUND_"
 _SWITCHES = {**dict.fromkeys(("1", "true", "yes", "on"), True), **dict.fromkeys(("0", "false", "no", "off", ""), False)}
 
 
+# Where commands find a server, and what they show to it (terminal/places.py); no server reads them.
+CLIENT_VARIABLES = frozenset(ENV_PREFIX + name for name in ("SERVER", "TENANT", "TOKEN", "START_TOKEN"))
 # Kubernetes sets such variables for a service named "playground".
 _KUBERNETES_VARIABLE = re.compile(r"PLAYGROUND_(SERVICE_|PORT_[0-9])")
 
@@ -494,7 +496,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         BadSetting: a variable has an invalid value, or has our prefix and is no setting.
     """
     known = {ENV_PREFIX + row.name.upper() for row in dataclasses.fields(Settings)}
-    for name in sorted(environment):
+    for name in sorted(environment.keys() - CLIENT_VARIABLES):
         if name.startswith(ENV_PREFIX) and name not in known and not _KUBERNETES_VARIABLE.match(name):
             near = difflib.get_close_matches(
                 name.removeprefix(ENV_PREFIX), [it.removeprefix(ENV_PREFIX) for it in known], n=1

@@ -153,7 +153,7 @@ def test_what_is_missing_before_it_can_even_begin_is_said_on_one_line(tmp_path: 
         bare, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=SECONDS, check=False
     )
     assert re.search(r"not installed here \(\w+\).*\./run playground", refused(done))
-    assert "no command 'serve'" in refused(run(tmp_path, "serve"))
+    assert "no command 'surve'" in refused(run(tmp_path, "surve"))
 
 
 def test_a_host_that_is_not_here(tmp_path: Path) -> None:

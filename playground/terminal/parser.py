@@ -1,0 +1,317 @@
+"""The words and options of the commands. What they do is in the modules that main.py names."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from playground.terminal.outcomes import BadCommand, table
+from playground.workflows.events import KINDS
+from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW
+
+WIDTH = 100
+FORMATS = ("auto", "text", "json")
+VICTIMS = ("server", "worker")
+SHELLS = ("bash", "zsh", "fish")
+
+# One line for each command in `playground --help`.
+SUMMARIES: Mapping[str, str] = {
+    "run": "run a workflow here or on a server, and follow it",
+    "runs": "list, show, follow and control runs",
+    "test": "crash a workflow at every commit, and compare",
+    "deploy": "make a file the newest version of a tenant's workflow",
+    "tenants": "list tenants, make keys, delete",
+    "schedules": "what starts by the clock",
+    "queues": "queues of messages",
+    "doctor": "what this machine can do, and what to put right",
+    "completion": "complete commands and options in bash, zsh or fish",
+}
+
+_EXAMPLES: Mapping[str, str] = {
+    "run": """
+  playground run order.py --params '{"order": 7}' --follow
+  playground run --example crash-and-resume --follow
+  playground run order.py --params @order.json --server https://play.example
+  playground run --resume 37bf11bb --follow""",
+    "runs": """
+  playground runs list
+  playground runs logs --follow 37bf11bb
+  playground runs send-event 37bf11bb approved '{"by": "ada"}'
+  playground runs restart 37bf11bb --from "charge card"
+  playground runs list --format json | jq -r 'select(.status == "errored").run'""",
+    "test": """
+  playground test order.py --params '{"order": 7}'
+  playground test approval.py --event 'approved={"by": "ada"}' --victim worker""",
+    "deploy": """
+  PLAYGROUND_TOKEN=pk_… playground deploy acme order.py --server https://play.example""",
+    "tenants": """
+  PLAYGROUND_TOKEN=… playground tenants list
+  PLAYGROUND_TOKEN=… playground tenants make-key acme --label laptop""",
+    "schedules": """
+  playground schedules put nightly '0 3 * * *' --timezone Europe/Berlin --tenant acme
+  playground schedules run nightly --tenant acme""",
+    "queues": """
+  playground queues put orders --consumer main --tenant acme
+  playground queues send orders '{"order": 7}' --tenant acme""",
+    "doctor": """
+  playground doctor
+  playground doctor --format json | jq 'select(.state == "bad")'""",
+    "completion": """
+  playground completion bash > ~/.local/share/bash-completion/completions/playground
+  playground completion zsh > "${fpath[1]}/_playground"
+  playground completion fish > ~/.config/fish/completions/playground.fish""",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadCommand(f"{message}; `{self.prog} --help` says how it is used")
+
+
+def build_parser() -> Parser:
+    """The parser of all commands of the terminal."""
+    parser = Parser(prog="playground", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    made = {name: _command(commands, name) for name in SUMMARIES}
+    _add_run(made["run"])
+    _add_runs(made["runs"])
+    _add_test(made["test"])
+    _add_deploy(made["deploy"])
+    _add_tenants(made["tenants"])
+    _add_schedules(made["schedules"])
+    _add_queues(made["queues"])
+    _add_place(made["doctor"], tenant=False)
+    made["completion"].add_argument("shell", choices=SHELLS, help="the shell to make it for")
+    return parser
+
+
+def _formatter(prog: str) -> argparse.RawDescriptionHelpFormatter:
+    return argparse.RawDescriptionHelpFormatter(prog, max_help_position=30, width=WIDTH)
+
+
+def _command(commands: Any, name: str) -> Parser:
+    summary = SUMMARIES[name]
+    statuses = f"\n\nexit status:\n{table()}" if name in ("run", "runs", "test", "doctor") else ""
+    parser: Parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"examples:{_EXAMPLES[name]}{statuses}",
+        formatter_class=_formatter,
+        allow_abbrev=False,
+    )
+    return parser
+
+
+def _add_place(parser: argparse.ArgumentParser, *, tenant: bool = True) -> None:
+    place = parser.add_argument_group("where")
+    place.add_argument("--server", metavar="URL", help="a server (default: PLAYGROUND_SERVER, else here)")
+    place.add_argument("--database", metavar="URL", help="a local database (default: sqlite:///playground.db)")
+    if tenant:
+        place.add_argument("--tenant", metavar="NAME", help="as this tenant, with its key in PLAYGROUND_TOKEN")
+    _add_format(parser)
+
+
+def _add_format(parser: argparse.ArgumentParser) -> None:
+    text = "text, or JSON lines (default: text on a terminal, JSON lines in a pipe)"
+    parser.add_argument("--format", choices=FORMATS, default="auto", help=text)
+
+
+def _actions(parser: Parser, what: Sequence[tuple[str, str]]) -> dict[str, Parser]:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+    made = {}
+    for name, help in what:
+        made[name] = actions.add_parser(
+            name,
+            help=help,
+            description=help[0].upper() + help[1:] + ".",
+            formatter_class=_formatter,
+            allow_abbrev=False,
+        )
+    return made
+
+
+def _add_step(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--count", type=_positive, default=1, metavar="N", help="which call of this name, from 1")
+    parser.add_argument("--kind", choices=KINDS, default="do", help="its kind (default: %(default)s)")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("from 1")
+    return number
+
+
+_positive.__name__ = "number from 1 on"  # argparse puts it into its message
+
+
+def _add_run(parser: Parser) -> None:
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a workflow's source; - for stdin")
+    parser.add_argument("--example", metavar="NAME", help="an example instead, such as crash-and-resume")
+    parser.add_argument("--workflow", metavar="NAME", help="a workflow that the tenant has deployed instead")
+    parser.add_argument("--resume", metavar="ID", help="go on with a run that was left, or that a crash has cut")
+    parser.add_argument("--params", metavar="JSON|@FILE", help="its params; @- for stdin")
+    parser.add_argument("--id", metavar="ID", help="the run's id, instead of one at random")
+    parser.add_argument("--follow", action="store_true", help="show what happens, as it is committed")
+    parser.add_argument("--skip-sleeps", action="store_true", help="have every sleep be over at once")
+    _add_place(parser)
+
+
+def _add_runs(parser: Parser) -> None:
+    made = _actions(
+        parser,
+        [
+            ("list", "the runs that were started from here, or a tenant's; newest first"),
+            ("show", "one run: its steps, result and error"),
+            ("logs", "what has happened in a run, and with --follow what happens"),
+            ("send-event", "send an event to a run"),
+            ("pause", "start no new step"),
+            ("resume", "go on after a pause"),
+            ("terminate", "end a run"),
+            ("restart", "run again from the top or from a step"),
+            ("fork", "a new run from what this one has finished"),
+            ("wake", "end the current sleep, retry wait or event timeout now"),
+            ("skip-sleeps", "have every sleep be over at once"),
+            ("kill-worker", "SIGKILL the worker: what is committed stays"),
+            ("code", "go on with other code, where the history fits it"),
+            ("chaos", "run it again with the worker killed before each commit"),
+            ("delete", "remove a run and its journal"),
+        ],
+    )
+    for name, action in made.items():
+        if name != "list":
+            action.add_argument("id", metavar="ID", help="the run's id, or the beginning of one started from here")
+    made["list"].add_argument("--status", metavar="STATUS", help="only those: running, waiting, errored, …")
+    made["list"].add_argument("--limit", type=_positive, default=50, metavar="N", help="at most so many")
+    made["logs"].add_argument("--follow", action="store_true", help="go on until the run has ended")
+    made["logs"].add_argument("--after", type=int, default=0, metavar="SEQ", help="only what comes after this event")
+    made["send-event"].add_argument("type", metavar="TYPE", help="its type")
+    made["send-event"].add_argument("payload", nargs="?", metavar="JSON|@FILE", help="its payload (default: null)")
+    made["send-event"].add_argument("--reply", action="store_true", help="wait for the workflow's reply, and print it")
+    made["terminate"].add_argument("--rollback", action="store_true", help="run the rollback handlers first")
+    for name in ("restart", "fork"):
+        made[name].add_argument("--from", dest="from_step", metavar="STEP", help="keep what was before this step")
+        _add_step(made[name])
+    made["fork"].add_argument("--output", metavar="JSON|@FILE", help="the result of that step, in place of its own")
+    made["fork"].add_argument("--source", metavar="FILE", help="other code")
+    made["wake"].add_argument("step", nargs="?", metavar="STEP", help="the step, where several wait")
+    _add_step(made["wake"])
+    made["skip-sleeps"].add_argument("--off", action="store_true", help="let them last again")
+    made["kill-worker"].add_argument(
+        "--when", choices=("now", "during-step", "before-commit"), default="now", help="when (default: %(default)s)"
+    )
+    made["code"].add_argument("source", metavar="FILE", help="the code")
+    for action in made.values():
+        _add_place(action)
+
+
+def _add_test(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a workflow's source; - for stdin")
+    parser.add_argument("--params", metavar="JSON|@FILE", help="its params")
+    parser.add_argument(
+        "--event", action="append", default=[], metavar="TYPE=JSON", help="an event that it waits for; may be repeated"
+    )
+    parser.add_argument("--victim", choices=VICTIMS, default="server", help="what is killed (default: %(default)s)")
+    parser.add_argument(
+        "--at", type=_positive, action="append", metavar="N", help="only at this commit; may be repeated"
+    )
+    parser.add_argument(
+        "--most", type=_positive, default=200, metavar="N", help="commits at most (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, metavar="N", help="that one run may take (default: %(default)g)"
+    )
+    parser.add_argument("--all", action="store_true", help="show the commits where nothing differs, too")
+    parser.add_argument("--class-name", default=CLASS_NAME, metavar="NAME", help="the class (default: %(default)s)")
+    _add_format(parser)
+
+
+def _add_deploy(parser: Parser) -> None:
+    parser.add_argument("tenant", metavar="TENANT", help="the tenant, with its key in PLAYGROUND_TOKEN")
+    parser.add_argument("file", metavar="FILE", help="a workflow's source; - for stdin")
+    parser.add_argument("--workflow", default=MAIN_WORKFLOW, metavar="NAME", help="its name (default: %(default)s)")
+    parser.add_argument("--class-name", default=CLASS_NAME, metavar="NAME", help="the class (default: %(default)s)")
+    parser.add_argument("--warm", action="store_true", help="keep workers with this code")
+    _add_place(parser, tenant=False)
+
+
+def _add_tenants(parser: Parser) -> None:
+    made = _actions(
+        parser,
+        [
+            ("list", "all tenants, with their runs by status; for the operator"),
+            ("show", "what a tenant has deployed"),
+            ("make-key", "make a key, and the tenant if it is new; for the operator"),
+            ("delete", "remove a tenant with everything it has; for the operator"),
+        ],
+    )
+    for name in ("make-key", "delete"):
+        made[name].add_argument("name", metavar="TENANT", help="the tenant's name")
+    made["make-key"].add_argument("--label", default="", metavar="TEXT", help="what the key is for")
+    made["delete"].add_argument("--end", action="store_true", help="also while runs are unfinished, which are ended")
+    for action in made.values():
+        _add_place(action)
+
+
+def _add_schedules(parser: Parser) -> None:
+    made = _actions(
+        parser,
+        [
+            ("list", "the schedules, with their next time"),
+            ("put", "add a schedule, or replace the one of this name"),
+            ("pause", "fire no more until it is resumed"),
+            ("resume", "go on with the next time"),
+            ("run", "start a run now"),
+            ("delete", "delete a schedule"),
+        ],
+    )
+    for name, action in made.items():
+        if name != "list":
+            action.add_argument("name", metavar="NAME", help="the schedule's name")
+    put = made["put"]
+    put.add_argument("cron", metavar="CRON", help="minute, hour, day, month and weekday, as in '0 3 * * *'")
+    put.add_argument("--workflow", default=MAIN_WORKFLOW, metavar="NAME", help="what it starts (default: %(default)s)")
+    put.add_argument("--timezone", default="UTC", metavar="ZONE", help="such as Europe/Berlin (default: %(default)s)")
+    put.add_argument("--params", metavar="JSON|@FILE", help="the params of its runs")
+    put.add_argument("--missed", choices=("skip", "once", "all"), default="skip", help="of firings that were missed")
+    put.add_argument("--paused", action="store_true", help="do not fire yet")
+    for action in made.values():
+        _add_place(action)
+
+
+def _add_queues(parser: Parser) -> None:
+    made = _actions(
+        parser,
+        [
+            ("list", "the queues, with how many messages are where"),
+            ("put", "make a queue, or change one; what is left out is as by default"),
+            ("send", "send a message"),
+            ("dead", "the messages that failed too often"),
+            ("retry", "send a dead message again"),
+            ("delete-message", "delete a dead message"),
+            ("delete", "delete a queue and its messages"),
+        ],
+    )
+    for name, action in made.items():
+        if name != "list":
+            action.add_argument("name", metavar="QUEUE", help="the queue's name")
+    for name in ("retry", "delete-message"):
+        made[name].add_argument("message", metavar="ID", help="the message's id")
+    put = made["put"]
+    put.add_argument("--consumer", default=MAIN_WORKFLOW, metavar="NAME", help="the workflow that handles its messages")
+    for name, kind in (
+        ("max-batch-size", int),
+        ("max-batch-timeout", float),
+        ("max-retries", int),
+        ("retry-delay", float),
+        ("delivery-delay", float),
+        ("max-concurrency", int),
+    ):
+        put.add_argument(f"--{name}", type=kind, metavar="N")
+    put.add_argument("--dead-letter-queue", metavar="QUEUE")
+    made["send"].add_argument("body", nargs="?", metavar="JSON|@FILE", help="the message (default: null)")
+    made["send"].add_argument("--delay", type=float, metavar="SECONDS", help="deliver it after so many seconds")
+    for action in made.values():
+        _add_place(action)
