@@ -1,6 +1,6 @@
 """How fast a parent runs children: one workflow that runs a thousand others and waits for all of them.
 
-    ./run python -m bench.children [--children 1000] [--times 5] [--new-workers] [--database URL]
+    ./run python -m bench.children [--children 1000] [--times 5] [--new-workers] [--postgres]
 
 The parent calls `self.env.WORKFLOWS.run` a thousand times in one `gather`; each child returns a number. Measured is
 from the parent's creation to its end, with everything durable: an instance, an execution and an end for each child,
@@ -10,13 +10,22 @@ raised, since they would count.
 """
 
 import argparse
+import contextlib
 import os
 import statistics
+import sys
 import tempfile
 import time
+from pathlib import Path
 
 import uvloop
 
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from postgres_support import DURABLE
+
+from bench.postgres import databases
 from playground import Code, Dispatcher, Engine
 from playground.library import open_engine
 from playground.workflows import events as ev
@@ -67,10 +76,13 @@ def main() -> None:
     parser.add_argument("--children", type=int, default=1_000)
     parser.add_argument("--times", type=int, default=5, help="rounds, of which the median is shown")
     parser.add_argument("--new-workers", action="store_true", help="no warm workers")
-    parser.add_argument("--database", help="by default a file of its own")
+    parser.add_argument("--postgres", action="store_true", help="a server of its own, instead of a file")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        database = options.database or f"sqlite:///{folder}/children.db"
+    with contextlib.ExitStack() as opened:
+        folder = opened.enter_context(tempfile.TemporaryDirectory())
+        database = f"sqlite:///{folder}/children.db"
+        if options.postgres:
+            database = opened.enter_context(databases(None, DURABLE))()
         rates = uvloop.run(measured(database, options.children, options.times, warm=not options.new_workers))
     print(
         f"a parent with {options.children:,} children, {'new' if options.new_workers else 'warm'} workers: "

@@ -71,6 +71,31 @@ async def test_an_event_sent_through_the_other_node_reaches_the_worker(tmp_path:
 
 
 @story
+async def test_an_instance_starts_though_its_journal_grows_whenever_its_history_is_read(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as found:
+        store = Unreliable(found.store)
+        a = await found.open("a", store)
+        row, puppet = await waiting(found, a)
+        read: list[int] = []
+
+        async def grown(history: Any) -> Any:
+            store.fate["load"] = grown
+            read.append(history.row.last_seq)
+            await a.engine.send_event(row, "go", len(read))
+            return history
+
+        store.fate["load"] = grown
+        await a.engine.kill_worker(row)
+        puppet = await a.puppets.next(row.id)
+        await puppet.say(waits())
+        assert (await hears(puppet, "over"))["value"]["payload"] == 1, "what came after the history was read"
+        await puppet.say(frame(op="finish", output="done"))
+        journal = await found.journal(row, ended)
+        assert_dense(journal)
+        assert len(read) == 1 and sum(event.type == ev.EVENT_RECEIVED for event in journal) == 1
+
+
+@story
 async def test_a_pause_through_the_other_node_holds_the_worker_and_a_resumption_lets_it_go_on(tmp_path: Path) -> None:
     async with cluster(tmp_path, "a") as found:
         a = found.nodes["a"]

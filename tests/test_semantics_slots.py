@@ -3,6 +3,7 @@
 import pytest
 from semantics_support import LEDGER, assert_sound, playing, story, workflow
 
+from playground.engine.scheduler import PARENT_KEPT_MS
 from playground.testing import WorkflowTester
 from playground.workflows import events as ev
 
@@ -103,6 +104,42 @@ async def test_an_idle_worker_is_given_up_when_its_slot_is_needed():
         tester.skip = True
         await first.result()
         await second.result()
+
+
+PARENT = """
+if event.payload == "parent":
+    return await asyncio.gather(*(self.env.WORKFLOWS.run(n) for n in range(1, 6)))
+await step.do("hold", lambda: asyncio.sleep(60 if event.payload == "long" else 0.05))
+return event.payload
+"""
+
+
+@story
+async def test_a_parent_whose_children_end_one_after_another_keeps_its_worker_though_its_slot_is_needed():
+    async with WorkflowTester(workflow(PARENT), workers=2, spare_slots=0) as tester:
+        parent = await tester.create("parent")
+        assert await parent.result() == [1, 2, 3, 4, 5]
+        assert len((await parent.state()).executions) == 1
+    async with WorkflowTester(workflow(PARENT), workers=1, spare_slots=0) as tester:
+        parent = await tester.create("parent")
+        assert await parent.result() == [1, 2, 3, 4, 5], "the only slot is given up, or no child could run"
+        assert len((await parent.state()).executions) > 1
+
+
+@story
+async def test_a_parent_no_child_of_which_has_ended_lately_gives_up_its_worker_when_its_slot_is_needed():
+    source = workflow(PARENT.replace("range(1, 6)", '("long", "long")'))
+    async with WorkflowTester(source, skip=False, workers=2, spare_slots=0) as tester:
+        parent = await tester.create("parent")
+        await tester.settle()
+        statuses = [row.status for row in reversed(await tester.store.list(""))]
+        assert statuses == ["waiting", "running", "queued"]
+        assert (await parent.state()).executions[0].reason is None
+        await tester.advance(PARENT_KEPT_MS)
+        await tester.settle()
+        assert (await parent.state()).executions[0].reason == "evicted"
+        tester.skip = True
+        assert await parent.result() == ["long", "long"]
 
 
 @pytest.mark.parametrize("instances", [50])

@@ -224,7 +224,7 @@ def end_children(ends: Sequence[ChildEnd], at: int, most_bytes: int) -> Decider:
                 events.append(NewEvent(ev.CHILD_ERRORED, {"error": error, **stamp}, end.step))
         return events
 
-    return DeciderWithNeeds(decide, Needs(steps=tuple(end.step for end in ends)))
+    return DeciderWithNeeds(decide, Needs(steps=tuple(end.step for end in ends), open=False))
 
 
 def end_sleep(step: StepKey, *, virtual: bool = False) -> Decider:

@@ -10,7 +10,7 @@ height keeps a megabyte round it.
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -30,6 +30,8 @@ from playground.workflows import events as ev
 from playground.workflows.errors import Fenced, InstanceNotFound
 
 TRIM_AFTER_SECONDS = 5.0
+PARENT_KEPT_MS = 100  # after the end of a child that came last ...
+PARENTS_KEPT_SHARE = 0.5  # ... in so many of the slots at most, so that children have the others
 
 
 class IdleTrimmer:
@@ -354,8 +356,19 @@ class Scheduler:
         if due is None or due > self._services.clock.now():
             return
         idle = [execution for execution in self.executions.values() if execution.idle]
-        if idle:
-            min(idle, key=lambda execution: execution.idle_timeout.since or 0).evict(ev.EVICTED)
+        kept = self._kept_parents(idle)
+        others = [execution for execution in idle if execution not in kept]
+        if others:
+            min(others, key=_idle_since).evict(ev.EVICTED)
+        elif kept:
+            self._arm_at(_idle_since(kept[0]) + PARENT_KEPT_MS)
+
+    def _kept_parents(self, idle: Sequence[Execution]) -> Sequence[Execution]:
+        """Those that are not evicted yet, longest idle first: the end of a next child would have them replayed."""
+        since = self._services.clock.now() - PARENT_KEPT_MS
+        found = [execution for execution in idle if _idle_since(execution) > since and execution.waits_for_child]
+        most = int(self._services.settings.slots * PARENTS_KEPT_SHARE)
+        return sorted(found, key=_idle_since)[len(found) - min(most, len(found)) :]
 
     async def _arm(self, at: int, claimed: Claimed) -> None:
         """Set the timer for when the next instance falls due, after a claim that began here `at` a time.
@@ -407,6 +420,10 @@ class Scheduler:
             services.log("expiry_failed", error=f"{type(error).__name__}: {error}")
         if not self._stopping:
             self._expiry = services.clock.call_at(services.clock.now() + EXPIRE_EVERY_MS, self.expire)
+
+
+def _idle_since(execution: Execution) -> int:
+    return execution.idle_timeout.since or 0
 
 
 async def recover(services: Services, row: InstanceRow, *, most_losses: int | None = None) -> None:

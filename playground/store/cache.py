@@ -6,6 +6,7 @@ last_seq with the cached ones, which together determine the row, and an instance
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from playground.store.projection import Change
 from playground.store.rows import InboxRow, InstanceRow, StepRow
@@ -75,11 +76,17 @@ class CachedInstance:
             if self.inbox_added.pop(seq, None) is None:
                 self.inbox_removed.append(seq)
 
-    def mark_written(self) -> None:
-        """All changes are in the database: keep only the open steps."""
+    def mark_written(self, maybe_over: Iterable[StepKey] | None = None) -> None:
+        """All changes are in the database: keep only the open steps.
+
+        `maybe_over` are those that may not be open; None: they are among the changed ones. Of thousands of open steps
+        the others cost nothing.
+        """
         self.stored = self.row
-        for key in [key for key, row in self.steps.items() if not row.is_open]:
-            del self.steps[key]
+        for key in self.changed if maybe_over is None else maybe_over:
+            row = self.steps.get(key)
+            if row is not None and not row.is_open:
+                del self.steps[key]
         self._clear_unwritten()
 
     def _clear_unwritten(self) -> None:

@@ -104,7 +104,7 @@ def child(r: Sequence[Any]) -> Child:
 def awaited_child(r: Sequence[Any]) -> AwaitedChild:
     """From a row of `awaited_columns`."""
     awaited = Awaited(r[1], step_key(CHILD, r[2], r[3]), r[4], bool(r[5]))
-    return AwaitedChild(r[0], awaited, r[6], r[7], bool(r[8]), bool(r[9]), bool(r[10]))
+    return AwaitedChild(r[0], awaited, r[6], r[7], *map(bool, r[8:12]))
 
 
 def awaited_values(key: int, awaited: Awaited) -> tuple[Any, ...]:

@@ -35,6 +35,7 @@ class Needs:
     """What a decider reads in addition to the row, the open steps and the inbox."""
 
     steps: Sequence[StepKey] = ()  # these steps, with their results
+    open: bool = True  # the open steps; to list them costs as much as there are
     keys: bool = False  # the keys of all steps
     pending_rollback: bool = False  # whether any step has a rollback handler that has not started
 
@@ -46,17 +47,23 @@ NO_NEEDS = Needs()
 class Snapshot:
     """The state that a decider sees: an instance in its current generation, read in one transaction.
 
-    `open` are the open steps by start, perhaps without results; `inbox` the unconsumed events, oldest first. The others
-    are set only where `Needs` asks for them: `named` has each step of `Needs.steps` (None: it has not started), `keys`
-    all steps that have started.
+    `open_steps` are the open steps by start, perhaps without results, None where `Needs` does not ask for them; `inbox`
+    the unconsumed events, oldest first. The others are set only where `Needs` asks for them: `named` has each step of
+    `Needs.steps` (None: it has not started), `keys` all steps that have started.
     """
 
     row: InstanceRow
     named: Mapping[StepKey, StepRow | None]
     inbox: Sequence[InboxRow]
-    open: Sequence[StepRow]
+    open_steps: Sequence[StepRow] | None
     keys: frozenset[StepKey] | None = None
     pending_rollback: bool | None = None
+
+    @property
+    def open(self) -> Sequence[StepRow]:
+        """The open steps, by start."""
+        assert self.open_steps is not None, "a decider that looks at open steps does not leave them out of its needs"
+        return self.open_steps
 
     def step(self, key: StepKey) -> StepRow | None:
         """A step of `Needs.steps`, with its result; None when it has not started."""

@@ -136,7 +136,8 @@ class AwaitedChild(NamedTuple):
     """A child whose end its parent has still to learn of, or whose parent's end it may have.
 
     `tenant` and `id` are None where it has been deleted. `ended`: it has ended, or is gone. `wanted`: its parent still
-    waits for it; `parent_runs`: on some node, so that it need not be woken.
+    waits for it; `parent_runs`: on some node, so that it need not be woken; `has_siblings`: its parent waits for
+    others, too.
     """
 
     key: int
@@ -146,6 +147,7 @@ class AwaitedChild(NamedTuple):
     ended: bool
     wanted: bool
     parent_runs: bool
+    has_siblings: bool
 
 
 class Child(NamedTuple):

@@ -94,6 +94,10 @@ class ExecutionContext(Protocol):
         """Whether the worker has nothing but durable waits left."""
 
     @property
+    def waits_for_child(self) -> bool:
+        """Whether the code waits for a child, which has no deadline."""
+
+    @property
     def is_busy(self) -> bool:
         """Whether the worker runs an attempt or a call, or something for it is still to be committed or sent."""
 

@@ -106,6 +106,14 @@ class Execution:
         return self.idle_timeout.since is not None and not self.closing
 
     @property
+    def waits_for_child(self) -> bool:
+        """Whether the code waits for a child, which has no deadline."""
+        return any(
+            step.key.kind == ev.CHILD and step.status == open_steps.OPEN and step.timer is not None
+            for step in self.steps.values()
+        )
+
+    @property
     def journal_events(self) -> int:
         """How many events the journal has, those that wait for their commit included."""
         return self.pipeline.length

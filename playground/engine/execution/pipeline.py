@@ -100,7 +100,8 @@ class Pipeline:
 
     def follow_from(self, seq: int) -> None:
         """The execution starts from a snapshot at `seq`: apply everything after it, also what was applied before."""
-        assert seq >= self.seq, "a snapshot holds everything that has been applied"
+        assert not (self._entries or self._busy), "nothing is committed before the start"
+        self._known_length = max(self._known_length, self.seq)
         self.seq = seq
         self._wake_now()
 

@@ -216,21 +216,18 @@ class Start:
         execution = self._execution
         services, row = execution.services, execution.row
         execution.worker, snapshot, code = await worker_history_and_code(services, row, known)
-        while True:
+        while True:  # what others have appended since the history was read is applied once the worker has started
             await execution.pipeline.drain()  # an operation that came first may end or pause it: then no code runs
             if snapshot.row.execution != row.execution or snapshot.row.owner is None:
                 execution.end(None)
             if execution.closing:
                 return
-            if snapshot.row.snippet != row.snippet:  # changed since it was claimed
-                code, row = await load_code(services, snapshot.row), snapshot.row
-                if execution.worker.executions:  # it has run other code
-                    execution.worker.close()
-                    execution.worker = await services.workers.take(row, code)
-            elif execution.pipeline.seq > snapshot.row.last_seq:  # others have appended since it was read
-                snapshot = await services.store.load(row.key)
-            else:
+            if snapshot.row.snippet == row.snippet:
                 break
+            code, row = await load_code(services, snapshot.row), snapshot.row  # changed since it was claimed
+            if execution.worker.executions:  # it has run other code
+                execution.worker.close()
+                execution.worker = await services.workers.take(row, code)
         self._start(execution.worker, snapshot, code)
 
     async def _load_or_end(self) -> Code | None:

@@ -138,7 +138,7 @@ class IdleTimeout:
         ):
             return
         until = self._next_due()
-        if until is None and not self._waits_for_child():
+        if until is None and not execution.waits_for_child:
             ended = NewEvent(ev.EXECUTION_ENDED, {"reason": ev.COMPLETED})
             execution.finish(ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": messages.stuck()}))
             return
@@ -179,13 +179,6 @@ class IdleTimeout:
         for timer in (self._grace_timer, self._stall_timer):
             if timer is not None:
                 timer.cancel()
-
-    def _waits_for_child(self) -> bool:
-        """Whether the code waits for a child, which has no deadline."""
-        steps = self._execution.steps.values()
-        return any(
-            step.key.kind == ev.CHILD and step.status == open_steps.OPEN and step.timer is not None for step in steps
-        )
 
     def _next_due(self) -> int | None:
         steps = self._execution.steps.values()

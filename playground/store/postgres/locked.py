@@ -95,7 +95,7 @@ class LockedInstances:
         statement = write_statement([staged])
         moved, _ = await tx.row(statement.text(), *statement.values)
         assert moved == [cached.key], "the row is locked, so it is as it was read"
-        cached.mark_written()
+        cached.mark_written(list(cached.steps))
         if is_new(projected.row) and not is_new(before):
             await put_back(tx, self._sql, projected.row)
         change.events += len(written)
@@ -132,7 +132,7 @@ class LockedInstances:
         if needs.pending_rollback:
             pending = await tx.row(self._sql["pending_rollback"], *place) is not None
         named = {key: steps.get(key) for key in needs.steps}
-        return Snapshot(cached.row, named, inbox, cached.open_steps(), keys, pending)
+        return Snapshot(cached.row, named, inbox, cached.open_steps() if needs.open else None, keys, pending)
 
 
 def is_callers(error: BaseException) -> bool:

@@ -31,7 +31,10 @@ class StepReader:
         """The snapshot for a decider. The caller has flushed, so the database has all that is not cached."""
         key, generation = cached.key, cached.row.generation
         inbox = [columns.inbox_row(row) for row in self._run_sql(self._sql["inbox"], (key,))]
-        self._load_open_steps(cached)
+        open_steps = None
+        if needs.open:
+            self._load_open_steps(cached)
+            open_steps = cached.open_steps()
         steps = {step: self._read_step(cached, step) for step in needs.steps}
         keys = pending = None
         if needs.keys:
@@ -40,7 +43,7 @@ class StepReader:
             )
         if needs.pending_rollback:
             pending = self._run_sql(self._sql["pending_rollback"], (key, generation)).fetchone() is not None
-        return Snapshot(cached.row, steps, inbox, cached.open_steps(), keys, pending)
+        return Snapshot(cached.row, steps, inbox, open_steps, keys, pending)
 
     def steps_to_fold(self, cached: CachedInstance, events: Sequence[NewEvent]) -> Mapping[StepKey, StepRow]:
         """The step rows that the events are folded into, cached or read."""

@@ -183,12 +183,14 @@ DELETE FROM usage WHERE limit_name = ? AND unit < ?
 SELECT unit, amount FROM usage WHERE limit_name = ? AND key = ? AND unit >= ? ORDER BY unit
 
 -- name: awaited_columns
--- The last three: whether the child has ended, or is gone, whether its parent still waits for it, and has a node.
+-- The last four: whether the child has ended, or is gone, whether its parent still waits for it, has a node, and has
+-- others that it waits for.
 a.instance, a.parent, a.name, a.count, a.started_seq, a.cascades, c.tenant, c.id, c.key IS NULL OR c.ended_at IS NOT NULL,
     p.ended_at IS NULL AND EXISTS (
         SELECT 1 FROM step s WHERE s.instance = p.key AND s.generation = p.generation AND s.kind = 'child'
             AND s.name = a.name AND s.count = a.count AND s.started_seq = a.started_seq AND s.status = 'open'
-    ), p.owner IS NOT NULL
+    ), p.owner IS NOT NULL,
+    EXISTS (SELECT 1 FROM awaited o WHERE o.parent = a.parent AND o.instance <> a.instance)
 
 -- name: with_both
 awaited a LEFT JOIN instance c ON c.key = a.instance LEFT JOIN instance p ON p.key = a.parent
