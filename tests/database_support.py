@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from store_support import POSTGRES, SQLITE
+from store_support import POSTGRES, SQLITE, new_file
 
 
 class Chosen:
@@ -18,7 +18,7 @@ class Chosen:
 def url_in(folder: Path, name: str) -> str:
     """The URL of an empty database: a file of this name, or one on the server, which the test gives back at its end."""
     if Chosen.kind != POSTGRES:
-        return f"sqlite:///{folder / name}"
+        return new_file(folder / name)
     from postgres_support import new_database  # late: what runs on SQLite starts no process
 
     Chosen.taken.append(new_database())

@@ -13,6 +13,7 @@ from aio import run
 from playground.store import open_store
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow, NewInstance, Snippet
+from playground.store.sqlite.migrations import empty_database
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent, StepKey
 
@@ -25,7 +26,14 @@ NEVER_SECONDS = 3_600.0  # without polls, hints come from commits alone
 
 def sqlite_url(folder: Path) -> str:
     """The URL of an empty SQLite database."""
-    return f"sqlite:///{folder}/store.db"
+    return new_file(folder / "store.db")
+
+
+def new_file(path: Path) -> str:
+    """The URL of an empty SQLite database in a new file, which needs no migration; one that is there is left alone."""
+    if not path.exists():
+        path.write_bytes(empty_database())
+    return f"sqlite:///{path}"
 
 
 def is_sqlite(url: str) -> bool:
@@ -35,6 +43,8 @@ def is_sqlite(url: str) -> bool:
 
 def opened(url: str, **given: Any) -> Store:
     """A store whose time is the test's: what is due is compared with `at`, and leases last."""
+    if is_sqlite(url):
+        given = {"synchronous": "normal"} | given
     if not is_sqlite(url):
         given = {"uses_caller_clock": True, "lease_clock": lambda: 0, "poll_seconds": NEVER_SECONDS} | given
     return open_store(url, **given)

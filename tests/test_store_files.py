@@ -16,8 +16,10 @@ from store_support import AT, asleep, claim, create, do, execution_started, quic
 
 from playground.store import StoreError, open_store
 from playground.store.named_sql import NamedSql
-from playground.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, migrate, run_script
-from playground.store.sqlite.store import STREAM_BATCH_BYTES
+from playground.store.sqlite.migrations import APPLICATION_ID, MIGRATIONS, empty_database, migrate, run_script
+from playground.store.sqlite.store import STREAM_BATCH_BYTES, WAL_BYTES
+
+PRAGMAS = ("application_id", "user_version", "journal_mode", "page_size", "auto_vacuum", "encoding")
 
 
 def refusal(url, **options):
@@ -49,6 +51,26 @@ def test_a_relative_and_an_absolute_path(tmp_path, monkeypatch):
 
 def test_an_unknown_way_to_wait_for_the_disk(tmp_path):
     assert "full or normal" in refusal(f"sqlite:///{tmp_path}/a.db", synchronous="off; DROP TABLE x")
+
+
+def test_the_log_has_its_size_from_the_start_where_commits_wait_for_the_disk(tmp_path):
+    sizes = {}
+    for synchronous in ("full", "normal"):
+        store = open_store(f"sqlite:///{tmp_path}/{synchronous}.db", synchronous=synchronous)
+        sizes[synchronous] = (tmp_path / f"{synchronous}.db-wal").stat().st_size
+        store.close_now()
+    assert sizes["normal"] < WAL_BYTES / 4 < WAL_BYTES <= sizes["full"]
+
+
+def test_an_empty_database_of_a_test_is_what_migrations_make_of_a_new_file(tmp_path):
+    (tmp_path / "copied.db").write_bytes(empty_database())
+    made = {}
+    for name in ("copied", "new"):
+        open_store(f"sqlite:///{tmp_path}/{name}.db").close_now()
+        with sqlite3.connect(tmp_path / f"{name}.db") as db:
+            made[name] = list(db.iterdump()), *(db.execute(f"PRAGMA {of}").fetchone() for of in PRAGMAS)
+        db.close()
+    assert made["copied"] == made["new"]
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from playground.engine.bindings.queues import bindings_of
@@ -24,6 +25,7 @@ from playground.settings import Settings
 from playground.store.messages import QueueSettings
 from playground.store.protocol import Committed, Store
 from playground.store.schedules import Schedule
+from playground.store.sqlite.migrations import empty_database
 from playground.testing import crashes, mocks
 from playground.testing.clock import VirtualClock
 from playground.testing.crashes import Crash, CrashPlan
@@ -59,6 +61,7 @@ _routing = Routing()
 def _sqlite_database() -> Iterator[str]:
     """The URL of a database in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="workflow-test-") as folder:
+        (Path(folder) / "test.db").write_bytes(empty_database())
         yield f"sqlite:///{folder}/test.db"
 
 

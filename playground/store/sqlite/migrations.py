@@ -4,6 +4,8 @@ The file holds its program (application_id) and schema version (user_version), s
 a newer version, is refused before anything is written.
 """
 
+import contextlib
+import functools
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -92,6 +94,17 @@ def migrate(db: sqlite3.Connection, name: str, migrations: Sequence[Migration] =
             db.execute(f"PRAGMA user_version = {number}")
     assert schema_version(db, name, migrations) == len(migrations), "each migration writes its version"
     return len(migrations) - version
+
+
+@functools.cache
+def empty_database() -> bytes:
+    """The bytes of a database of the newest schema version that holds nothing.
+
+    For tests, which make thousands: a file of these is there in 1 ms, migrations of a new one take 14.
+    """
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        migrate(db, "an empty database")
+        return db.serialize()
 
 
 def run_script(db: sqlite3.Connection, script: str) -> None:
