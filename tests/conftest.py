@@ -128,13 +128,13 @@ OF_THE_WORKER = {f"test_semantics_{name}" for name in ("values", "config", "name
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what semantics.md promises on one node with each step acknowledged after its commit, and again where
-    operations enter by another node than the one that plays, and code runs ahead of its commits, and so on PostgreSQL.
+    operations enter by another node than the one that plays, and code runs ahead of its commits: on PostgreSQL, where
+    nodes are several in earnest, but for what never reaches a store.
     """
     name = metafunc.module.__name__
     if name.startswith("test_semantics_"):
-        rounds = {"one-node": ALONE, "asked-elsewhere": ASKED_ELSEWHERE}
-        if name not in OF_THE_WORKER:
-            rounds["on-postgres"] = POSTGRES
+        again = {"asked-elsewhere": ASKED_ELSEWHERE} if name in OF_THE_WORKER else {"on-postgres": POSTGRES}
+        rounds = {"one-node": ALONE, **again}
         metafunc.parametrize("nodes", rounds.values(), ids=rounds, indirect=True)
     if name in ON_BOTH_DATABASES:
         metafunc.parametrize("database", [SQLITE, POSTGRES], indirect=True, scope="module")
@@ -155,9 +155,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def nodes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The servers of every WorkflowTester of a test; in later rounds code runs ahead of its commits, too, and the last
-    is on PostgreSQL.
-    """
+    """The servers of every WorkflowTester of a test; in the second round code runs ahead of its commits, too."""
     if not hasattr(request, "param"):
         return
     monkeypatch.setattr(WorkflowTester, "nodes", ALONE if request.param == ALONE else ASKED_ELSEWHERE)
