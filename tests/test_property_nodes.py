@@ -12,6 +12,7 @@ import pytest
 from aio import run
 from crash_support import (
     DEADLINE,
+    EVERY,
     GRACES,
     NODES,
     RICH,
@@ -24,7 +25,9 @@ from crash_support import (
     written,
     written_saga,
 )
+from database_support import Chosen
 from hypothesis import example, given
+from store_support import POSTGRES
 
 from playground.testing import WorkflowTester
 from playground.testing.server import REPLACED, THAWED, Nodes
@@ -44,8 +47,9 @@ def test_a_node_lost_at_any_commit_changes_nothing(crashed: str, moment: str, mo
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:
         source = written(node)
+        every = EVERY**2 if Chosen.kind == POSTGRES else EVERY
         losing = crash_at_every_commit(
-            source, "server", moment, grace, lambda tester: play(tester, source), each_was_lost
+            source, "server", moment, grace, lambda tester: play(tester, source), each_was_lost, every
         )
         run(losing, DEADLINE)
 

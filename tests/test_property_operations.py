@@ -27,8 +27,10 @@ from crash_support import (
     wants,
     written,
 )
+from database_support import Chosen
 from hypothesis import example, given
 from semantics_support import assert_run_sound, assert_sound
+from store_support import POSTGRES
 
 from playground.store.protocol import Committed
 from playground.testing import Run, WorkflowTester
@@ -96,16 +98,20 @@ async def _kill(run: Run, when: str) -> None:
         pass
 
 
+# Every day, each commit in one of the three ways: acknowledged, ahead, and ahead on PostgreSQL.
+EACH = 1 if EVERY == 1 else 3
 OPERATIONS = [pause_and_resume, step_on, kill_now, kill_before_commit, kill_during_step, restart, terminate]
 
 
 @pytest.mark.parametrize("operate", OPERATIONS, ids=lambda operate: operate.__name__)
 def test_an_operation_after_any_commit(operate: Any, runs_ahead: bool) -> None:
+    first = 1 if EACH == 1 else 2 if Chosen.kind == POSTGRES else 3 if runs_ahead else 1
+
     @every_day
     @example(RICH, 10_000)
     @given(NODES, GRACES)
     def every_commit(node: Any, grace: int) -> None:
-        numbers = itertools.count(1 + runs_ahead * (EVERY - 1), EVERY)
+        numbers = itertools.count(first, EACH)
         run(operate_after_every_commit(written(node), grace, operate, numbers), DEADLINE)
 
     every_commit()

@@ -121,7 +121,7 @@ async def test_a_crash_at_any_commit_loses_no_message(
         await start(test)
         await played(test)
         commits = test.commits
-    for commit in range(1, commits + 1, 3 if victim == WORKER else 2):
+    for commit in range(1, commits + 1, 3):
         async with WorkflowTester(SOURCE) as test:
             await start(test, victim, commit, moment)
             await played(test)

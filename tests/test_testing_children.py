@@ -56,7 +56,7 @@ async def test_a_crash_at_any_commit_changes_nothing(victim: str, moment: str) -
     async with WorkflowTester(FAMILY) as tester:
         await played(tester)
         commits = tester.commits
-    for commit in range(1, commits + 1, 3 if victim == WORKER else 2):
+    for commit in range(1, commits + 1, 3):
         async with WorkflowTester(FAMILY) as tester:
             tester.crash(victim, commit=commit, moment=moment)
             await played(tester)
