@@ -20,7 +20,7 @@ from page_code_support import node_function
 from playground.workflows import events as ev
 from playground.workflows.state import FOLDED_TYPES, State
 
-JOURNALS = 300
+JOURNALS = 200
 MOVES = 80
 PageFold = Callable[[Any], list[dict[str, Any]]]
 

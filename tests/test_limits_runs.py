@@ -113,16 +113,16 @@ def test_processor_time_of_an_attempt(make_site: MakeSite) -> str:
     return broken(made, in_a_step("while True: pass"))
 
 
-@edge("attempt_wall_seconds", "attempt time: more than 4 s", 'while step "it" ran', "to wait, use step.sleep")
+@edge("attempt_wall_seconds", "attempt time: more than 2 s", 'while step "it" ran', "to wait, use step.sleep")
 def test_time_of_an_attempt(make_site: MakeSite) -> str:
-    made = make_site(attempt_wall_seconds=4)
+    made = make_site(attempt_wall_seconds=2)
     assert made.finish(made.create(in_a_step("pass")))["status"] == "complete"
     return overdone(made, in_a_step("import asyncio; await asyncio.sleep(60)"))
 
 
-@edge("tenant_attempt_wall_seconds", "attempt time: more than 4 s", 'while step "it" ran', "to wait, use step.sleep")
+@edge("tenant_attempt_wall_seconds", "attempt time: more than 2 s", 'while step "it" ran', "to wait, use step.sleep")
 def test_time_of_a_tenant_s_attempt(make_site: MakeSite) -> str:
-    made = make_site(tenant_attempt_wall_seconds=4)
+    made = make_site(tenant_attempt_wall_seconds=2)
     acme = Tenant(made, "acme")
     acme.deploy(in_a_step("import asyncio; await asyncio.sleep(event['payload'])"))
     assert acme.finish(acme.create(params=0)["id"])["status"] == "complete"

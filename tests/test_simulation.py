@@ -12,7 +12,7 @@ from simulation.plants import Plant
 from simulation.programs import expected_output
 from simulation.runs import command, play
 
-PORTION = 400
+PORTION = 300
 AT_ONCE = 50
 RULES = {
     "fence",
