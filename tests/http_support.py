@@ -110,7 +110,10 @@ class Site:
         self.log = Log()
         self.port = self.settings.port
         self.start()
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=DEADLINE, trust_env=False)
+        # Without `verify=False` each client reads all certificates that this machine trusts: 20 ms.
+        self.client = httpx2.Client(
+            base_url=f"http://127.0.0.1:{self.port}", timeout=DEADLINE, trust_env=False, verify=False
+        )
 
     def start(self) -> None:
         """Serve; returns once it does."""
