@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 
 # The same examples in every run, and no judgement of how fast a shared machine is.
 settings.register_profile(
-    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    "steady",
+    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "100")),
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
 settings.load_profile("steady")
 

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.long
 ROOT = Path(__file__).parent.parent
 NEWER = [version for version in ("3.14", "3.13", "3.12") if int(version.split(".")[1]) > sys.version_info.minor]
 SECONDS = 900
-FEWER = {"CRASH_EXAMPLES": "1", "REPLAY_EXAMPLES": "1"}  # of what the running Python tries, too
+# Of what the running Python tries, too.
+FEWER = {"CRASH_EXAMPLES": "1", "REPLAY_EXAMPLES": "1", "HYPOTHESIS_EXAMPLES": "20"}
 # What says how a Python behaves: its values, errors, tasks, order of events, syntax trees and modules.
 PLAYED = (
     *("analysis_*", "cases_*", "worker_*", "workflows_*", "frames", "testing", "run", "property_*"),
@@ -22,6 +23,9 @@ PLAYED = (
         for name in ("values", "errors", "names", "misuse", "parallel", "replay", "slots", "attempts")
     ),
 )
+# A case is played undisturbed, and with a replay after every commit, which holds what the others would show; that
+# something ends is a question of its steps, which no Python changes.
+PASSED_OVER = ("hibernated-at-every-wait", "worker-killed-at-every-wait", "server-killed-at-every-wait", "test_ends_on")
 
 
 def run(version: str, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -56,7 +60,8 @@ def test_the_quick_tests_pass_on_the_newest_python_here() -> None:
     version = newest()
     files = [str(file) for name in PLAYED for file in sorted(ROOT.glob(f"tests/test_{name}.py"))]
     # One process: others of this run have the other cores.
-    done = run(version, "pytest", "-q", "-m", "quick", "--numprocesses=1", "-p", "no:cacheprovider", *files)
+    chosen = ("-m", "quick", "-k", f"not ({' or '.join(PASSED_OVER)})")
+    done = run(version, "pytest", "-q", *chosen, "--numprocesses=1", "-p", "no:cacheprovider", *files)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed and int(passed[1]) > 600, done.stdout
