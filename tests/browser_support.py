@@ -16,8 +16,8 @@ from install_support import install_from_debian, run_installer
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Playwright, Route
 
 # In every window that a whole Chromium opens it gets ready for what may be typed into the address, in a process that
-# takes half a second.
-UNUSED = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup")
+# takes half a second; for each visitor it starts a process to spare.
+UNUSED = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "SpareRendererForSitePerProcess")
 # What Playwright does without; of two lists Chromium takes the last, so that this one has to hold both.
 UNUSED_BY_PLAYWRIGHT = (
     "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",

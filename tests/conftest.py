@@ -70,7 +70,11 @@ RUN = "TEST_RUN_OF_PLAYGROUND"  # the process id of the run, by which its proces
 os.environ.setdefault(RUN, str(os.getpid()))
 AS_IF_ISOLATED = replace(TIER, letter="A")  # the code of these tests is ours, and lets nothing out by itself
 FEWEST, MOST = 3, 4  # processes
-MANY = ("--starts-per-minute", "1000", "--running-per-address", "100", "--reads-per-minute", "100000")
+# What tests leave running keeps no other from its turn: of two cores there would be workers for four runs.
+MANY = (
+    *("--starts-per-minute", "1000", "--running-per-address", "100", "--reads-per-minute", "100000"),
+    *("--workers", "32"),
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -285,14 +289,15 @@ def open_page(browser: "Browser") -> Iterator[Callable[..., "Watched"]]:
     """`open_page(url, **context_options)` opens a page as a new visitor; at the end no page may have been in trouble.
 
     The hints of a first visit would stand over what other tests are about: `hints=True` lets them come. `hold` is that
-    of `Watched`.
+    of `Watched`. The visitor is one who prefers reduced motion: a page that draws a living run sixty times a second
+    takes a third of a core. Tests of the main flow have it move: `reduced_motion="no-preference"`.
     """
     from browser_support import Watched, without_hints
 
     opened: list[Watched] = []
 
     def open_one(url: str, hints: bool = False, hold: str = "", **options: object) -> Watched:
-        context = browser.new_context(**options)  # type: ignore[arg-type]
+        context = browser.new_context(**{"reduced_motion": "reduce", **options})  # type: ignore[arg-type]
         if not hints:
             context.add_init_script(without_hints(url))
         opened.append(Watched(context, url, hold))

@@ -32,7 +32,7 @@ def test_a_press_on_run_before_the_script_has_come_runs_what_was_typed_before(
     page.watched.release()
     expect(page.editor).to_contain_text("# typed early")
     instance = page.instance
-    page.expect_status("Complete")
+    page.expect_step("compose greeting", "done")
     source = page.page.request.get(f"{page.url}/api/instances/{instance}").json()
     assert (
         page.page.request.get(f"{page.url}/api/snippets/{source['snippet']}")

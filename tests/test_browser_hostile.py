@@ -178,7 +178,7 @@ def victim(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def visitor(victim: Victim, browser: Browser) -> Iterator[BrowserContext]:
     """A browser in which the playground is open, by its operator."""
-    context = browser.new_context()
+    context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
     page.goto(victim.link)
     assert page.url in (victim.server.url + "/", victim.server.url + "/tenants")  # nothing of the token

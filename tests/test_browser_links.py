@@ -96,6 +96,7 @@ def test_shared_code_reads_without_javascript(opened: Callable[..., Playground],
 
 def test_the_page_fits_a_phone_and_the_run_is_one_tap_away(opened: Callable[..., Playground]) -> None:
     page = opened("/", **PHONE)
+    page.page.locator("#params").fill('{"name": "Ada", "seconds": 0}')
     page.run_button.tap()
     page.expect_status("Complete")
     expect(page.output).to_contain_text("Hello, Ada!")

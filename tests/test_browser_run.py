@@ -21,7 +21,7 @@ FAILS_AT = 7
 
 
 def test_the_first_example_runs_and_its_steps_light_up_as_they_commit(opened: Callable[..., Playground]) -> None:
-    page = opened("/")
+    page = opened("/", reduced_motion="no-preference")
     expect(page.page.get_by_role("heading", level=1)).to_have_text("Hello, durable world")
     page.page.locator("#params").fill('{"name": "Ada", "seconds": 0.5}')
     page.run_button.click()
@@ -39,7 +39,7 @@ def test_the_first_example_runs_and_its_steps_light_up_as_they_commit(opened: Ca
 
 def test_keys_run_what_the_editor_and_the_params_hold(opened: Callable[..., Playground]) -> None:
     page = opened("/")
-    page.page.locator("#params").fill('{"name": "Grace"}')
+    page.page.locator("#params").fill('{"name": "Grace", "seconds": 0}')
     page.editor.click()
     page.page.keyboard.press("ControlOrMeta+Enter")
     page.expect_status("Complete")
