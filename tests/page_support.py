@@ -17,6 +17,12 @@ PASTE = """(editor, text) => {
     editor.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
 }"""
 
+# With true or false: hides the page's tab, as another does that comes before it, or shows it again.
+HIDE = (
+    "hidden => { Object.defineProperty(document, 'hidden', { get: () => hidden, configurable: true }); "
+    "document.dispatchEvent(new Event('visibilitychange')) }"
+)
+
 expect.set_options(timeout=WAIT_MS)
 
 

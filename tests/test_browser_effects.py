@@ -7,10 +7,9 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
-from page_support import Playground, expect, journal
+from page_support import HIDE, Playground, expect, journal
 from playwright.sync_api import Route
 from server_support import Server, ask
-from test_browser_tabs import HIDE
 
 SHOP = """import asyncio
 from workers import WorkflowEntrypoint
