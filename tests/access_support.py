@@ -11,21 +11,27 @@ RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 GRAVE = ("serious", "critical")
 NODES = 3  # named of each finding
+NARROW = 600  # CSS pixels
 
 
-def findings(page: Page, *, grave: tuple[str, ...] = GRAVE) -> list[str]:
-    """One line for each finding of a grave kind, light and dark: rule, what it says, and where."""
+def findings(page: Page, *, within: str = ":root", grave: tuple[str, ...] = GRAVE) -> list[str]:
+    """One line for each finding of a grave kind, light and dark: rule, what it says, and where.
+
+    A look takes a second: what stays as it is between two of them may be left out by the selector `within`, and a
+    telephone's window, whose colours are those of the wide one, is looked at once, in the dark.
+    """
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     lines = []
-    for scheme in SCHEMES:
+    narrow = (page.viewport_size or {"width": NARROW})["width"] < NARROW
+    for scheme in SCHEMES[narrow:]:
         page.emulate_media(color_scheme=scheme)
         # The second look is for what colours can spoil; the rest is as it was.
-        rules = (
-            {"type": "tag", "values": RULES} if scheme == SCHEMES[0] else {"type": "rule", "values": ["color-contrast"]}
-        )
+        second = scheme != SCHEMES[narrow]
+        rules = {"type": "rule", "values": ["color-contrast"]} if second else {"type": "tag", "values": RULES}
         found = page.evaluate(
-            "only => axe.run(document, {runOnly: only, resultTypes: ['violations']}).then(it => it.violations)", rules
+            "([part, only]) => axe.run(part, {runOnly: only, resultTypes: ['violations']}).then(it => it.violations)",
+            [within, rules],
         )
         lines += [
             f"{scheme}: {one['id']} ({one['impact']}): {one['help']}: {_where(one['nodes'])}"

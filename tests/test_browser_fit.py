@@ -76,10 +76,10 @@ LINES = """() => {
 
 
 def walk(page: Playground, *, code: bool) -> str:
-    """What is wrong at every width, with every other height, in either half where one is shown at a time."""
+    """What is wrong at every width, with every third height, in either half where one is shown at a time."""
     found = []
     for place, width in enumerate(WIDTHS):
-        for height in HEIGHTS[place % 2 :: 2]:
+        for height in HEIGHTS[place % 3 :: 3]:
             page.page.set_viewport_size({"width": width, "height": height})
             halves = page.page.locator("[data-half-set]:visible")
             for half in ("code", "run") if code and halves.count() else (None,):

@@ -166,6 +166,9 @@ class Phone(Hand):
 
     def look(self) -> None:
         super().look()
+        self.fits()
+
+    def fits(self) -> None:
         assert self.page.evaluate("document.documentElement.scrollWidth") <= self.page.viewport_size["width"]
 
     def code(self) -> None:
@@ -191,6 +194,10 @@ class Zoomed(Phone):
 
     def press(self, role: Any, name: str | re.Pattern[str], within: Locator | None = None) -> None:
         self.reach(role, name, within).click()
+
+    def look(self) -> None:
+        """Only at what zoom spoils: axe has been asked by the others."""
+        self.fits()
 
 
 class Reader(Hand):
