@@ -29,7 +29,7 @@ class NoEngine(Exception):
 
 
 class Driver(ABC):
-    """One window of one new visitor, `dark` if the visitor prefers that.
+    """One window of one new visitor, `dark` if the visitor prefers that, and then without motion, which costs much.
 
     `trouble` holds what the page must never do: errors, failed requests, refused content, other hosts.
     """

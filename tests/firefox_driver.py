@@ -45,6 +45,7 @@ PREFERENCES = {
 }
 SCHEME = "layout.css.prefers-color-scheme.content-override"
 DARK, LIGHT = 0, 1
+CALM = "ui.prefersReducedMotion"
 
 
 class Firefox(Driver):
@@ -62,7 +63,7 @@ class Firefox(Driver):
         self.ending = ExitStack()
         self.hosts: set[str] = set()
         self.profile = Path(tempfile.mkdtemp(prefix="firefox-"))
-        preferences = {**PREFERENCES, SCHEME: DARK if dark else LIGHT}
+        preferences = {**PREFERENCES, SCHEME: DARK if dark else LIGHT, CALM: int(dark)}
         (self.profile / "user.js").write_text(
             "".join(f"user_pref({json.dumps(key)}, {json.dumps(value)});\n" for key, value in preferences.items())
         )
