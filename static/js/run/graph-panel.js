@@ -1,6 +1,7 @@
 // Where a graph is shown: it and what it needs come when it is first looked at. Until then only what it is to show is kept.
 
 import { setText } from "../dom.js";
+import { loadStyles } from "./styles.js";
 
 export class GraphPanel {
   /** @param {object} how as `Graph` takes it */
@@ -41,9 +42,9 @@ export class GraphPanel {
   /** The panel is in sight. */
   async show() {
     if (this.graph) return this.draw();
-    this.loading ??= import("./graph.js");
+    this.loading ??= Promise.all([import("./graph.js"), loadStyles()]);
     try {
-      const { Graph } = await this.loading;
+      const [{ Graph }] = await this.loading;
       this.graph ??= new Graph(this.how);
       this.draw();
       if (this.picked) this.select(this.picked);

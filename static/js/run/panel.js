@@ -3,6 +3,7 @@
 
 import { el } from "../dom.js";
 import { Idle } from "./idle.js";
+import { loadStyles } from "./styles.js";
 
 const root = document.getElementById("run");
 const part = (name) => root.querySelector(`[data-part="${name}"]`);
@@ -54,7 +55,7 @@ function load() {
     for (const href of part("live").dataset.files.split(" ")) {
       document.head.append(el("link", { rel: "modulepreload", href }));
     }
-    loading = import("./live.js").then(({ Live }) => (live = new Live(root)));
+    loading = Promise.all([import("./live.js"), loadStyles()]).then(([{ Live }]) => (live = new Live(root)));
     loading.catch(() => (loading = null));
   }
   return loading;
