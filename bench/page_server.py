@@ -14,8 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from playground.log import open_log
-from playground.serving import Node
-from playground.serving import _open as open_rooms
+from playground.serving import Node, open_app
 from playground.settings import Settings
 from playground.store.protocol import Store
 from playground.store.rows import NewInstance
@@ -190,7 +189,7 @@ async def main() -> None:
     with TemporaryDirectory() as folder:
         async with AsyncExitStack() as opened:
             settings = Settings(database=f"sqlite:///{Path(folder) / 'page.db'}", port=0, reads_per_minute=1_000_000)
-            sock, app, _ = await open_rooms(settings, Node(), opened, open_log())
+            sock, app, _ = await open_app(settings, Node(), opened, open_log())
             app.state.context.engine._scheduler._loop_task.cancel()  # it would claim the runs that are made here
             store = app.state.context.store
             await finished(store)

@@ -58,6 +58,18 @@ def test_a_telephone_has_words_a_rail_and_swipes(opened: Callable[..., Playgroun
     middle = (200, 560)  # below the rows
     swipe(page, middle, 150)
     expect(body).to_have_attribute("data-half", "code")
+    page.page.locator(".cm-line", has_text="charge card").tap()
+    bar = page.page.get_by_role("group", name="The tapped line")
+    expect(bar).to_contain_text("Line 8charge card")
+    stop = bar.get_by_role("button", name="Pause before")
+    for pressed in ("true", "false"):
+        stop.tap()
+        expect(stop).to_have_attribute("aria-pressed", pressed)
+        assert findings(page.page) == []
+    bar.get_by_role("button", name="Its row").tap()
+    expect(body).to_have_attribute("data-half", "run")
+    expect(page.step("charge card")).to_be_focused()
+    page.page.get_by_role("button", name="Code", exact=True).tap()
     code = page.page.locator(".cm-content").bounding_box()
     assert code
     swipe(page, (200, code["y"] + 60), -150)  # on code that scrolls sideways

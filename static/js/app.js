@@ -43,6 +43,7 @@ import { closeRun, openRun } from "./run/panel.js";
 import { followEdit, pendingStops, pendingStopsOf, setPendingStops, togglePending } from "./run/pending-stops.js";
 import { flatten } from "./run/plan.js";
 import { entryAt, stopLines } from "./run/stop-lines.js";
+import { loadStyles } from "./run/styles.js";
 import { count } from "./run/words.js";
 import { makeShare } from "./share.js";
 import { makeStart } from "./start.js";
@@ -59,6 +60,7 @@ const came = parse(data.textContent);
 const { page, whose } = came.tenant ? await (await import("./tenants/run.js")).openTenant(came) : { page: came, whose: ours };
 const script = document.getElementById("app");
 const node = (id) => document.getElementById(id);
+const coarse = matchMedia("(pointer: coarse)");
 const UNREAD = new Set(["syntax", "too-deep", "not-analysed"]); // findings about code of which nothing else can be said
 const EDITED = ", edited"; // after the title of what the code was made from
 
@@ -76,17 +78,22 @@ let path = location.pathname;
 let lesson = page.example && { ...page.example, source: page.source }; // the example whose lesson is being taken
 let outline = [];
 let parsed = { source: page.source, flat: [] }; // the text that the outline is of, and its steps
-let stopsOfRun = false; // whether the editor shows the breakpoints of a run
+let stopsOfRun = false; // whether the editor shows the breakpoints of a run …
+let runsStops = []; // … which are on these lines of it
 let counted = null;
 let fresh = false; // the code was begun here: it is no edit of what the page came with
 let formatter = null;
+let lineBar = null; // of a touch screen
 let steps = []; // of the run, as they were told last
 
 const editor = makeEditor({
   url: script.dataset.editor,
   nonce: data.nonce,
   onChange: changed,
-  onCursor: ({ line, column }) => (node("cursor").textContent = `Ln ${line}, Col ${column}`),
+  onCursor({ line, column }) {
+    node("cursor").textContent = `Ln ${line}, Col ${column}`;
+    lineBar?.move(editor.place());
+  },
   onRun: () => start.run(),
   onShare: () => share.quick(),
   onHover: (line) => tell("hover", { line }),
@@ -244,6 +251,19 @@ function stopAt(place) {
   if (entry) togglePending(entry);
 }
 
+document.getElementById("editor").addEventListener("click", () => coarse.matches && requestAnimationFrame(tapped));
+
+async function tapped() {
+  const [{ makeLineBar }] = await Promise.all([import("./line-bar.js"), loadStyles()]);
+  lineBar ??= makeLineBar({ steps: () => parsed.flat, isSet: isStop, stopAt, showRun: () => halves.show("run"), hasRun: () => Boolean(runId) });
+  lineBar.show(editor.place());
+}
+
+/** Whether a breakpoint stands before the step of a line, as the editor shows it. */
+function isStop({ line, ofRun }) {
+  return stopsOfRun ? runsStops.some((each) => each.line === ofRun) : stopLines(pendingStops(), parsed.flat, null).some((each) => each.line === line);
+}
+
 function markPending() {
   if (!stopsOfRun) editor.showStops({ lines: stopLines(pendingStops(), parsed.flat, null), ofRun: false });
 }
@@ -394,6 +414,7 @@ document.addEventListener("playground:steps", lately(({ detail }) => {
 }));
 document.addEventListener("playground:stops", ({ detail }) => {
   stopsOfRun = detail.lines !== null;
+  runsStops = detail.lines ?? [];
   if (stopsOfRun) editor.showStops(detail);
   else markPending();
 });

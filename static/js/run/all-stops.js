@@ -4,12 +4,14 @@
 import { dialogHead, el, setText, tell } from "../dom.js";
 import { runStops } from "./panel.js";
 import { pendingStops, togglePending } from "./pending-stops.js";
+import { loadStyles } from "./styles.js";
 import { count, stepLabel } from "./words.js";
 
 let made = null;
 
 /** Shows them. `entries` are the steps of the code in the editor, for whom there is no run. */
-export function showStops(entries) {
+export async function showStops(entries) {
+  await loadStyles();
   made ??= new AllStops();
   made.show(runStops() ?? { stops: pendingStops(), entries, why: "", isOwn: () => false, unset: ({ step }) => togglePending(step, false) });
 }
