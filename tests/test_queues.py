@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from dispatch_support import journal, journal_until, on_engine, output, workflow
-from http_support import MakeSite, code_of
+from http_support import MakeSite, Site, code_of
 from msgspec.structs import replace
 from tenants_support import Tenant
 
@@ -426,6 +426,33 @@ def test_of_several_marks_of_a_message_the_first_counts() -> None:
     last = {"acked": ["b", "c"], "retried": [{"id": "a"}, {"id": "d"}]}
     assert joined_marks([first, last]) == {"acked": ["a", "c"], "retried": [{"id": "b", "delay_ms": 5}, {"id": "d"}]}
     assert joined_marks([]) is None
+
+
+def test_the_dead_letters_of_a_run_without_a_tenant_over_http(site: Site) -> None:
+    source = DESK.replace("await send()", 'await step.wait_for_event("go", "go")\n        await send()')
+    made = site.create(
+        source.replace("await step.do(message.body, lambda: message.body)", "raise ValueError"), params=["a", "b"]
+    )
+    site.until(made, "wait_started")
+    path, key = f"/api{made['url']}/dead", {"Authorization": f"Bearer {made['control_token']}"}
+    assert site.client.get(path).json() == {"messages": []}, "of a queue that is not there yet"
+    row = site.call(site.engine.store.find("", made["id"]))
+    at_once = QueueSettings("main", max_batch_timeout_ms=0, max_retries=0)
+    site.call(site.engine.store.messages.put_queue(owner_of(row), "default", at_once, most=1))
+    site.operate(made, "events/go", {})
+    while len(dead := site.client.get(path).json()["messages"]) < 2:
+        site.client.get(f"/api{made['url']}")
+    assert [(it["body"], it["attempts"]) for it in dead] == [("a", 1), ("b", 1)]
+    first, second = (f"{path}/{it['id']}" for it in dead)
+    assert code_of(site.client.post(f"{first}/retry")) == (401, "token.missing")
+    assert code_of(site.client.delete(first)) == (401, "token.missing")
+    assert site.client.delete(first, headers=key).status_code == 204
+    assert site.client.post(f"{second}/retry", headers=key).status_code == 202
+    while [it["attempts"] for it in site.client.get(path).json()["messages"]] != [1]:  # it has died again
+        site.client.get(f"/api{made['url']}")
+    deliveries = site.client.get(f"/api{made['url']}/children").json()["children"]
+    assert [child["kind"] for child in deliveries] == ["queue", "queue"]
+    assert code_of(site.client.post(f"{first}/retry", headers=key)) == (404, "queue.not_found")
 
 
 def test_queues_over_http(make_shared_site: MakeSite) -> None:

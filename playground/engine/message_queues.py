@@ -166,6 +166,10 @@ class MessageQueues:
         await self.queue(tenant, name)
         return await self._store.dead(tenant, name, limit=DEAD_LISTED)
 
+    async def own_dead(self, owner: str) -> Sequence[Message]:
+        """The dead messages of the queue of a run without a tenant, at most `DEAD_LISTED`."""
+        return await self._store.dead(owner, DEFAULT_QUEUE, limit=DEAD_LISTED)
+
     async def revive(self, tenant: str, name: str, id: str) -> None:
         """Send a dead message again, as often as a new one. Raises QueueNotFound."""
         if not await self._store.revive(tenant, name, id, at=self._clock.now()):

@@ -1,4 +1,5 @@
-"""A tenant's queues of messages over the API: make them, send to them, and look after their dead letters.
+"""A tenant's queues of messages over the API: make them, send to them, and look after their dead letters. A run
+without a tenant has one queue of its own, which need not be made: of it only the dead letters are here.
 
 Times are seconds here, as in code; a body is any JSON. Of the content types, `bytes` takes its body as base64.
 """
@@ -11,17 +12,19 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.engine.message_queues import DEFAULT_QUEUE
 from playground.engine.message_rules import BATCH_BYTES, BYTES, delay_ms, new_messages
-from playground.store.messages import Message, QueueRow, QueueSettings
+from playground.store.messages import Message, QueueRow, QueueSettings, owner_of
+from playground.web.api.operations import find_controlled_instance
 from playground.web.context import Context
 from playground.web.http import bodies
-from playground.web.http.authorization import authorized_tenant
+from playground.web.http.authorization import authorized_tenant, find_instance
 from playground.web.http.responses import NO_STORE, json_response
 from playground.workflows import values
 from playground.workflows.errors import InvalidQueue
 from playground.workflows.names import MAIN_WORKFLOW
 
-NAME, ID = "name", "id"
+NAME, ID, MESSAGE = "name", "id", "message"
 SEND_BYTES = 4 * BATCH_BYTES  # of a request that sends: bodies as JSON text, with what stands around them
 SECOND_MS = 1_000
 
@@ -124,6 +127,27 @@ async def delete_dead(context: Context, request: Request) -> Response:
     """Delete a dead message."""
     tenant = await authorized_tenant(context, request)
     await context.tenants.queues.delete_dead(tenant, request.path_params[NAME], request.path_params[ID])
+    return Response(status_code=204)
+
+
+async def own_dead(context: Context, request: Request) -> Response:
+    """The dead messages of a run's own queue, those first that died first, at most 100."""
+    row = await find_instance(context, request)
+    found = await context.tenants.queues.own_dead(owner_of(row))
+    return json_response({"messages": [_message_json(message) for message in found]}, headers=NO_STORE)
+
+
+async def retry_own_dead(context: Context, request: Request) -> Response:
+    """Send a dead message of a run's own queue again, as often as a new one."""
+    row = await find_controlled_instance(context, request)
+    await context.tenants.queues.revive(owner_of(row), DEFAULT_QUEUE, request.path_params[MESSAGE])
+    return Response(status_code=202)
+
+
+async def delete_own_dead(context: Context, request: Request) -> Response:
+    """Delete a dead message of a run's own queue."""
+    row = await find_controlled_instance(context, request)
+    await context.tenants.queues.delete_dead(owner_of(row), DEFAULT_QUEUE, request.path_params[MESSAGE])
     return Response(status_code=204)
 
 
