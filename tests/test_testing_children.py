@@ -3,7 +3,7 @@
 import pytest
 from aio import story
 
-from playground.testing import WorkflowFailed, WorkflowTester
+from playground.testing import UnusedMock, WorkflowFailed, WorkflowTester
 from playground.testing.crashes import SERVER, WORKER
 from playground.workflows import events as ev
 
@@ -47,6 +47,38 @@ async def test_children_run_in_the_test_and_their_steps_may_be_mocked() -> None:
         run = await tester.create()
         with pytest.raises(WorkflowFailed, match="mocked"):
             await run.result()
+
+
+@story
+async def test_a_child_is_mocked_by_an_output_or_an_error_and_none_of_its_code_runs() -> None:
+    async with WorkflowTester(FAMILY) as tester:
+        tester.mock_child(result={"of": "a mock"})
+        tester.mock_child("rest", result="no rest", count=1)
+        tester.mock_child("rest", error=RuntimeError("7"))
+        tester.mock_step("double", error=ValueError, optional=True)
+        run = await tester.create()
+        assert await run.result() == [{"of": "a mock"}, "no rest", "7"]
+        rows = await tester.store.list("")
+        assert [row.class_name for row in reversed(rows)][1:] == ["MockedChild1", "MockedChild2", "MockedChild3"]
+        assert not any([(await tester.store.load(row.key)).steps for row in rows[:3]])
+    for crash in (None, 2, 3, 4):
+        async with WorkflowTester(FAMILY) as tester:
+            if crash is not None:
+                tester.crash(SERVER, commit=crash)
+            tester.mock_child(result=1, times=1)
+            tester.mock_child("rest", result=2, count=1)
+            assert await (await tester.create()).result() == [1, 2, "three is too many"], "the other one runs"
+
+
+@story
+async def test_a_mock_of_a_child_that_is_never_started_is_told() -> None:
+    with pytest.raises(UnusedMock, match=r'mock_child\("rests"\) was never used: no child of .* "rest" meant'):
+        async with WorkflowTester(FAMILY) as tester:
+            tester.mock_child("rests", result=2)
+            await (await tester.create()).result()
+    async with WorkflowTester(FAMILY) as tester:
+        with pytest.raises(ValueError, match="mock_child takes a result or an error, not both"):
+            tester.mock_child(result=1, error=ValueError)
 
 
 @pytest.mark.parametrize("victim", [SERVER, WORKER])

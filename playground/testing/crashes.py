@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from playground.store.messages import MessageStore
 from playground.store.protocol import Claimed, Committed, Decider, DeciderWithNeeds, Snapshot, Store, needs_of
+from playground.store.rows import NewInstance
 from playground.workflows import events as ev
 from playground.workflows.errors import WORKER_LOST
 from playground.workflows.events import NewEvent
@@ -118,8 +119,9 @@ class CrashingStore:
         changed: Callable[[], None],
         durable: Callable[[Committed], None],
         freezes: bool = False,
+        on_create: Callable[[NewInstance], NewInstance] = lambda new: new,
     ) -> None:
-        self._store, self._crash_plan = store, crash_plan
+        self._store, self._crash_plan, self._on_create = store, crash_plan, on_create
         self.messages: Any = _CrashingMessages(self, store.messages)
         self._kill_worker, self._died, self._changed = kill_worker, died, changed
         self._durable, self._freezes = durable, freezes
@@ -141,6 +143,10 @@ class CrashingStore:
             return await self._call(method(*args, **kwargs))
 
         return through
+
+    async def create(self, instances: Sequence[NewInstance], **options: Any) -> Any:
+        """See `Store.create`."""
+        return await self._call(self._store.create([self._on_create(new) for new in instances], **options))
 
     async def append(self, key: int, events: Sequence[NewEvent], **options: Any) -> Committed:
         """See `Store.append`."""

@@ -1,5 +1,7 @@
 """Mocks of steps: a test replaces a step's callback by a result, an error, or an attempt that hangs until it times
-out.
+out, and a child by how it ends.
+
+A mocked child is there as any other, with a journal of its own; its class is one that does what the mock says.
 """
 
 import asyncio
@@ -9,11 +11,15 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
+from playground.store.rows import NewInstance
 from playground.worker.context import Record
+from playground.worker.entrypoint import WorkflowEntrypoint
 from playground.worker.steps import Steps
 from playground.workflows import names
 
-MOCK_STEP, TIME_OUT_STEP, TIME_OUT_WAIT = "mock_step", "time_out_step", "time_out_wait"
+MOCK_STEP, MOCK_CHILD, TIME_OUT_STEP, TIME_OUT_WAIT = "mock_step", "mock_child", "time_out_step", "time_out_wait"
 NAMES_SHOWN = 10  # steps named in one message
 
 
@@ -36,8 +42,19 @@ class Mock:
     optional: bool = False
     used: bool = False
 
+    @property
+    def kind(self) -> str:
+        """`child`, or `step`."""
+        return "child" if self.made_by == MOCK_CHILD else "step"
+
     def __str__(self) -> str:
         return f'{self.made_by}("{self.name}"' + (f", count={self.count})" if self.count is not None else ")")
+
+
+class MockedChild(WorkflowEntrypoint):
+    """The base of the classes of mocked children: what extends `WorkflowEntrypoint` itself might be the test's only
+    workflow, which runs whatever its name is.
+    """
 
 
 class Mocks:
@@ -45,25 +62,46 @@ class Mocks:
 
     def __init__(self) -> None:
         self._mocks: list[Mock] = []
-        self._requested: set[tuple[str, int]] = set()
+        self._requested: set[tuple[str, str, int]] = set()  # kinds, names and counts
         self._lock = threading.Lock()
+        self._children: dict[tuple[str, str], str | None] = {}  # class names of mocked children, by tenant and id
+        self.classes: dict[str, type[WorkflowEntrypoint]] = {}  # by name
 
     def add(self, mock: Mock) -> None:
         """Add a mock; an earlier one of the same step is used first, until it is used up."""
         with self._lock:
             self._mocks.append(mock)
 
-    def use(self, name: str, count: int) -> Mock | None:
-        """Use the mock of the next attempt of a step, if there is one."""
+    def use(self, name: str, count: int, kind: str = "step") -> Mock | None:
+        """Use the mock of the next attempt of a step, or of the next child, if there is one."""
         with self._lock:
-            self._requested.add((name, count))
+            self._requested.add((kind, name, count))
             for mock in self._mocks:
-                if mock.name == name and mock.count in (None, count) and mock.times != 0:
+                if mock.kind == kind and mock.name == name and mock.count in (None, count) and mock.times != 0:
                     mock.used = True
                     if mock.times is not None:
                         mock.times -= 1
                     return mock
         return None
+
+    def create(self, new: NewInstance) -> NewInstance:
+        """An instance that is about to be created; a child that is mocked gets the class that its mock stands for."""
+        if new.awaited is None:
+            return new
+        place, step = (new.tenant, new.id), new.awaited.step
+        if place not in self._children:  # else a server died at its creation
+            mock = self.use(step.name, step.count, "child")
+            self._children[place] = None if mock is None else self._class_of(mock)
+        class_name = self._children[place]
+        return new if class_name is None else replace(new, class_name=class_name)
+
+    def _class_of(self, mock: Mock) -> str:
+        async def run(self: WorkflowEntrypoint, event: Any, step: Any) -> Any:
+            return mock.play()
+
+        name = f"MockedChild{len(self.classes) + 1}"
+        self.classes[name] = type(name, (MockedChild,), {"run": run})
+        return name
 
     def unused(self) -> list[str]:
         """A sentence for each mock that no attempt has used."""
@@ -90,15 +128,17 @@ class MockedSteps(Steps):
         return super().start(name, attempt, **given)
 
 
-def _sentence(what: str, mock: Mock, requested: Iterable[tuple[str, int]]) -> str:
-    counts = sorted(count for name, count in requested if name == mock.name)
+def _sentence(what: str, mock: Mock, requested: Iterable[tuple[str, str, int]]) -> str:
+    kind = mock.kind
+    counts = sorted(count for asked, name, count in requested if (asked, name) == (kind, mock.name))
     if counts:  # an earlier mock was used instead, or it was for another count
         if mock.count is not None and mock.count not in counts:
             return (
-                f'{what} was never used: step "{mock.name}" was called with the counts {", ".join(map(str, counts))}.'
+                f'{what} was never used: {kind} "{mock.name}" was called with the counts {", ".join(map(str, counts))}.'
             )
-        return f"{what} was never used: what was mocked before it for the same step was never used up."
-    return f"{what} was never used: {name_hint(mock.name, {name for name, _ in requested}, 'step')}"
+        return f"{what} was never used: what was mocked before it for the same {kind} was never used up."
+    known = {name for asked, name, _ in requested if asked == kind}
+    return f"{what} was never used: {name_hint(mock.name, known, kind)}"
 
 
 def name_hint(name: str, known: Iterable[str], kind: str) -> str:
@@ -133,13 +173,13 @@ def check_arguments(made_by: str, name: Any, count: Any, times: Any) -> None:
             raise ValueError(f"{made_by} takes a {what} from 1, or None for every one; {number} is none")
 
 
-def check_error(error: Any, result: Any) -> None:
+def check_error(made_by: str, error: Any, result: Any) -> None:
     """Raises TypeError unless `error` can be raised, ValueError when there is a result too."""
     if not isinstance(error, BaseException) and not (isinstance(error, type) and issubclass(error, BaseException)):
         given = f"{type(error).__name__}: {error!r:.100}"
-        raise TypeError(f"{MOCK_STEP} takes an exception or its class as error, not {given}")
+        raise TypeError(f"{made_by} takes an exception or its class as error, not {given}")
     if result is not None:
-        raise ValueError(f"{MOCK_STEP} takes a result or an error, not both; call it twice for one after the other")
+        raise ValueError(f"{made_by} takes a result or an error, not both; call it twice for one after the other")
 
 
 def returning(result: Any) -> Callable[[], Any]:

@@ -210,11 +210,13 @@ class LocalProcess(Process):
     def load_module(self, source: str) -> types.ModuleType:
         """See `Process`. A class runs where it was written, so that it sees what its test sees."""
         if self._workflow is None:
-            return super().load_module(source)
-        found = sys.modules[self._workflow.__module__]
-        module = types.ModuleType(found.__name__)
-        module.__dict__.update(found.__dict__)
-        setattr(module, self._workflow.__name__, self._workflow)
+            module = super().load_module(source)
+        else:
+            found = sys.modules[self._workflow.__module__]
+            module = types.ModuleType(found.__name__)
+            module.__dict__.update(found.__dict__)
+            setattr(module, self._workflow.__name__, self._workflow)
+        module.__dict__.update(self._mocks.classes)
         return module
 
 

@@ -14,6 +14,7 @@ from playground.engine.nodes import BEATS_PER_LEASE, LEASE_MS, Heartbeat
 from playground.settings import Settings
 from playground.store import open_store
 from playground.store.protocol import Committed, Store
+from playground.store.rows import NewInstance
 from playground.testing.clock import VirtualClock
 from playground.testing.crashes import CrashingStore, CrashPlan
 from playground.testing.run import ServerCrashed
@@ -122,6 +123,7 @@ class LocalServer:
         changed: Callable[[], None],
         log: Callable[..., None],
         nodes: Nodes = ALONE,
+        on_create: Callable[[NewInstance], NewInstance] = lambda new: new,
         opened: Callable[[Engine], None] = lambda engine: None,
     ) -> None:
         self._url, self._settings, self._clock, self._sandbox, self._crash_plan = (
@@ -132,7 +134,7 @@ class LocalServer:
             crash_plan,
         )
         self._env, self._durable, self._changed, self._log = env, durable, changed, log
-        self._layout, self._leases, self._on_open = nodes, LeaseClock(), opened
+        self._layout, self._leases, self._on_open, self._on_create = nodes, LeaseClock(), opened, on_create
         self._nodes: list[_Node] = []
         self._numbers = self._nonces = 0
 
@@ -236,6 +238,7 @@ class LocalServer:
                 changed=self._changed,
                 durable=self._durable,
                 freezes=self._layout.crashed == THAWED,
+                on_create=self._on_create,
             ),
         )
         settings = self._settings if name in self._layout.play else _WithoutSlots(**asdict(self._settings))

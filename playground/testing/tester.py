@@ -167,6 +167,7 @@ class WorkflowTester:
             changed=self._activity.set,
             log=lambda event, **fields: self.log.append((event, fields)),
             nodes=self.nodes,
+            on_create=self._mocks.create,
             opened=lambda engine: engine.schedules.register(SCHEDULED, partial(self._start_scheduled, engine)),
         )
         await self._server.open()
@@ -336,9 +337,33 @@ class WorkflowTester:
         self._threads_only(mocks.MOCK_STEP)
         mocks.check_arguments(mocks.MOCK_STEP, name, count, times)
         if error is not None:
-            mocks.check_error(error, result)
+            mocks.check_error(mocks.MOCK_STEP, error, result)
         play = mocks.returning(result) if error is None else mocks.raising(error)
         self._mocks.add(mocks.Mock(name, count, times, play, mocks.MOCK_STEP, optional))
+
+    def mock_child(
+        self,
+        name: str = "child",
+        *,
+        result: Any = None,
+        error: BaseException | type[BaseException] | None = None,
+        count: int | None = None,
+        times: int | None = None,
+        optional: bool = False,
+    ) -> None:
+        """Replace children that `self.env.WORKFLOWS.run` starts by an output or an error; none of their code runs.
+
+        Args:
+            name: of the step, as the journal has it: the argument `name`, else the `id`, else "child".
+
+        See `mock_step` for the others and what it raises.
+        """
+        self._threads_only(mocks.MOCK_CHILD)
+        mocks.check_arguments(mocks.MOCK_CHILD, name, count, times)
+        if error is not None:
+            mocks.check_error(mocks.MOCK_CHILD, error, result)
+        play = mocks.returning(result) if error is None else mocks.raising(error)
+        self._mocks.add(mocks.Mock(name, count, times, play, mocks.MOCK_CHILD, optional))
 
     def time_out_step(
         self, name: str, *, count: int | None = None, times: int | None = 1, optional: bool = False
