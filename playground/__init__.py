@@ -30,6 +30,7 @@ __all__ = [
     "MissingDispatcherMetadataError",
     "NonRetryableError",
     "Page",
+    "Queues",
     "Secrets",
     "StreamReset",
     "StreamValue",

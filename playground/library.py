@@ -17,6 +17,7 @@ from playground.engine.bindings.streams import Streams
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.clock import SystemClock
 from playground.engine.code.dispatcher import Dispatcher
+from playground.engine.code.dispatcher_queues import Queues
 from playground.engine.code.sources import Code
 from playground.engine.engine import Engine
 from playground.engine.execution.context import Log
@@ -53,6 +54,7 @@ __all__ = [
     "MissingDispatcherMetadataError",
     "NonRetryableError",
     "Page",
+    "Queues",
     "Secrets",
     "StreamReset",
     "StreamValue",

@@ -262,7 +262,7 @@ async def test_a_delivery_whose_node_died_before_its_instance_was_made_is_made_b
     await messages.put_queue("acme", "default", AT_ONCE, most=9)
     await messages.send("acme", "default", [NewMessage("m", "json", 1)], at=1, most=9)
     [begun] = (await messages.take(at=engine.clock.now(), most_per_tenant=9)).deliveries  # by a node that dies now
-    again = MessageQueues(engine, lambda tenant, workflow, trigger: tenants.template(tenant, "", trigger, workflow))
+    again = MessageQueues(engine, lambda tenant, workflow, _, trigger: tenants.template(tenant, "", trigger, workflow))
     for pump in (again, tenants.queues):
         pump.wake()
     await until(tenants, 0, 0, 0)

@@ -60,8 +60,9 @@ class Engine:
     """Owns the scheduler of one node. Open it with `Engine.open`.
 
     `store` has the journals, for reading; `sandbox` is where tenant code runs; `clock` and `settings` are those of all
-    parts; `schedules` start instances by the clock. `stored` is what each address has stored today, `shared` the counts
-    of limits that hold for all nodes, `counts` the executions and the limits met since it was opened.
+    parts, `ids` makes what has to be unique; `schedules` start instances by the clock. `stored` is what each address
+    has stored today, `shared` the counts of limits that hold for all nodes, `counts` the executions and the limits met
+    since it was opened.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Engine:
         heartbeat: Heartbeat,
         correct_clock: Callable[[], Awaitable[None]],
     ) -> None:
-        self._services, self._ids = services, ids
+        self._services, self.ids = services, ids
         self.store, self.sandbox = services.store, services.sandbox
         self.clock, self.settings, self.log = services.clock, services.settings, services.log
         self.stored, self.counts, self.shared = services.stored, services.counts, services.shared

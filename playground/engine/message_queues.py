@@ -62,8 +62,8 @@ _RANGES: Mapping[str, tuple[int, int]] = {
     "max_concurrency": (1, 250),
 }
 
-# Makes a new instance of a tenant's workflow, without id, params and class: (tenant, workflow, trigger).
-Template = Callable[[str, str, Mapping[str, Any]], Awaitable[CreateInstance]]
+# Makes a new instance of a queue's consumer, without id, params and class: (tenant, workflow, settings, trigger).
+Template = Callable[[str, str, QueueSettings, Mapping[str, Any]], Awaitable[CreateInstance]]
 
 
 class SendsTo(Protocol):
@@ -253,7 +253,7 @@ class MessageQueues:
         trigger = {"kind": TRIGGER, "queue": delivery.queue}
         try:
             if delivery.run is None:
-                template = await self._template(delivery.tenant, settings.consumer, trigger)
+                template = await self._template(delivery.tenant, settings.consumer, settings, trigger)
             else:
                 template = await self._engine.own_delivery(delivery.run, trigger, size_of(params.value))
             class_name = handler_class(template.class_name)

@@ -28,8 +28,9 @@ _RUN_MARK = "/"  # begins the name of an owner that is a run; no tenant's name h
 class QueueSettings(msgspec.Struct, frozen=True):
     """What a tenant may set about a queue. Times are milliseconds.
 
-    `consumer` is the workflow whose code handles its messages. A message that was delivered `max_retries` times more
-    than once is dead: it goes to the queue `dead_letter_queue`, or is kept where it is.
+    `consumer` is the workflow whose code handles its messages; `metadata`, encoded, go with each delivery to the
+    dispatcher of a program. A message that was delivered `max_retries` times more than once is dead: it goes to the
+    queue `dead_letter_queue`, or is kept where it is.
     """
 
     consumer: str
@@ -40,6 +41,7 @@ class QueueSettings(msgspec.Struct, frozen=True):
     delivery_delay_ms: int = 0
     max_concurrency: int = 10
     dead_letter_queue: str | None = None
+    metadata: Any = None
 
 
 class QueueCounts(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 
 from playground.engine.bindings.workflows import Workflow
 from playground.engine.code.metadata import check_metadata, tenancy
-from playground.engine.code.sources import Code
+from playground.engine.code.sources import HANDLER_BINDINGS, Code
 from playground.engine.engine import Engine
 from playground.engine.workflow_schedules import starts_of
 from playground.store.rows import InstanceRow
@@ -82,6 +82,9 @@ class Dispatcher:
                 self._engine, row.tenant, self.name, check_metadata(values.decode(row.metadata)), self._flow_limits
             )
             code = replace(code, env={WORKFLOWS: wrapped, **code.env})
+        if isinstance(code, Code) and names.is_handler(row.class_name):
+            class_name = names.handler_class(code.class_name)
+            code = replace(code, class_name=class_name, env={**code.env, **HANDLER_BINDINGS})
         return code
 
     async def _in_thread(self, metadata: dict[str, Any]) -> Any:

@@ -93,7 +93,7 @@ class Tenants:
         self._store = engine.store.tenants
         self.fetch = FetchLists(engine.store.services, engine.settings)
         self.queues = MessageQueues(
-            engine, lambda tenant, workflow, trigger: self.template(tenant, "", trigger, workflow)
+            engine, lambda tenant, workflow, settings, trigger: self.template(tenant, "", trigger, workflow)
         )
         engine.register(DEPLOYED, self)
         engine.schedules.register(DEPLOYED, self._start_scheduled)
