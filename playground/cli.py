@@ -38,6 +38,9 @@ GROUPS = {
         "fetch_allow", "fetch_tenants", "fetch_reachable", "fetches_per_execution", "fetches_in_flight",
         "fetch_seconds", "fetch_bytes", "fetch_sent_bytes", "fetch_headers", "fetch_header_bytes", "fetch_redirects",
         "fetch_rules",
+        "ai_url", "ai_key", "ai_models", "ai_anonymous", "ai_hosts", "ai_tokens_per_day", "ai_tokens_per_run",
+        "ai_max_tokens", "ai_seconds", "ai_answer_bytes", "tools_hosts", "tools_seconds", "tools_answer_bytes",
+        "tool_servers_per_tenant",
     ),
     "an address": (
         "starts_per_minute", "checks_per_minute", "check_seconds_per_minute", "snippets_per_minute",

@@ -194,6 +194,8 @@ LINES: tuple[Line, ...] = (
          "Report it: it is a fault of this program.", ("error",)),
     Line("tenant.queue_changed", INFO, "A tenant made, changed or deleted a queue.", "Nothing.",
          ("tenant", "name", "client")),
+    Line("tenant.service_changed", INFO, "A tenant set or removed its models, or a server of tools.", "Nothing.",
+         ("tenant", "name", "client")),
     Line("tenant.fetch_changed", INFO, "A tenant changed the list of hosts that its code may ask.", "Nothing.",
          ("tenant", "client")),
     Line("tenant.deleted", INFO, "The operator deleted a tenant with everything it had.", "Nothing, if it was you.",

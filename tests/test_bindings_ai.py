@@ -9,10 +9,11 @@ from model_server import KEY, ModelServer, model_server
 
 from playground import AI, Code, Dispatcher, Engine, Streams, WorkflowInstance
 from playground.engine.ai.endpoint import retry_after
+from playground.engine.bindings.ai import Models, OperatorModels
 from playground.workflows import events as ev
 
 
-def flows(engine: Engine, body: str, ai: AI | None = None, tenant: str = "acme") -> Any:
+def flows(engine: Engine, body: str, ai: Models | None = None, tenant: str = "acme") -> Any:
     def code(metadata: Any) -> Code:
         return Code(workflow(body), env={"AI": ai or AI(), "STREAMS": Streams()})
 
@@ -251,7 +252,7 @@ async def test_a_budget_refuses_before_the_call_and_fifty_at_once_take_no_more_t
         refused = [answer for answer in answers if isinstance(answer, list)]
         assert len(server.asked) + len(refused) == 50 and refused
         assert refused[0][0] == "AIBudgetError" and "of the 1,100 of this tenant today" in refused[0][1]
-        [(_, used)] = await engine.store.usage.amounts("ai_tokens_per_day", "acme", since=0)
+        [(_, used)] = await engine.store.usage.amounts("ai_tokens_per_day", "acme/own", since=0)
         assert used == 16 * len(server.asked) <= 1_100
         server.asked.clear()
         small = endpoint(server, "gpt-x", tokens_per_run=50)
@@ -266,9 +267,33 @@ async def test_what_a_run_has_used_goes_with_it(engine: Engine) -> None:
         instance = await flows(engine, asks("gpt-x"), ai).create()
         await output(instance)
         row = await engine.store.find("acme", instance.id)
-        assert [n for _, n in await engine.store.usage.amounts("ai_tokens_per_run", str(row.key), since=0)] == [16]
+        assert [n for _, n in await engine.store.usage.amounts("ai_tokens_per_run", f"{row.key}/own", since=0)] == [16]
         await instance.delete()
-        assert await engine.store.usage.amounts("ai_tokens_per_run", str(row.key), since=0) == []
+        assert await engine.store.usage.amounts("ai_tokens_per_run", f"{row.key}/own", since=0) == []
+
+
+@on_engine(ai_url="http://127.0.0.1:1/v1", ai_models="gpt-x", ai_tokens_per_day=50, ai_tokens_per_run=9_000)
+async def test_a_budget_of_the_operators_models_names_its_setting(engine: Engine) -> None:
+    for tokens, setting in ((500, "ai_tokens_per_day"), (4_000, "ai_tokens_per_day")):
+        ask = asks("gpt-x", {"prompt": "x", "max_tokens": tokens})
+        name, message = await error(await flows(engine, ask, OperatorModels()).create())
+        assert name == "AIBudgetError" and f"The setting is {setting} (PLAYGROUND_" in message
+    budget = AI("http://127.0.0.1:1/v1", "", ["*"], tokens_per_day=10**9)
+    ask = asks("gpt-x", {"prompt": "x" * 30_000})
+    name, message = await error(await flows(engine, ask, budget).create())
+    assert name == "AIBudgetError" and "of the 9,000 of this run 9,000 are left" in message
+
+
+@on_engine(ai_max_tokens=7)
+async def test_an_answer_is_asked_to_be_no_longer_than_the_setting_says(engine: Engine) -> None:
+    async with model_server() as server:
+        for max_tokens in (3, 900):
+            ask = asks("gpt-x", {"prompt": "x", "max_tokens": max_tokens})
+            await output(await flows(engine, ask, endpoint(server)).create())
+        assert [asked["max_tokens"] for asked in server.asked] == [3, 7]
+        words = asks("@playground/echo", {"prompt": "a b c d e f g h i", "pace_ms": 0})
+        answer = await output(await flows(engine, words).create())
+        assert (answer["response"], answer["finish_reason"]) == ("a b c d e f g ", "length")
 
 
 def test_arguments_that_cannot_be_used_are_refused_where_the_program_is_written() -> None:

@@ -108,7 +108,7 @@ async def test_inside_a_step_the_requests_are_nested_in_it(engine: Engine) -> No
 
 
 @on_engine(tools_answer_bytes=200_000, tools_seconds=5, call_bytes=1_000_000)
-async def test_what_goes_wrong_has_a_class_and_words_and_a_tools_own_error_is_a_result(engine: Engine) -> None:
+async def test_what_goes_wrong_has_a_class_and_words(engine: Engine) -> None:
     call = """
     try:
         found = await self.env.MCP.call_tool({tool!r})

@@ -9,7 +9,7 @@ import pytest
 from page_code_support import node
 
 from playground.engine.bindings import effects, kv, secrets
-from playground.worker import binding_stubs, steps, streams
+from playground.worker import binding_stubs, service_stubs, steps, streams
 from playground.worker import entrypoint as workers_module
 from playground.worker.context import ReceivedEvent
 from playground.workflows import breaks, durations, event_rules, events, logs
@@ -40,6 +40,9 @@ OWNERS = {
     "received": ReceivedEvent,
     "QUEUE": binding_stubs.Queue,
     "QUEUES": binding_stubs.Queues,
+    "AI": service_stubs.Models,
+    "MCP": service_stubs.Tools,
+    "MCPS": service_stubs.ToolServers,
 }
 NOT_OF_WORKFLOWS = {"WorkerEntrypoint", "DurableObject", "Response"}  # what a Worker needs that stands in the same file
 

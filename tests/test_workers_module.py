@@ -77,7 +77,9 @@ async def test_a_name_that_is_not_there_is_refused_with_those_that_are(line: str
     error = await failure(line)
     module = "workers.workflows" if "workflows" in line else "workers"
     assert error["name"] == "ImportError"
-    assert error["message"].startswith(f"cannot import name 'Nonsense' from '{module}'; it has: Blob, ")
+    assert error["message"].startswith(
+        f"cannot import name 'Nonsense' from '{module}'; it has: AIBudgetError, AIError, "
+    )
     assert "WorkflowEntrypoint, WorkflowEvent, WorkflowFatalError, WorkflowStep" in error["message"]
     assert error["traceback"][-1]["code"] == line
 

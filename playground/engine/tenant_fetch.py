@@ -6,11 +6,9 @@ or whose secret is gone, lets nothing pass. Secrets that the list sends are with
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
-from playground.engine.bindings.binding import Binding
 from playground.engine.bindings.fetch import (
-    FETCH,
     Fetch,
     operators_rules,
     read_entry,
@@ -28,6 +26,13 @@ LIST = "allow"  # the one list of a tenant
 NAMED = 5  # rules named in one message
 
 Entry = Mapping[str, Any]
+
+
+class FetchBindings(TypedDict):
+    """What a tenant's code finds in `self.env` of it."""
+
+    FETCH: Fetch
+    SECRETS: Secrets
 
 
 class FetchLists:
@@ -69,7 +74,7 @@ class FetchLists:
         """Remove a tenant's list."""
         await self._store.delete(tenant, services.FETCH, LIST)
 
-    async def bindings(self, tenant: str, secrets: Mapping[str, str]) -> dict[str, Binding]:
+    async def bindings(self, tenant: str, secrets: Mapping[str, str]) -> "FetchBindings":
         """The tenant's `FETCH`, and its `SECRETS` without those that are sent."""
         rules, sent = [], set()
         for entry in await self.entries(tenant):
@@ -82,7 +87,7 @@ class FetchLists:
                 continue  # its secret has been removed, or changed to what no header may have
             if self._is_possible(rule):
                 rules.append(rule)
-        return {FETCH: Fetch([*rules, *self.everybodys]), "SECRETS": Secrets(secrets, withheld=sent)}
+        return {"FETCH": Fetch([*rules, *self.everybodys]), "SECRETS": Secrets(secrets, withheld=sent)}
 
     def _is_possible(self, rule: HostRule) -> bool:
         return any(possible.covers(rule) for possible in self.possible)

@@ -36,20 +36,18 @@ class Models:
     def __getattr__(self, method: str) -> Any:
         raise AttributeError(f"env.{self._name} has no method {method!r}; it has: run, models")
 
-    def run(
-        self, model: str, inputs: Any = None, options: Any = None, *, stream: Any = None
-    ) -> Coroutine[Any, Any, Any]:
+    async def run(self, model: str, inputs: Any = None, options: Any = None, *, stream: Any = None) -> Any:
         """Call a model: `{"prompt"}` or `{"messages"}`, with tools as OpenAI's API takes them.
 
         `stream=True` appends the answer to the stream "tokens" of the step as it comes; a name takes another stream.
         """
         if stream is not None:
             options = {**(options if isinstance(options, Mapping) else {}), "stream": stream}
-        return self._call(self._name, "run", (model, inputs, options), {})
+        return Record(await self._call(self._name, "run", (model, inputs, options), {}))
 
-    def models(self) -> Coroutine[Any, Any, Any]:
+    async def models(self) -> Any:
         """The names of the models that may be called."""
-        return self._call(self._name, "models", (), {})
+        return await self._call(self._name, "models", (), {})
 
 
 class Tools:

@@ -379,6 +379,18 @@ class InvalidFlow(WorkflowError):
     code = "flow.invalid"
 
 
+class InvalidService(WorkflowError):
+    """A tenant's model or server of tools can't be used, or is beyond what the operator lets tenants set."""
+
+    code = "service.invalid"
+
+
+class ServiceNotFound(WorkflowError):
+    """The tenant has no such model or server of tools."""
+
+    code = "service.not_found"
+
+
 class InvalidSecret(WorkflowError):
     """A secret's name or value can't be used."""
 

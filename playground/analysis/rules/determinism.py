@@ -130,13 +130,15 @@ def _sleep(workflow: Workflow, node: ast.Call) -> Iterator[Diagnostic]:
 def _is_of_a_binding(workflow: Workflow, function: ast.expr) -> bool:
     """Whether a method of `self.env.X` is called that belongs in a step.
 
-    Secrets must not be in a journal, and handles can't be, so both are taken outside of steps; a child that is run is a
-    step itself, and to name a queue calls nothing.
+    Secrets must not be in a journal, and handles can't be, so both are taken outside of steps; a child that is run, and
+    a tool that is called, are steps themselves, and to name a queue calls nothing.
     """
     name = _binding(workflow, function)
     method = getattr(function, "attr", "")
-    if name == "QUEUES":
+    if name in ("QUEUES", "MCPS"):
         return method != "get"
+    if name == "MCP":
+        return False
     return name is not None and name != "SECRETS" and not (name == HANDLES and method in ("get", "run"))
 
 

@@ -32,12 +32,14 @@ from playground.workflows.unavailable import (
 WORKERS = (
     "WorkflowEntrypoint", "WorkerEntrypoint", "DurableObject", "Response", "NonRetryableError", "WorkflowTimeoutError",
     "NonRetryableDelayError", "StepError", "WorkflowFatalError", "NotSerialisableError", "WorkerLost", "InjectedError",
+    "AIError", "AIRateLimitError", "AIUnavailableError", "AIRequestError", "AIBudgetError", "MCPError",
+    "MCPUnavailableError", "MCPRequestError",
     "WorkflowStep", "WorkflowEvent", "WorkflowStepEvent", "WorkflowStepContext", "WorkflowStepConfig", "handler",
     "FetchResponse", "Headers", "fetch", "env", "workflows",
     *TYPES_OF_WORKERS,
 )  # fmt: skip
 FETCH_OPTIONS = ("method", "headers", "body", "redirect")  # playground/worker/fetching.py
-BINDINGS = ("EFFECTS", "FETCH", "KV", "QUEUE", "QUEUES", "SECRETS", "STREAMS", "WORKFLOWS")
+BINDINGS = ("AI", "EFFECTS", "FETCH", "KV", "MCP", "MCPS", "QUEUE", "QUEUES", "SECRETS", "STREAMS", "WORKFLOWS")
 MAX_BINDINGS_COMPARED = 20  # unknown bindings that are compared with those that there are
 
 CALLS = (

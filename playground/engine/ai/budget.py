@@ -13,6 +13,7 @@ from playground.workflows.errors import AIBudgetError
 
 PER_DAY, PER_RUN = "ai_tokens_per_day", "ai_tokens_per_run"
 DAY_MS = 86_400_000
+OWN = "/own"  # behind the key of what was used of models that are not the operator's; no tenant's name holds it
 _OF_RUN = ("this run", "For more work, start another run.")
 _OF_DAY = ("this tenant today", "The day ends at midnight UTC.")
 
@@ -36,8 +37,9 @@ class Reservation:
     @classmethod
     async def make(cls, usage: UsageStore, row: InstanceRow, budget: Budget, tokens: int, *, at: int) -> Self:
         """Reserve tokens for a call of an instance. Raises AIBudgetError."""
-        run = Claim(PER_RUN, str(row.key), 0, tokens, budget.per_run)
-        claims = (Claim(PER_DAY, row.tenant, at // DAY_MS, tokens, budget.per_day), run)
+        of = OWN if budget.is_own else ""
+        run = Claim(PER_RUN, f"{row.key}{of}", 0, tokens, budget.per_run)
+        claims = (Claim(PER_DAY, f"{row.tenant}{of}", at // DAY_MS, tokens, budget.per_day), run)
         refused = await usage.take(claims)
         if refused is not None:
             claim, used = refused

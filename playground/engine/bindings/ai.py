@@ -34,6 +34,7 @@ from playground.workflows.events import NewEvent
 AI_NAME = "AI"
 SENT_FACTOR = 8  # bytes of a request for one of the call that made it, at most: JSON writes a character as "\\u0000"
 ANY_MODEL = "*"
+NO_LIMIT = 2**53  # tokens of a budget that a tenant has left out
 SHOWN_MODELS = 20  # named in one message
 
 

@@ -23,6 +23,10 @@ class Secrets(Binding):
                 raise ValueError(f"secret {name!r} must be a string of at least {SHORTEST} characters")
         self._secrets, self._withheld = dict(secrets), frozenset(withheld)
 
+    def withholding(self, names: Collection[str]) -> "Secrets":
+        """The same, with these withheld too."""
+        return Secrets(self._secrets, withheld=self._withheld | set(names))
+
     def __repr__(self) -> str:
         return f"<Secrets {', '.join(self._secrets)}>"
 
@@ -33,7 +37,7 @@ class Secrets(Binding):
     async def get(self, name: str) -> str:
         """The secret of a name."""
         if isinstance(name, str) and name in self._withheld:
-            raise BindingError(f"The secret {name!r} is sent by FETCH to its hosts. Code never sees it.")
+            raise BindingError(f"The secret {name!r} is sent by FETCH, AI or MCP to its hosts. Code never sees it.")
         found = self._secrets.get(name) if isinstance(name, str) else None
         if found is None:
             raise BindingError(

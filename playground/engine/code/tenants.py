@@ -37,6 +37,7 @@ from playground.engine.redaction import Redactor, secret_in_name
 from playground.engine.retention import limits_of_deployed
 from playground.engine.schedules import Firing
 from playground.engine.tenant_fetch import FetchLists
+from playground.engine.tenant_services import TenantServices
 from playground.engine.workflow_schedules import params_of_schedule, under_firing
 from playground.store.protocol import Committed, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import InstanceRow
@@ -92,6 +93,7 @@ class Tenants:
         self._engine = engine
         self._store = engine.store.tenants
         self.fetch = FetchLists(engine.store.services, engine.settings)
+        self.services = TenantServices(engine.store, engine.settings)
         self.queues = MessageQueues(
             engine, lambda tenant, workflow, settings, trigger: self.template(tenant, "", trigger, workflow)
         )
@@ -131,10 +133,12 @@ class Tenants:
         return Version(0, snippet.id, snippet.source, row.class_name, snippet.created_at, workflow=workflow)
 
     async def _code(self, tenant: str, version: Version) -> Code:
+        fetch = await self.fetch.bindings(tenant, await self._store.secrets(tenant))
         env = {
             **DEFAULT_BINDINGS,
             **bindings_of(self.queues, tenant),
-            **await self.fetch.bindings(tenant, await self._store.secrets(tenant)),
+            **fetch,
+            **await self.services.bindings(tenant, fetch["SECRETS"]),
             "WORKFLOWS": self.workflow(tenant, version.workflow),
         }
         limits = limits_of_code(self._engine.settings, version.limits)

@@ -379,7 +379,9 @@ WITH gone AS (
         SELECT '/' || instance || '/' || coalesce(nonce, '') FROM origin WHERE instance = ANY($1::bigint[])
     ) RETURNING tenant
 ), messages AS (DELETE FROM message WHERE tenant IN (SELECT tenant FROM queues)
-), tokens AS (DELETE FROM usage WHERE limit_name = 'ai_tokens_per_run' AND key = ANY($1::bigint[]::text[])
+), tokens AS (DELETE FROM usage WHERE limit_name = 'ai_tokens_per_run' AND key IN (
+        SELECT k || own FROM unnest($1::bigint[]) AS k, unnest(ARRAY['', '/own']) AS own
+    )
 ), children AS (DELETE FROM child WHERE instance = ANY($1::bigint[])
 ), parents AS (DELETE FROM child WHERE parent = ANY($1::bigint[]) AND NOT instance = ANY($1::bigint[])
 ), origins AS (DELETE FROM origin WHERE instance = ANY($1::bigint[])

@@ -167,7 +167,7 @@ DELETE FROM tenant_secret WHERE tenant = $1
 DELETE FROM kv WHERE tenant = $1 AND instance = 0
 
 -- name: delete_tenant_tokens
-DELETE FROM usage WHERE limit_name = 'ai_tokens_per_day' AND key = $1
+DELETE FROM usage WHERE limit_name = 'ai_tokens_per_day' AND key IN ($1, $1 || '/own')
 
 -- name: delete_tenant_services
 DELETE FROM service WHERE tenant = $1

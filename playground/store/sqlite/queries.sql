@@ -493,7 +493,7 @@ DELETE FROM message_queue WHERE tenant IN (SELECT '/' || instance || '/' || coal
 
 -- name: delete_own_tokens
 -- What the instance has used of its own limit; see engine/ai/budget.py.
-DELETE FROM usage WHERE limit_name = 'ai_tokens_per_run' AND key = CAST(? AS TEXT)
+DELETE FROM usage WHERE limit_name = 'ai_tokens_per_run' AND key IN (CAST(?1 AS TEXT), CAST(?1 AS TEXT) || '/own')
 
 -- name: delete_effects
 DELETE FROM effect WHERE instance = ?

@@ -129,7 +129,7 @@ DELETE FROM kv WHERE tenant = ? AND instance = 0
 DELETE FROM kv_usage WHERE tenant = ? AND instance = 0
 
 -- name: delete_tenant_tokens
-DELETE FROM usage WHERE limit_name = 'ai_tokens_per_day' AND key = ?
+DELETE FROM usage WHERE limit_name = 'ai_tokens_per_day' AND key IN (?1, ?1 || '/own')
 
 -- name: delete_tenant_services
 DELETE FROM service WHERE tenant = ?

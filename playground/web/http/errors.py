@@ -25,6 +25,8 @@ STATUS_OF: Mapping[str, int] = {
     "workflow.invalid_retention": 400,
     "queue.invalid": 400,
     "fetch.invalid": 400,
+    "service.invalid": 400,
+    "service.not_found": 404,
     "not_serialisable": 400,
     "secret.invalid": 400,
     "tool.bad_arguments": 400,

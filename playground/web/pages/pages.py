@@ -95,7 +95,7 @@ PAGE_VALUES_BYTES = 256 * 1024  # of large values that a page carries; the other
 # Of the table of limits: what the name of a setting holds, and the group that it then stands in; the first that fits.
 LIMIT_GROUPS = (
     ("Tenants", ("tenant",)),
-    ("Bindings", ("call_", "calls_", "fetch_", "fetches_", "kv_", "effects_")),
+    ("Bindings", ("call_", "calls_", "fetch_", "fetches_", "ai_", "tools_", "tool_", "kv_", "effects_")),
     ("Your address", ("per_address", "per_minute", "per_hour", "per_day", "queue_length", "chaos_")),
     ("A request", ("head_", "body_")),
 )
