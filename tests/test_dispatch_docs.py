@@ -211,7 +211,7 @@ def test_every_call_of_tenants_is_in_the_document_and_the_other_way_round() -> N
         if call.path.startswith(TENANT) and not call.path.startswith(TENANT_INSTANCE)
     }
     own |= {("POST", f"/instances/{{id}}/{name}") for name in ("migrate", "fork", "code")}
-    said = {(method, path) for method, path in re.findall(r"`(GET|PUT|POST|DELETE) (/[a-z/{}]+)", text)} - {
+    said = {(method, path) for method, path in re.findall(r"`(GET|PUT|POST|DELETE) (/[a-z/{}-]+)", text)} - {
         ("DELETE", "/api/tenants/acme")
     }
     assert own <= said | {("GET", "/instances"), ("DELETE", "")} and "`DELETE /api/tenants/acme`" in text

@@ -103,7 +103,7 @@ def test_ships_the_examples_in_order():
     assert slugs == [
         "hello", "crash-and-resume", "retries", "hibernation", "approval", "long-poll", "onboarding", "fan-out",
         "dependencies", "agent-plan", "ci-pipeline", "saga", "effects", "two-tenants",
-        "streaming-answer", "parcels", "support-desk",
+        "streaming-answer", "parcels", "support-desk", "agent-loop",
     ]  # fmt: skip
 
 
@@ -155,6 +155,13 @@ OUTPUTS = {
             "We are sorry that the lamp arrived broken. Your money is on its way. Thank you for writing to us, and for "
             "the photograph of the box."
         ),
+    },
+    "agent-loop": {
+        "answer": (
+            "In Lisbon a shirt will do, for it is warm and sunny all day long. Oslo is another matter: there is snow, "
+            "and it is hardly above freezing, so take a coat and good boots."
+        ),
+        "tokens": 53,
     },
     "streaming-answer": {
         "answer": (
@@ -274,6 +281,14 @@ def test_the_answer_is_read_once_though_the_worker_was_killed_while_it_was_writt
     assert {value.attempt for value in values} == {2}
     assert "".join(value.value for value in values).strip() == OUTPUTS["streaming-answer"]["answer"]
     assert standing_values("progress", answer.journal)[-1].value == {"percent": 100.0, "text": "5 of 5 pages"}
+
+
+def test_the_agent_pays_for_no_call_twice_though_the_worker_was_killed_while_its_answer_streamed(outcomes):
+    agent = outcomes["agent-loop"]
+    calls = [(event.step.count, event.data["attempt"]) for event in agent.journal if event.type == "ai_called"]
+    assert calls == [(1, 1), (2, 2)], "the lost attempt was cut off before its end"
+    answer = "".join(value.value for value in standing_values("answer", agent.journal))
+    assert answer == OUTPUTS["agent-loop"]["answer"]
 
 
 def test_the_support_desk_sends_one_mail_though_the_worker_was_killed_while_it_wrote_the_answer(later):
