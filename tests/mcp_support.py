@@ -76,7 +76,7 @@ class Tasks(ClientExtension):
             if responses:
                 answered |= responses.keys()
                 await ask_task(ctx.session, "tasks/update", task.task_id, responses)
-            await asyncio.sleep(0)
+            await asyncio.sleep(found["pollIntervalMs"] / 1000)  # as the server advises
 
 
 @asynccontextmanager

@@ -103,7 +103,7 @@ def test_ships_the_examples_in_order():
     assert slugs == [
         "hello", "crash-and-resume", "retries", "hibernation", "approval", "long-poll", "onboarding", "fan-out",
         "dependencies", "agent-plan", "ci-pipeline", "saga", "effects", "two-tenants",
-        "streaming-answer", "parcels", "support-desk", "agent-loop",
+        "streaming-answer", "parcels", "support-desk", "agent-loop", "tool-call",
     ]  # fmt: skip
 
 
@@ -149,6 +149,7 @@ OUTPUTS = {
     "effects": {"charged": 49, "receipt_to": "ada@example.com"},
     "two-tenants": {"greeting": "Hello, Ada! This is visit 1."},
     "parcels": {"sent": 3, "grams": 3900},
+    "tool-call": {"refunded": 49},
     "support-desk": {
         "refunded": 49,
         "answer": (

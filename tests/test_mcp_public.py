@@ -28,7 +28,9 @@ LIST_BYTES = 8 * 1024
 
 @pytest.fixture(scope="module")
 def site(make_shared_site: MakeSite) -> Site:
-    return make_shared_site(idle_grace_ms=100, mcp_wait_seconds=20, mcp_task_seconds=1, streams_per_address=10)
+    return make_shared_site(
+        idle_grace_ms=100, mcp_wait_seconds=20, mcp_task_seconds=1, mcp_poll_ms=20, streams_per_address=10
+    )
 
 
 def url(site: Site) -> str:

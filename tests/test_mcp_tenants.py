@@ -42,7 +42,7 @@ SLEEPS = workflow('await step.sleep("long", "1 hour")\nreturn 7')
 FAILS = workflow("raise ValueError('there is no such order')")
 EITHER = workflow('got = await step.wait_for_event("decision", ["yes", "no"])\nreturn [got["type"], got["payload"]]')
 # What is met at its edge by a sleep of an hour, which no call waits for.
-SECONDS = {"mcp_wait_seconds": 1, "mcp_task_seconds": 1}
+SECONDS = {"mcp_wait_seconds": 1, "mcp_task_seconds": 1, "mcp_poll_ms": 20}
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ async def test_a_run_is_a_task_to_whoever_takes_tasks(site: Site, acme: Tenant) 
         await ask_task(client.session, "tasks/cancel", made)
         assert (await ask_task(client.session, "tasks/get", made))["status"] == "completed"
         sleeping = await client.session.call_tool("sleeps", {}, allow_claimed=True)
-        assert sleeping.status == "working" and sleeping.poll_interval_ms > 1_000, "not before it wakes"
+        assert sleeping.status == "working" and sleeping.poll_interval_ms == 60_000, "not before it wakes"
         await ask_task(client.session, "tasks/cancel", sleeping.task_id)
         gone = await ask_task(client.session, "tasks/get", sleeping.task_id)
         assert gone["status"] == "cancelled" and "terminated" in gone["statusMessage"]

@@ -84,6 +84,7 @@ export function makeShare({ code, run, edited, title, onStored, open }) {
     button.title = value ? "" : placeholder;
   }
 
+  set("agent", new URL("/mcp", location.origin).href);
   dialog.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button || isDisabled(button)) return;

@@ -112,6 +112,7 @@ def run_json(found: Standing, owner: Owner) -> Json:
     shown: Json = {"id": owner.handle(found.row), "status": found.status, "state": state_text(found)}
     if found.is_final:
         del shown["state"]
+    shown["page"] = owner.page(found.row)
     if found.status == ev.COMPLETE:
         shown["output"] = found.output
     if found.error is not None:

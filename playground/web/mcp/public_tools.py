@@ -130,7 +130,7 @@ class PublicToolbox(Runs):
     has_resources = True
 
     def __init__(self, context: Context, request: Request, tenant: str | None) -> None:
-        self._anonymous = AnonymousRuns(context)
+        self._anonymous = AnonymousRuns(context, request)
         owner: Owner = self._anonymous if tenant is None else TenantRuns(context, request, tenant)
         super().__init__(context, request, owner)
         self._tenant = tenant

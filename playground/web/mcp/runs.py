@@ -17,7 +17,7 @@ from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http import tokens
 from playground.web.http.errors import NoToken, WrongToken
-from playground.web.instance_view import ANONYMOUS
+from playground.web.instance_view import ANONYMOUS, instance_url
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
 from playground.workflows.event_rules import WAITING
@@ -81,6 +81,9 @@ class Owner(Protocol):
     def handle(self, row: InstanceRow) -> str:
         """The handle of a run that `find` has found, or that was just made."""
 
+    def page(self, row: InstanceRow) -> str:
+        """Where people look at a run."""
+
     def state_key(self, handle: str) -> bytes:
         """What the state of a call is signed with: a secret that this owner has, and no other."""
 
@@ -89,7 +92,7 @@ class TenantRuns:
     """The runs of a tenant, whose key the request carries; a handle is an instance's id."""
 
     def __init__(self, context: Context, request: Request, tenant: str) -> None:
-        self._context, self.tenant = context, tenant
+        self._context, self._site, self.tenant = context, context.public_url.base_for(request) or "", tenant
         self._secret = tokens.digest(tokens.bearer_token(request) or "")
 
     async def find(self, handle: str, *, to_change: bool = True) -> InstanceRow:
@@ -104,6 +107,10 @@ class TenantRuns:
         """See `Owner`."""
         return row.id
 
+    def page(self, row: InstanceRow) -> str:
+        """See `Owner`."""
+        return f"{self._site}/tenants/{row.tenant}{instance_url(row.id)}"
+
     def state_key(self, handle: str) -> bytes:
         """See `Owner`."""
         return self._secret.encode()
@@ -114,8 +121,8 @@ class AnonymousRuns:
 
     tenant = ANONYMOUS
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, request: Request) -> None:
+        self._context, self._site = context, context.public_url.base_for(request) or ""
         self._tokens: dict[int, str] = {}
 
     async def find(self, handle: str, *, to_change: bool = True) -> InstanceRow:
@@ -143,6 +150,10 @@ class AnonymousRuns:
         """See `Owner`."""
         token = self._tokens.get(row.key)
         return row.id if token is None else f"{row.id}{HANDLE_SEPARATOR}{token}"
+
+    def page(self, row: InstanceRow) -> str:
+        """See `Owner`. It lets a run be seen, and not be changed."""
+        return f"{self._site}{instance_url(row.id)}"
 
     def state_key(self, handle: str) -> bytes:
         """See `Owner`."""
