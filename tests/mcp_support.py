@@ -1,10 +1,12 @@
 """Agents for tests: the official SDK's client over real HTTP, with the extension for tasks that it leaves to others."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
+import httpx2
 import mcp_types as types
 from mcp import Client
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
@@ -79,6 +81,18 @@ class Tasks(ClientExtension):
             await asyncio.sleep(found["pollIntervalMs"] / 1000)  # as the server advises
 
 
+class _TakingTurns(httpx2.AsyncHTTPTransport):
+    """Sends each request to the next of several nodes, as a proxy without a memory does."""
+
+    def __init__(self, urls: list[str]) -> None:
+        super().__init__()
+        self._ports = itertools.cycle([httpx2.URL(it).port for it in urls])
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        request.url = request.url.copy_with(port=next(self._ports))
+        return await super().handle_async_request(request)
+
+
 @asynccontextmanager
 async def agent(
     url: str,
@@ -86,11 +100,17 @@ async def agent(
     *,
     mode: str = "auto",
     tasks: Tasks | None = None,
+    also: tuple[str, ...] = (),
     elicit: Callable[[Any, types.ElicitRequestParams], Awaitable[types.ElicitResult]] | None = None,
 ) -> AsyncIterator[Client]:
-    """A connected client. `mode`: "auto" takes the newest generation, "legacy" the one before."""
+    """A connected client. `mode`: "auto" takes the newest generation, "legacy" the one before.
+
+    `also`: addresses of further nodes; each request goes to the next of all.
+    """
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     async with create_mcp_http_client(headers=headers) as http:
+        if also:
+            http._transport = _TakingTurns([url, *also])  # there is no parameter for it
         transport = streamable_http_client(url, http_client=http)
         extensions = [] if tasks is None else [tasks]
         async with Client(transport, mode=mode, elicitation_callback=elicit, extensions=extensions) as client:

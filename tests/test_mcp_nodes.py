@@ -10,6 +10,7 @@ from aio import run
 from dispatch_support import workflow
 from mcp.shared.exceptions import MCPError
 from mcp_support import Json, Tasks, agent, ask_task, text_of
+from mcp_tasks import do_ten_tasks
 from server_support import Server
 from store_support import is_sqlite
 
@@ -99,3 +100,21 @@ def test_a_task_outlives_the_node_that_began_it_and_asks_a_person_on_another(
             return text_of(await client.call_tool("get_run", {"id": task}))
 
     assert '"status":"complete"' in run(older()), "the generation before asks by the same id"
+
+
+@pytest.mark.long
+def test_an_agent_whose_requests_go_to_two_nodes_in_turn_does_the_ten_tasks(postgres_url: str, tmp_path: Path) -> None:
+    with ExitStack() as closing:
+        urls = []
+        for number in range(2):
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            server = Server(folder, "--database", postgres_url, "--node", f"n{number}").start()
+            closing.callback(server.kill)
+            urls.append(f"{server.url}/mcp")
+
+        async def work() -> None:
+            async with agent(urls[0], also=(urls[1],)) as client:
+                await do_ten_tasks(client)
+
+        run(work())
