@@ -19,12 +19,13 @@ from playground.sandbox.channel import FairReading
 from playground.sandbox.pool import SandboxRefused
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment
 from playground.workflows.errors import Busy, TooLarge
-from playground.workflows.names import CLASS_NAME
+from playground.workflows.names import CLASS_NAME, source_lines
 
 CHECK = "check"
 # Exit statuses: no finding that counts, at least one, a file that could not be checked.
 CLEAN, FOUND, NOT_CHECKED = 0, 1, 2
 COUNTS = {False: ("error",), True: ("error", "warning")}  # severities that count, by --strict
+EXCERPT_CHARACTERS = 200  # of a line that is shown
 PARKED_WORKERS = 1  # files are checked one after the other
 MAKE_SHORTER = "move data out of the code, into params, or raise the limit with " + ENV_PREFIX + "SOURCE_BYTES"
 
@@ -38,7 +39,8 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
     "--format": {
         "choices": ("text", "json"),
         "default": "text",
-        "help": "text: file:line:column: severity code message; json: with ends and fixes",
+        "help": "text: file:line:column: severity code message, on a terminal with the line and what fixes it; "
+        "json: with ends and fixes",
     },
     "--class-name": {"default": CLASS_NAME, "help": "the class that is deployed (default: %(default)s)"},
     "--allow-weak-sandbox": {"action": "store_true", "help": "as for the server: with the system-call filter only"},
@@ -62,6 +64,7 @@ class FileResult:
     file: str
     diagnostics: tuple[dict[str, Any], ...] = ()
     problem: str = ""
+    source: str = ""
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -79,7 +82,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         raise BadCheck(str(error)) from None
     for problem in (it.problem for it in checked if it.problem):
         print(f"playground: {problem}", file=sys.stderr)
-    print(as_json(checked), flush=True) if options.format == "json" else _print_lines(checked)
+    print(as_json(checked), flush=True) if options.format == "json" else _print_lines(
+        checked, with_source=sys.stdout.isatty()
+    )
     if any(it.problem for it in checked):
         return NOT_CHECKED
     counts = COUNTS[options.strict]
@@ -104,8 +109,24 @@ def as_line(file: str, found: Mapping[str, Any]) -> str:
     return f"{file}:{found['line']}:{found['column']}: {found['severity']} {found['code']} {message}"
 
 
-def _print_lines(checked: Sequence[FileResult]) -> None:
-    lines = [as_line(it.file, found) for it in checked for found in it.diagnostics]
+def as_excerpt(source: str, found: Mapping[str, Any]) -> str:
+    """The line of a finding with a mark under its place, and what would fix it: for people on a terminal."""
+    lines = source_lines(source)
+    text = lines[found["line"] - 1] if found["line"] <= len(lines) else ""
+    text = "".join(it if it.isprintable() else " " for it in text)[:EXCERPT_CHARACTERS]
+    margin, start = f"{found['line']:>6} | ", found["column"] - 1
+    end = found["end_column"] - 1 if found["end_line"] == found["line"] else len(text)
+    mark = "^" * max(1, min(end, len(text)) - start)
+    fix = f"\n{'fix: ':>9}{found['fix']['title']}" if "fix" in found else ""
+    return f"{margin}{text}\n{' ' * len(margin)}{' ' * start}{mark}{fix}"
+
+
+def _print_lines(checked: Sequence[FileResult], *, with_source: bool) -> None:
+    lines = [
+        as_line(it.file, found) + (f"\n{as_excerpt(it.source, found)}" if with_source else "")
+        for it in checked
+        for found in it.diagnostics
+    ]
     if lines:
         print("\n".join(lines), flush=True)
 
@@ -127,7 +148,7 @@ async def _check_all(files: Sequence[str], class_name: str, settings: Settings) 
 
 async def _check(checker: Checker, file: str, text: str, class_name: str) -> FileResult:
     try:
-        return FileResult(file, (await checker.check(text, class_name=class_name)).diagnostics)
+        return FileResult(file, (await checker.check(text, class_name=class_name)).diagnostics, source=text)
     except (Busy, TooLarge) as error:
         return FileResult(file, problem=f"{file}: {error}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from http_support import HELLO
 
-from playground.checking import MAKE_SHORTER
+from playground.checking import MAKE_SHORTER, as_excerpt
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 60
@@ -51,6 +51,18 @@ def test_a_finding_is_a_line_that_editors_can_follow_and_an_error_ends_with_1(tm
     assert first.startswith("clock.py:6:15: warning time-outside-step Replay runs this line again")
     assert second.startswith("broken.py:1:5: error syntax ")
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_on_a_terminal_a_finding_has_its_line_a_mark_and_the_fix() -> None:
+    found = {"line": 6, "column": 15, "end_line": 6, "end_column": 26, "fix": {"title": "Move it into a step"}}
+    assert as_excerpt(CLOCK, found).splitlines() == [
+        "     6 |         now = time.time()",
+        "         " + " " * 14 + "^" * 11,
+        "    fix: Move it into a step",
+    ]
+    at_the_end = {"line": 9, "column": 1, "end_line": 9, "end_column": 1}
+    assert as_excerpt(CLOCK, at_the_end).splitlines() == ["     9 | ", "         ^"]
+    assert "\x1b" not in as_excerpt("\x1b[2J = 1", {"line": 1, "column": 1, "end_line": 3, "end_column": 1})
 
 
 @pytest.mark.parametrize(("options", "status"), [((), 0), (("--strict",), 1)], ids=["as it is", "strict"])

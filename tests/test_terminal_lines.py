@@ -184,6 +184,8 @@ def test_where_nobody_looks_there_are_json_lines_or_whole_lines() -> None:
 def test_json_is_sent_as_it_was_typed_and_a_mistake_is_named_with_its_place(tmp_path: Path) -> None:
     assert json_input(None, "--params") is NOTHING
     assert bytes(json_input('{"n": 1.10}', "--params")) == b'{"n": 1.10}'
+    typed = '"ä"'.encode().decode("ascii", "surrogateescape")  # as a locale that is not UTF-8 gives it
+    assert bytes(json_input(typed, "--params")) == '"ä"'.encode()
     (tmp_path / "p.json").write_text("[1e400]")
     assert isinstance(json_input(f"@{tmp_path}/p.json", "--params"), msgspec.Raw)
     (tmp_path / "bad.json").write_text('{"a":\n  }')
@@ -196,6 +198,7 @@ def test_json_is_sent_as_it_was_typed_and_a_mistake_is_named_with_its_place(tmp_
         (f"@{tmp_path}/bad.json", "bad.json is not JSON: expecting value at line 2, column 3"),
         (f"@{tmp_path}/none.json", "none.json: No such file"),
         ("[" * 100_000, "is not JSON"),
+        ('"\udce4"', "--params is not UTF-8 text"),
     ]:
         with pytest.raises(BadCommand) as refused:
             json_input(given, "--params")

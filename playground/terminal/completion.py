@@ -109,18 +109,18 @@ def _bash(table: Mapping[str, Words]) -> str:
 _ZSH = """#compdef playground
 # zsh completion of playground; made by `playground completion zsh`
 _playground() {{
-    local path="" it before="${{words[CURRENT-1]}}"
+    local place="" it before="${{words[CURRENT-1]}}"
     local -a found
     for it in "${{words[@]:1:$((CURRENT-2))}}"; do
-        case "$path $it" in
+        case "$place $it" in
 {paths}
         esac
     done
-    case "$path $before" in
+    case "$place $before" in
 {choices}
     esac
     if (( ! ${{#found}} )); then
-        case "$path" in
+        case "$place" in
 {rows}
         esac
     fi
@@ -132,7 +132,7 @@ if [ "$funcstack[1]" = "_playground" ]; then _playground "$@"; else compdef _pla
 
 
 def _zsh(table: Mapping[str, Words]) -> str:
-    paths = [f'            "{_parent(path)} {path.split()[-1]}") path="{path}" ;;' for path in table if path]
+    paths = [f'            "{_parent(path)} {path.split()[-1]}") place="{path}" ;;' for path in table if path]
     choices = [
         f'        "{path} {option}") found=({" ".join(values)}) ;;'
         for path, row in table.items()

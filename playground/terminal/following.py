@@ -147,10 +147,9 @@ def short_id(place: Place, id: str) -> str:
 
 def hint_of(place: Place) -> str:
     """Where else a run may be."""
-    where = place.server or place.settings.database
     return (
-        f" ({where}); `playground runs list` shows those that were started from here, --server and --database name "
-        "another place"
+        f" ({place.shown}); `playground runs list` shows those that were started from here, --server and --database "
+        "name another place"
     )
 
 

@@ -26,14 +26,18 @@ def json_input(given: str | None, name: str) -> Any:
         return NOTHING
     origin, text = (given, read_text(given[1:])) if given.startswith("@") else (name, given)
     try:
+        # Python's own way back to the bytes that were typed, where the locale is not UTF-8.
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8")
         json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         hint = "" if given.startswith("@") else """; quote it for the shell, as in '{"order": 7}', or use @FILE"""
         raise BadCommand(f"{origin} is not JSON: {error.msg.lower()} at {where}{hint}") from None
+    except UnicodeError:
+        raise BadCommand(f"{origin} is not UTF-8 text") from None
     except (ValueError, RecursionError) as error:
         raise BadCommand(f"{origin} is not JSON: {error}") from None
-    return msgspec.Raw(text.encode("utf-8", "surrogatepass"))
+    return msgspec.Raw(text.encode())
 
 
 def _refuse_constant(name: str) -> NoReturn:

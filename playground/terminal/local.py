@@ -30,6 +30,7 @@ from playground.web.http.listening import BACKLOG
 SOCKET_BYTES = 107  # of a path, as the kernel has it
 FOLDER = "playground"
 NODE = "terminal"
+REFUSED = "sandbox.refused"  # which is said by the error that ends the command
 LOOK_SECONDS = 0.1  # between two looks whether a database is free
 LOCALHOST = "http://localhost"  # the name under which the socket is asked
 
@@ -172,7 +173,7 @@ def _errors_only() -> Log:
     """The server's log without what only an operator must know; errors go to stderr."""
     from playground.log_lines import LINES
 
-    log, errors = open_log(), {line.event for line in LINES if line.level == ERROR}
+    log, errors = open_log(), {line.event for line in LINES if line.level == ERROR} - {REFUSED}
 
     def chosen(event: str, **fields: Any) -> None:
         if event in errors or "exc_info" in fields:

@@ -6,12 +6,13 @@ the runs that were started here are used (state.py). PLAYGROUND_START_TOKEN is t
 """
 
 import contextlib
+import shlex
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
 from playground.client import Client, NotReached, RunOf, TenantClient
 from playground.client.connection import checked_address
-from playground.settings import ENV_PREFIX, Settings, from_environment
+from playground.settings import ENV_PREFIX, Settings, from_environment, without_password
 from playground.terminal.local import LOCALHOST, database_place, open_local
 from playground.terminal.outcomes import BadCommand
 from playground.terminal.state import KnownRun, RunFile, state_folder
@@ -43,6 +44,11 @@ class Place:
         """The runs that were started from here."""
         return RunFile(state_folder(self.environment))
 
+    @property
+    def shown(self) -> str:
+        """The place for people: a server's address, or a database without its password."""
+        return self.server or without_password(self.settings.database)
+
     def words(self) -> str:
         """The options that name this place again, where the environment does not."""
         found = ""
@@ -50,9 +56,9 @@ class Place:
             found += f" --server {self.server}"
         database = self.settings.database
         if not self.server and self.environment.get(ENV_PREFIX + "DATABASE", Settings().database) != database:
-            found += f" --database {database}"
+            found += f" --database {shlex.quote(without_password(database))}"
         if self.tenant and self.environment.get(TENANT) != self.tenant:
-            found += f" --tenant {self.tenant}"
+            found += f" --tenant {shlex.quote(self.tenant)}"
         return found
 
 

@@ -89,7 +89,7 @@ def _show_start(options: argparse.Namespace, opened: Opened, made: RunOf, screen
         return
     tier = opened.isolation if opened.isolation[:1] not in ("", BEST_TIER) else opened.isolation[:1]
     isolation = f", isolation tier {tier}" if tier else ", in the engine of another command"
-    here = f"{place.settings.database}{isolation}, process {os.getpid()}"
+    here = f"{place.shown}{isolation}, process {os.getpid()}"
     screen.lines([Line(NOTE, "", here)])
 
 

@@ -66,9 +66,8 @@ async def _list(options: argparse.Namespace, opened: Opened, screen: Screen) -> 
     limit = min(options.limit, LISTED_MAX)
     rows = await _of_tenant(options, opened, limit) if opened.place.tenant else await _started_here(opened, limit)
     shown = [row for row in rows if options.status in (None, row["status"])]
-    where = opened.place.server or opened.place.settings.database
     columns = {"run": "run", "status": "status", "name": "name", "created_at": "created", "took_ms": "took"}
-    empty = f"No run was started from here on {where}. `playground run FILE` starts one."
+    empty = f"No run was started from here on {opened.place.shown}. `playground run FILE` starts one."
     screen.table("run", columns, shown, empty if not rows else f"No run of {len(rows)} is {options.status}.")
     return OK
 

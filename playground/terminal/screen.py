@@ -8,6 +8,8 @@ are readable on light and dark ones; `NO_COLOR` turns them off, and marks say th
 
 import asyncio
 import contextlib
+import io
+import itertools
 import json
 import os
 import sys
@@ -51,6 +53,7 @@ class Screen:
         self.console = Console(file=out, _environ=environment, highlight=False, emoji=False, markup=False)
         self._ascii = not (self.console.encoding or "").lower().startswith("utf")
         self._live: Live | None = None
+        self._waiting: list[tuple[Text, bool]] = []  # lines, and whether they may be cut
 
     def json(self, kind: str, **fields: Any) -> None:
         """Print one JSON line, where that is what is printed."""
@@ -64,19 +67,29 @@ class Screen:
             for line in lines:
                 self.print(self.text(line), cut=line.kind != WAY)
 
-    def print(self, what: RenderableType = "", *, cut: bool = True) -> None:
-        """Print text, where that is what is printed; a line that is too long is cut on a terminal, if it may be."""
+    def print(self, what: Text | str = "", *, cut: bool = True) -> None:
+        """Print a line, where text is what is printed; one that is too long is cut on a terminal, if it may be."""
         if self.shows_json:
             return
-        console = self._live.console if self._live else self.console
-        if isinstance(what, Text | str) and not self.is_terminal:
+        if not self.is_terminal:
             self._out.write(f"{what}\n")
             self._out.flush()
-            return
+        elif self._live is None:
+            self._write(Text(what) if isinstance(what, str) else what, cut=cut)
+        else:  # with the next frame, so that a run that prints a lot is drawn as often as any other
+            self._waiting.append((Text(what) if isinstance(what, str) else what, cut))
+
+    def _write(self, text: Text, *, cut: bool) -> None:
         if cut:
-            console.print(what, no_wrap=True, overflow="ellipsis", crop=True)
+            self.console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
         else:
-            console.print(what, soft_wrap=True)
+            self.console.print(text, soft_wrap=True)
+
+    def _write_waiting(self) -> None:
+        """Write what waits for a frame, neighbours together."""
+        waiting, self._waiting = self._waiting, []
+        for cut, texts in itertools.groupby(waiting, key=lambda it: it[1]):
+            self._write(Text("\n").join(text for text, _ in texts), cut=cut)
 
     def value(self, value: Any) -> None:
         """Print a value whole, as JSON that is laid out for people."""
@@ -135,7 +148,10 @@ class Screen:
         columns = cell_len(label)
         most = max(LABEL_COLUMNS, self.console.width // 2)
         if self.is_terminal and columns > most:
-            return set_cell_size(label, most - 1) + ("~" if self._ascii else "…")
+            # In the middle, since names that a loop makes differ at their end.
+            head = set_cell_size(label, most - most // 3 - 1).rstrip()
+            tail = set_cell_size(label[::-1], most - cell_len(head) - 1)[::-1]
+            return head + ("~" if self._ascii else "…") + tail
         return label + " " * (LABEL_COLUMNS - columns)
 
     @contextlib.asynccontextmanager
@@ -156,7 +172,9 @@ class Screen:
         async def draw() -> None:
             while True:
                 await asyncio.sleep(FRAME_SECONDS)
-                live.update(drawn(), refresh=True)
+                live.update(drawn())
+                self._write_waiting()
+                live.refresh()
 
         with Live(drawn(), console=self.console, auto_refresh=False, transient=True) as live:
             self._live = live
@@ -165,6 +183,7 @@ class Screen:
                 yield
             finally:
                 drawer.cancel()
+                self._write_waiting()
                 self._live = None
 
     def _row(self, spinner: Spinner, row: Line) -> RenderableType:
@@ -181,7 +200,10 @@ class Screen:
 
 
 def standard_screen(environment: Mapping[str, str], format: str = "auto") -> Screen:
-    """The screen of this process."""
+    """The screen of this process. What its encoding lacks is written as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     return Screen(sys.stdout, sys.stderr, environment, format)
 
 
