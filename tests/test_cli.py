@@ -142,7 +142,7 @@ def test_the_public_rows_are_the_limits_in_force() -> None:
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        line = refused(run(tmp_path, "--port", str(port)))
+        line = refused(run(tmp_path, "serve", "--port", str(port)))
     assert f"port {port}" in line
     assert "--port" in line
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from http_support import APPROVAL, HELLO
-from server_support import Server, until
+from server_support import Server
 from terminal_support import run_process, short_folder, terminal_environment, typed
 
 from playground.terminal.outcomes import EXIT_STATUSES, INTERRUPTED, OK
@@ -124,25 +124,11 @@ def test_a_second_terminal_reaches_the_engine_of_the_first_and_goes_on_when_that
     assert os.listdir(folder / "playground") == []  # of the sockets
 
 
-def test_a_database_that_a_server_has_is_left_to_it_with_the_way_there(folder: Path) -> None:
-    server = Server(folder).start()
-    try:
-        (folder / "hello.py").write_text(HELLO)
-        database = ("--database", f"sqlite:///{folder}/playground.db")
-        done = run_process(folder, "run", "hello.py", *database)
-        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
-        assert f"in use by process {server.pid}. If that is a server, say so with --server" in done.err
-        finding = {row["what"]: row for row in run_process(folder, "doctor", *database).of("finding")}
-        assert f"process {server.pid} has it open" in finding["database"]["text"]
-        assert finding["isolation"]["text"].startswith("tier A") and finding["disk"]["state"] in ("good", "look")
-    finally:
-        server.stop()
-
-
 # A server.
 
 
 def test_a_run_is_followed_over_a_server_that_is_killed_and_started_again(folder: Path, own_server: Server) -> None:
+    """Meanwhile its database is the server's alone, and commands without its address say so."""
     (folder / "flow.py").write_text(APPROVAL)
     there = {"PLAYGROUND_SERVER": own_server.url}
     with typed(folder, "run", "flow.py", "--follow", columns=80, **there) as shown:
@@ -150,7 +136,13 @@ def test_a_run_is_followed_over_a_server_that_is_killed_and_started_again(folder
         (id,) = re.findall(r"runs send-event (\w+) approved JSON", text)
         own_server.kill()
         own_server.start()
-        until(own_server, lambda: True)
+        here = ("--database", f"sqlite:///{own_server.folder}/playground.db")
+        done = run_process(folder, "run", "flow.py", *here)
+        assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+        assert f"in use by process {own_server.pid}. If that is a server, say so with --server" in done.err
+        finding = {row["what"]: row for row in run_process(folder, "doctor", *here).of("finding")}
+        assert f"process {own_server.pid} has it open" in finding["database"]["text"]
+        assert finding["isolation"]["text"].startswith("tier A") and finding["disk"]["state"] in ("good", "look")
         sent = run_process(folder, "runs", "send-event", id, "approved", '{"by": "ada"}', **there)
         assert sent.status == OK, sent
         assert shown.end() == OK

@@ -62,6 +62,8 @@ class Connection:
     ) -> None:
         self.server = checked_address(server)
         self._patience, self._sleep, self._now = patience, sleep, now
+        # Plain http knows no certificates, and to read those of this machine takes 30 ms. No redirect leads to https.
+        secure = self.server.startswith("https:")
         headers = {"Accept": "application/json"}
         if start_token:
             headers[START_TOKEN_HEADER] = start_token
@@ -69,7 +71,8 @@ class Connection:
             base_url=self.server,
             headers=headers,
             timeout=ANSWER_SECONDS,
-            transport=httpx2.AsyncHTTPTransport(uds=socket) if socket else None,
+            transport=httpx2.AsyncHTTPTransport(verify=secure, uds=socket) if socket else None,
+            verify=secure,
             # A proxy of the environment can't reach this machine's own servers.
             trust_env=not socket and urlsplit(self.server).hostname not in LOOPBACK,
         )

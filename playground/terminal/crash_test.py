@@ -126,13 +126,18 @@ async def _crash_each(plan: _Plan, options: argparse.Namespace, sandbox: Sandbox
     if not steady:
         screen.print("  two runs without a crash end differently, so that what differs below may be chance")
     numbers = [it for it in options.at or range(1, len(commits) + 1) if it <= len(commits)][: options.most]
-    slots = asyncio.Semaphore(TOGETHER)
+    if not numbers:
+        raise BadCommand(f"--at takes the number of a commit, and this workflow makes {len(commits)}")
+    slots, over = asyncio.Semaphore(TOGETHER), list[int]()
 
     async def rerun(number: int) -> Outcome:
         async with slots:
-            return await _play(plan, sandbox, (options.victim, number), [])
+            outcome = await _play(plan, sandbox, (options.victim, number), [])
+            over.append(number)
+            return outcome
 
-    outcomes = await asyncio.gather(*(rerun(number) for number in numbers))
+    async with screen.drawing(list, lambda: f"{len(over)} of {len(numbers)} crashes are over"):
+        outcomes = await asyncio.gather(*(rerun(number) for number in numbers))
     good = {first.compared, second.compared}
     rows = [
         _row(number, commits[number - 1], outcome, good, steady=steady)

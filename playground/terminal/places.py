@@ -145,4 +145,6 @@ async def opened_place(place: Place, *, plays: bool = False, seconds: float = 0.
 
 def not_reached(place: Place, error: NotReached) -> str:
     """What to do about a server that is not there."""
-    return f"{error}; is it started, and is that its address?" if place.server else str(error)
+    if place.server:
+        return f"{error}; is it started, and is that its address?"
+    return "the command whose engine this one used has ended; the same again has an engine of its own"

@@ -215,9 +215,10 @@ async def _chaos(options: argparse.Namespace, opened: Opened, screen: Screen) ->
         raise BadCommand("chaos runs are of runs that are no tenant's; `playground test FILE` crashes any workflow")
     await run.chaos()
     report = await run.chaos_report()
-    while report.status == "running":
-        await asyncio.sleep(CHAOS_LOOK_SECONDS)
-        report = await run.chaos_report()
+    async with screen.drawing(list, lambda: f"{report.summary['ended']} of {report.summary['rows']} reruns are over"):
+        while report.status == "running":
+            await asyncio.sleep(CHAOS_LOOK_SECONDS)
+            report = await run.chaos_report()
     rows = [
         {
             "number": it["number"],
