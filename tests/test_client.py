@@ -102,17 +102,18 @@ async def test_a_server_that_is_away_is_waited_for_no_longer_than_the_patience_l
 
 
 @contextmanager
-def answering(status: int, body: bytes) -> Iterator[str]:
-    """A server that answers everything alike."""
+def answering(status: int, body: bytes, heard: list[dict[str, str]]) -> Iterator[str]:
+    """A server that answers everything alike, and remembers the headers."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            heard.append(dict(self.headers))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        do_POST = do_GET
+        do_POST = do_DELETE = do_GET
 
         def log_message(self, *given: Any) -> None:
             """Say nothing."""
@@ -132,8 +133,23 @@ def test_what_is_no_playground_is_said_to_be_none(status: int, body: bytes) -> N
             with pytest.raises(BadAnswer):
                 await client.check(HELLO)
 
-    with answering(status, body) as address:
+    with answering(status, body, []) as address:
         asyncio.run(ask(address))
+
+
+def test_tokens_are_sent_with_what_they_are_for_and_nothing_else() -> None:
+    heard: list[dict[str, str]] = []
+
+    async def ask(address: str) -> None:
+        async with Client(address, start_token="start") as client:
+            await client.health()
+            await client.operator("operator").delete_tenant("x")
+            await client.health()
+
+    with answering(200, b'{"instances": 0}', heard) as address:
+        asyncio.run(ask(address))
+    assert [it.get("Authorization") for it in heard] == [None, "Bearer operator", None]
+    assert [it["Playground-Token"] for it in heard] == ["start"] * 3
 
 
 # With one.
@@ -155,8 +171,6 @@ async def test_an_instance_is_created_followed_and_read(site: Site) -> None:
         assert (await client.instance(run.id).wait()).status == "complete"
         assert [row.status for row in await client.statuses([run.id, "gone"])] == ["complete"]
         assert await client.statuses([]) == []
-        failing = await client.create(HELLO, params=None)
-        await failing.terminate()
 
 
 @story

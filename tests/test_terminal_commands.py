@@ -10,7 +10,7 @@ from server_support import free_port
 from tenants_support import ECHO, Tenant
 from terminal_support import Commands, Done, short_folder, terminal_environment
 
-from playground.terminal.outcomes import DIFFERS, FAILED, OK, TERMINATED
+from playground.terminal.outcomes import DIFFERS, FAILED, LOST, OK, TERMINATED
 
 FAILS = HELLO.replace('print("hello")', 'raise NonRetryableError("no \\x1b[2J greeting")').replace(
     "import WorkflowEntrypoint", "import NonRetryableError, WorkflowEntrypoint"
@@ -133,6 +133,21 @@ def test_a_server_that_is_not_there_or_is_none(run: Commands, tmp_path: Path) ->
             assert done.status == OK
         else:
             assert f"{gone} can't be reached" in refused(done) and "is it started" in done.err
+
+
+def test_a_server_that_stays_away_ends_the_following_with_the_way_back(
+    make_shared_site: MakeSite, run: Commands, tmp_path: Path
+) -> None:
+    site = make_shared_site()
+    there = ("--server", f"http://127.0.0.1:{site.port}")
+    (start,) = run("run", source(tmp_path, APPROVAL), *there).of("run")
+    site.stop()
+    try:
+        done = run("runs", "logs", "--follow", start["run"], *there, "--patience", "0.3")
+    finally:
+        site.start()
+    assert (done.status, done.out) == (LOST, "")
+    assert f"Follow it again with: playground runs logs --follow {start['run'][:8]} --server {there[1]}" in done.err
 
 
 def test_a_reply_is_printed(run: Commands, tmp_path: Path) -> None:

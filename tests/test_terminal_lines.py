@@ -156,6 +156,19 @@ def test_a_line_is_cut_at_the_width_and_coloured_unless_no_color_is_set() -> Non
     assert shown(Line(NOTE, "", "x"), TERM="dumb") == "  · x\n"
 
 
+def test_whatever_is_printed_as_text_is_made_visible() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    screen = Screen(out, err, {}, "text")
+    evil = "a\x1b[2J\u202e"
+    screen.lines([Line(kind, evil, evil, evil) for kind in (DONE, FAILED, NOTE, LOG, WARNING, narration.WAY)])
+    screen.print(evil)
+    screen.table("row", {"a": "A"}, [{"a": evil}], "")
+    screen.value({evil: evil})
+    screen.error(evil)
+    assert all(it.isprintable() or it == "\n" for it in (out.getvalue() + err.getvalue()).replace("\x1b[0m", ""))
+    assert out.getvalue().count("a\\x1b[2J") >= 10
+
+
 def test_a_command_to_copy_is_never_cut() -> None:
     way = "playground runs send-event " + "x" * 100
     text = shown(Line(narration.WAY, "", way), 40, NO_COLOR="1")

@@ -38,11 +38,17 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], parsers: Pars
 
         print(script(options.shell, *parsers()), end="")
         return OK
-    return _carry_out(options, environment)
+    try:
+        return _carry_out(options, environment)
+    except BadCommand as error:  # a server's words may be in it
+        from playground.terminal.narration import plain
+
+        raise BadCommand(plain(str(error))) from None
 
 
 def _carry_out(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
     from playground.client import ClientError, NotAllowed, NotReached
+    from playground.client.connection import PATIENCE_SECONDS
     from playground.settings import BadSetting
     from playground.terminal.following import Lost, follow_words
     from playground.terminal.places import TOKEN, not_reached, place_of
@@ -50,7 +56,8 @@ def _carry_out(options: argparse.Namespace, environment: Mapping[str, str]) -> i
 
     try:
         server, database = getattr(options, "server", None), getattr(options, "database", None)
-        place = place_of(environment, server, getattr(options, "tenant", None), database)
+        tenant, patience = getattr(options, "tenant", None), getattr(options, "patience", PATIENCE_SECONDS)
+        place = place_of(environment, server, tenant, database, patience)
         screen = standard_screen(environment, options.format)
         return asyncio.run(_act(options, place, screen))
     except KeyboardInterrupt:

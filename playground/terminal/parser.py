@@ -137,6 +137,16 @@ def _add_step(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", choices=KINDS, default="do", help="its kind (default: %(default)s)")
 
 
+def _add_patience(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="that a server may be away (default: %(default)g)",
+    )
+
+
 def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -156,6 +166,7 @@ def _add_run(parser: Parser) -> None:
     parser.add_argument("--id", metavar="ID", help="the run's id, instead of one at random")
     parser.add_argument("--follow", action="store_true", help="show what happens, as it is committed")
     parser.add_argument("--skip-sleeps", action="store_true", help="have every sleep be over at once")
+    _add_patience(parser)
     _add_place(parser)
 
 
@@ -184,8 +195,11 @@ def _add_runs(parser: Parser) -> None:
         if name != "list":
             action.add_argument("id", metavar="ID", help="the run's id, or the beginning of one started from here")
     made["list"].add_argument("--status", metavar="STATUS", help="only those: running, waiting, errored, …")
-    made["list"].add_argument("--limit", type=_positive, default=50, metavar="N", help="at most so many")
+    made["list"].add_argument(
+        "--limit", type=_positive, default=50, metavar="N", help="at most so many, and never more than 1,000"
+    )
     made["logs"].add_argument("--follow", action="store_true", help="go on until the run has ended")
+    _add_patience(made["logs"])
     made["logs"].add_argument("--after", type=int, default=0, metavar="SEQ", help="only what comes after this event")
     made["send-event"].add_argument("type", metavar="TYPE", help="its type")
     made["send-event"].add_argument("payload", nargs="?", metavar="JSON|@FILE", help="its payload (default: null)")

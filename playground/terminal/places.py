@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
 from playground.client import Client, NotReached, RunOf, TenantClient
-from playground.client.connection import checked_address
+from playground.client.connection import PATIENCE_SECONDS, checked_address
 from playground.settings import ENV_PREFIX, Settings, from_environment, without_password
 from playground.terminal.local import LOCALHOST, database_place, open_local
 from playground.terminal.outcomes import BadCommand
@@ -24,7 +24,7 @@ TOKEN_CHARACTERS_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where, and as whom. `server` is "" for a local database."""
+    """Where, and as whom. `server` is "" for a local database; `patience`: seconds that it may be away."""
 
     server: str
     tenant: str
@@ -32,6 +32,7 @@ class Place:
     start_token: str
     settings: Settings
     environment: Mapping[str, str]
+    patience: float = PATIENCE_SECONDS
 
     @property
     def key(self) -> str:
@@ -62,7 +63,13 @@ class Place:
         return found
 
 
-def place_of(environment: Mapping[str, str], server: str | None, tenant: str | None, database: str | None) -> Place:
+def place_of(
+    environment: Mapping[str, str],
+    server: str | None,
+    tenant: str | None,
+    database: str | None,
+    patience: float = PATIENCE_SECONDS,
+) -> Place:
     """The place that options and environment name.
 
     Raises:
@@ -83,7 +90,13 @@ def place_of(environment: Mapping[str, str], server: str | None, tenant: str | N
     if len(token) > TOKEN_CHARACTERS_MAX or not token.isascii() or not token.isprintable():
         raise BadCommand(f"{TOKEN} is no token; was it copied whole?")
     return Place(
-        address, tenant or environment.get(TENANT, ""), token, environment.get(START_TOKEN, ""), settings, environment
+        address,
+        tenant or environment.get(TENANT, ""),
+        token,
+        environment.get(START_TOKEN, ""),
+        settings,
+        environment,
+        patience,
     )
 
 
@@ -133,7 +146,7 @@ async def opened_place(place: Place, *, plays: bool = False, seconds: float = 0.
     Raises BadCommand.
     """
     if place.server:
-        async with Client(place.server, start_token=place.start_token) as client:
+        async with Client(place.server, start_token=place.start_token, patience=place.patience) as client:
             yield Opened(place, client)
         return
     async with (

@@ -3,7 +3,8 @@
 On a terminal the lines of what has happened scroll by, and under them are the open steps and one row with the status,
 drawn anew several times a second. In a pipe, or with `--format json`, each line is one JSON object with its `kind`;
 `--format text` prints the lines there too, so that they can be searched. Colours are the terminal's own sixteen, which
-are readable on light and dark ones; `NO_COLOR` turns them off, and marks say the same as colours do.
+are readable on light and dark ones; `NO_COLOR` turns them off, and marks say the same as colours do. Whatever is
+printed as text passes `plain` here, wherever it comes from.
 """
 
 import asyncio
@@ -71,13 +72,14 @@ class Screen:
         """Print a line, where text is what is printed; one that is too long is cut on a terminal, if it may be."""
         if self.shows_json:
             return
+        text = Text(plain(what)) if isinstance(what, str) else what
         if not self.is_terminal:
-            self._out.write(f"{what}\n")
+            self._out.write(f"{text}\n")
             self._out.flush()
         elif self._live is None:
-            self._write(Text(what) if isinstance(what, str) else what, cut=cut)
+            self._write(text, cut=cut)
         else:  # with the next frame, so that a run that prints a lot is drawn as often as any other
-            self._waiting.append((Text(what) if isinstance(what, str) else what, cut))
+            self._waiting.append((text, cut))
 
     def _write(self, text: Text, *, cut: bool) -> None:
         if cut:
@@ -100,7 +102,7 @@ class Screen:
 
     def error(self, text: str) -> None:
         """Print a sentence on stderr."""
-        self._err.write(f"playground: {' '.join(text.split())}\n")
+        self._err.write(f"playground: {plain(' '.join(text.split()))}\n")
         self._err.flush()
 
     def table(self, kind: str, columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]], empty: str) -> None:
@@ -125,26 +127,27 @@ class Screen:
     def text(self, line: Line) -> Text:
         """A line as it looks."""
         if line.kind == WAY:
-            return Text(f"      {line.text}", "bold")
+            return Text(f"      {plain(line.text)}", "bold")
         mark, ascii, style = _MARKS[line.kind]
         found = Text("  ")
         if line.kind == LOG:
-            return found.append(f"{ascii if self._ascii else mark} {line.text}", style)
+            return found.append(f"{ascii if self._ascii else mark} {plain(line.text)}", style)
         found.append(f"{ascii if self._ascii else mark} ", style)
         if line.label:
             found.append(self._padded(line.label) + "  ")
         if line.took_ms is not None:
             found.append(f"{duration(line.took_ms):>8}  ", "dim")
         if line.text:
-            found.append(line.text, {FAILED: "red", WARNING: "yellow"}.get(line.kind, ""))
+            found.append(plain(line.text), {FAILED: "red", WARNING: "yellow"}.get(line.kind, ""))
             found.append("  ")
         if line.value:
-            found.append(line.value, "dim")
+            found.append(plain(line.value), "dim")
         found.rstrip()
         return found
 
     def _padded(self, label: str) -> str:
         """A step's name, in its column. East Asian characters are two columns wide."""
+        label = plain(label)
         columns = cell_len(label)
         most = max(LABEL_COLUMNS, self.console.width // 2)
         if self.is_terminal and columns > most:
@@ -195,7 +198,7 @@ class Screen:
         found.append(self._padded(row.label) + "  ")
         if row.took_ms is not None:
             found.append(f"{duration(row.took_ms):>8}  ", "dim")
-        found.append(row.text, "blue")
+        found.append(plain(row.text), "blue")
         return found
 
 
@@ -213,7 +216,7 @@ def leave_pipe() -> None:
 
 
 def _cell(value: Any) -> Text:
-    return value if isinstance(value, Text) else Text("" if value is None else str(value))
+    return value if isinstance(value, Text) else Text("" if value is None else plain(str(value)))
 
 
 def _visible(text: str) -> str:
