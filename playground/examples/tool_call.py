@@ -5,7 +5,7 @@ address `/mcp` of this site and have it run the example `tool-call`, or press Ru
 outlives its worker, the server and the agent's own connection; it asks a person, and answers when the person has.
 Deployed for a tenant, each workflow is such a tool without a line for it.
 
-order: 18
+order: 19
 group: "In the real world"
 params: {"order": "B-2077", "amount": 49}
 tasks: [{"do": "kill-worker", "during": "look at the order",
