@@ -11,6 +11,7 @@ from gallery_workflows import (
     FAN,
     FORKS,
     NESTED,
+    RESIZES,
     RETRIES,
     SKIPS,
     SLEEPS,
@@ -61,6 +62,20 @@ def streamed_before(stage: Stage) -> None:
     page.page.get_by_role("slider", name="Show the state at this event").evaluate(
         "(slider) => { slider.value = 14; slider.dispatchEvent(new Event('input', { bubbles: true })); }"
     )
+
+
+def progress_of_many(stage: Stage) -> Playground:
+    """Steps side by side that say how far they are."""
+    page = stage.run(RESIZES)
+    expect(page.page.locator("#tl-steps .row.group .row-meta")).to_contain_text("37")
+    return page
+
+
+def progress_in_graph(stage: Stage) -> None:
+    """The same in the graph."""
+    page = progress_of_many(stage)
+    page.page.keyboard.press("g")
+    page.page.get_by_role("treeitem", name="upload").wait_for()
 
 
 def children(stage: Stage) -> None:

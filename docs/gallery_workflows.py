@@ -235,3 +235,17 @@ async def charge():
 
 return await charge()
 """)
+
+RESIZES = code(
+    """
+async def resize(number):
+    await self.env.STREAMS.progress(8 * number + 5)
+    await asyncio.sleep(600)
+
+async def one(number):
+    await step.do(f"resize {number}.png", lambda: resize(number))
+
+await step.do("list images", lambda: 9)
+await asyncio.gather(step.do("upload", lambda: resize(4)), *(one(number) for number in range(9)))
+"""
+)

@@ -38,15 +38,15 @@ return lines;
 STANDING = """
 import { modelOf, walk } from "RUN/graph-model.js";
 import { Placement, standing } from "RUN/graph-overlay.js";
-import { keyOf, stepMs } from "RUN/fold-state.js";
+import { keyOf, meanPercent, stepMs } from "RUN/fold.js";
 const model = modelOf(given.outline);
 const placement = new Placement(model, { keyOf, stepMs });
 const rows = given.rows.map((row) => ({ attempts: [], startedAt: 0, endedAt: 5, endedSeq: 2, count: 1, parent: null,
   status: "completed", ...row, key: keyOf({ count: 1, ...row }) }));
-const state = { generation: 1, rows, executions: [{ startedSeq: 1 }] };
+const state = { generation: 1, rows, executions: [{ startedSeq: 1 }], parts: new Map() };
 const began = performance.now();
 const { steps } = placement.place(state);
-const stands = standing(model, steps, state, false, { keyOf, stepMs });
+const stands = standing(model, steps, state, false, { keyOf, stepMs, meanPercent });
 const took = performance.now() - began;
 const told = [...walk(model)].filter(([node]) => node.name).map(([node]) => {
   const { status, count, done, failed, open, turns } = stands.get(node.id);

@@ -38,7 +38,8 @@ return {
 };
 """
 WORDS = """
-import { foreseenEnd, percentText } from "RUN/progress.js";
+import { foreseenEnd } from "RUN/progress.js";
+import { percentText } from "RUN/words.js";
 return {
   ends: given.ends.map(([percent, at, from]) => foreseenEnd({ percent, at }, from)),
   texts: given.percents.map(percentText),
@@ -102,6 +103,32 @@ def test_a_bar_goes_on_to_the_end_that_progress_foretells() -> None:
     over = journal(*[(event["type"], event.get("step"), event["data"]) for event in RUN[:13]],
                    ("step_completed", OTHER, {"output": 1}))  # fmt: skip
     assert node(MARKS, json.dumps(over))["foreseen"] is None
+
+
+FAR = """
+import { apply, keyOf, meanPercent, newState, stepMs } from "RUN/fold.js";
+import { wordsOf } from "RUN/graph-draw.js";
+import { modelOf, walk } from "RUN/graph-model.js";
+import { Placement, standing } from "RUN/graph-overlay.js";
+const asked = { keyOf, stepMs, meanPercent };
+const state = newState();
+for (const event of given) apply(state, event);
+const model = modelOf([{ kind: "do", name: "copy", line: 5 }]);
+const { steps } = new Placement(model, asked).place(state);
+const [[found]] = [...walk(model)].filter(([each]) => each.name === "copy");
+return [meanPercent(state, state.rows), wordsOf(found, standing(model, steps, state, false, asked).get(found.id))];
+"""
+
+
+def test_a_group_and_the_graph_say_how_far_those_are_that_run() -> None:
+    again = {**OTHER, "count": 2}
+    more = [(event["type"], event.get("step"), event["data"]) for event in RUN]
+    one = node(FAR, RUN)
+    assert one == [25, "copy, running, 25\u00a0%, line 5"]
+    started = [("step_started", again, {"line": 5}), begun(again)]
+    two = node(FAR, journal(*more, *started, appended(again, "progress", 1, 1, {"percent": 75.5, "text": ""})))
+    assert two == [50.2, "copy, 2 open, 50.2\u00a0%, line 5"]
+    assert node(FAR, journal(*more, ("step_completed", OTHER, {"output": 1})))[0] is None
 
 
 HEARD = """

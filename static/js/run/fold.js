@@ -10,6 +10,8 @@ import { STREAMS } from "./fold-streams.js";
 export { FINAL } from "../statuses.js";
 export { OPEN, alive, attemptMs, blamed, culprit, eventTypes, isLost, isMissed, isStopped, keyOf, lives, newState, refOf, stepMs, typesText } from "./fold-state.js";
 
+export { meanPercent } from "./progress.js";
+
 const HANDLERS = { ...RUN, ...STEPS, ...STREAMS };
 
 /** Takes one more event. Unknown types change nothing but `lastSeq`, so that an older page can read on. */

@@ -4,7 +4,7 @@ import { STEP } from "../statuses.js";
 import { setFlag, svg } from "../dom.js";
 import { CELL, CELLS, SPINE } from "./graph-layout.js";
 import { isStack, stepIn } from "./graph-model.js";
-import { lasting } from "./words.js";
+import { lasting, percentText } from "./words.js";
 
 const ICON = 16;
 const MONO = 7.25; // width of a letter of a name
@@ -34,11 +34,14 @@ function metaOf(node, stand, turns) {
   if (node.kind === "loop") return stand.turns > 0 ? `turn ${many(stand.turns)}` : "";
   if (node.kind === "fan") return stand.middle === null ? "" : `p50 ${lasting(stand.middle)}`;
   if (node.kind === "arm" || node.kind === "parallel") return "";
+  if (stand.count > 1 && stand.percent !== null) return percent(stand);
   if (stand.count > 1) return turns && stand.done === stand.count ? `× ${many(stand.count)}` : `${many(stand.done)} of ${many(stand.count)}`;
   if (stand.failed) return stand.attempts > 1 ? `${stand.attempts} of ${stand.attempts}` : "failed";
-  if (stand.open) return stand.attempts > 1 ? `attempt ${stand.attempts}` : "";
+  if (stand.open) return [stand.attempts > 1 ? `attempt ${stand.attempts}` : "", percent(stand)].filter(Boolean).join(" · ");
   return stand.ms !== null ? lasting(stand.ms) : "";
 }
+
+const percent = (stand) => (stand.percent === null ? "" : percentText(stand.percent));
 
 const many = (number) => number.toLocaleString("en");
 
@@ -59,6 +62,7 @@ export function wordsOf(node, stand, stop = "") {
   } else if (stand.attempts > 1) parts.push(`${stand.attempts} attempts`);
   if (node.kind === "loop" && stand.turns) parts.push(`turn ${many(stand.turns)}`);
   if (stand.ms !== null && stand.count === 1) parts.push(lasting(stand.ms));
+  if (stand.percent !== null) parts.push(percentText(stand.percent));
   if (stand.read) parts.push("read from the journal");
   if (stop) parts.push(STOPS[stop]);
   if (node.extra) parts.push("seen at run time");
@@ -82,6 +86,7 @@ export function drawNode(item, stand, turns) {
     if (stand.status === "waiting" || stand.status === "sleeping") parts.push(hatch(item, stand.status));
     parts.push(...head(item, stand, turns));
     if (isStack(node)) parts.push(...cells(item, stand));
+    else if (stand.percent !== null) parts.push(svg("rect.share", { x: 2, y: h - 5, width: ((w - 4) * stand.percent) / 100, height: 3, rx: 1.5 }));
     if (stand.read) parts.push(svg("circle.ring", { cx: w, cy: h / 2, r: 4.5 }));
   }
   parts.unshift(svg("rect.pick", { x: -5, y: -5, width: w + 10, height: (item.label ? h : frame) + 10 + (node.kind === "fan" ? 6 : 0), rx: 9 }));
@@ -142,7 +147,7 @@ function fold({ w, h, folded, label }, inside) {
 function cells({ w, h, frame, perRow }, stand) {
   const top = h;
   const { steps } = stand;
-  const counted = [[stand.done, "done", "w"], [stand.failed, "failed", "bad"], [stand.open, "running", "now"]].filter(([count]) => count);
+  const counted = [[stand.done, "done", "w"], [stand.failed, "failed", "bad"], [stand.open, stand.percent === null ? "running" : `running, ${percent(stand)}`, "now"]].filter(([count]) => count);
   const words = counted.flatMap(([count, word, tone], index) => [index ? svg("tspan", {}, " · ") : null, svg(`tspan.${tone}`, {}, `${many(count)} ${word}`)]);
   const said = svg("text.l.w", { x: 10, y: frame - 9 }, ...(words.length ? words : ["one for each, when it runs"]));
   if (stand.count > CELLS) {

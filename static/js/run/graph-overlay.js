@@ -1,5 +1,5 @@
-// A run laid over the graph: which of its steps belong to which node, and how they stand together. Pure. What it asks of a step, {keyOf, stepMs} of
-// fold-state.js, is passed in: a page that draws a plan has no fold, and an import of it here would make one file more of every run.
+// A run laid over the graph: which of its steps belong to which node, and how they stand together. Pure. What it asks of steps, {keyOf, stepMs,
+// meanPercent} of fold.js, is passed in: a page that draws a plan has no fold, and an import of it here would make one file more of every run.
 
 import { shownStatus, worst } from "../statuses.js";
 import { below, extraNode, number, walk } from "./graph-model.js";
@@ -82,7 +82,7 @@ function together(one, other) {
 }
 
 /**
- * How each node stands: a Map by id of {status, begun, count, done, failed, open, ms, middle, attempts, read, turns, passes, latest}.
+ * How each node stands: a Map by id of {status, begun, count, done, failed, open, percent, ms, middle, attempts, read, turns, passes, latest}.
  * `latest` is the step that a press opens: the first that failed or is open, else the last.
  */
 export function standing(root, steps, state, final, asked) {
@@ -120,6 +120,7 @@ function leaf(mine, newest, state, final, asked) {
     done: counts.completed ?? 0,
     failed: (counts.errored ?? 0) + (counts.timed_out ?? 0),
     open,
+    percent: open ? asked.meanPercent(state, mine) : null,
     ms: count === 1 && ended.length ? asked.stepMs(mine[0]) : null,
     middle: count > 1 && ended.length && count <= MOST_TIMED ? median(ended.map(asked.stepMs)) : null,
     attempts,
@@ -149,6 +150,7 @@ function group(node, sums) {
     done: add("done"),
     failed: add("failed"),
     open: add("open"),
+    percent: null,
     ms: null,
     middle: null,
     attempts: 0,

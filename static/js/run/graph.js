@@ -167,7 +167,7 @@ export class Graph {
       const stand = this.standOf(node);
       item.stop = this.stopOf(node, stops);
       const turns = item.up?.node.kind === "loop" || item.up?.node.kind === "fan";
-      const looks = `${item.level}:${item.place}:${item.of}:${item.x}:${item.y}:${item.w}:${item.h}:${item.frame}:${item.folded}:${item.bars}:${item.diamond}:${node.name}:${stand.status}:${stand.done}:${stand.failed}:${stand.open}:${stand.count}:${stand.turns}:${stand.ms}:${stand.middle}:${stand.attempts}:${stand.read}:${item.stop}`;
+      const looks = `${item.level}:${item.place}:${item.of}:${item.x}:${item.y}:${item.w}:${item.h}:${item.frame}:${item.folded}:${item.bars}:${item.diamond}:${node.name}:${stand.status}:${stand.done}:${stand.failed}:${stand.open}:${stand.count}:${stand.turns}:${stand.ms}:${stand.middle}:${stand.attempts}:${stand.read}:${stand.percent}:${item.stop}`;
       let { g, looks: old } = this.drawn.get(node.id) ?? {};
       if (!g) g = svg("g.n", { role: "treeitem", "data-id": node.id });
       if (looks !== old) {

@@ -6,7 +6,8 @@ import { lives } from "./fold.js";
 import { lengths, tallyOf, worstOf } from "./groups.js";
 import { HIGH, sketch, sketchOpen } from "./minimap.js";
 import { foldSign, writeName } from "./new-row.js";
-import { count, lasting } from "./words.js";
+import { meanPercent } from "./progress.js";
+import { count, lasting, percentText } from "./words.js";
 
 const LAST = 8; // characters of a long name that are never cut
 const CUT = 12; // … of names that are longer than this
@@ -17,7 +18,7 @@ export function fillGroup(item, entry, state, { final, fan, depth, tools }) {
   const group = entry.isRest ? entry.group : entry;
   const tally = entry.isRest ? tallyOf(entry.steps, final) : group.tally;
   const worst = STEP[worstOf(tally)];
-  Object.assign(item, { step: null, group: entry, line: group.line, tally, told: null, lengths: lengths(entry.steps, Object.fromEntries(tally).completed ?? 0, final) });
+  Object.assign(item, { step: null, group: entry, line: group.line, tally, told: null, percent: meanPercent(state, entry.steps), lengths: lengths(entry.steps, Object.fromEntries(tally).completed ?? 0, final) });
   row.className = `row group ${fan}${depth ? " nested" : ""}${entry.isRest ? " is-rest" : ""}`;
   setVar(row, "--deep", depth);
   setIcon(mark, worst.icon, worst.tone);
@@ -87,7 +88,8 @@ function tellGroup(item, entry, group, open) {
   const { meta, words } = item.parts;
   const found = item.lengths;
   const turn = group.isLoop && open ? ["running", `turn ${group.steps.length.toLocaleString("en")}`] : null;
-  const parts = item.tally.map(([status, many]) => (turn && status === turn[0] ? turn[1] : `${many.toLocaleString("en")} ${STEP[status].word}`));
+  const far = item.percent === null ? "" : `, ${percentText(item.percent)}`;
+  const parts = item.tally.map(([status, many]) => `${turn && status === turn[0] ? turn[1] : `${many.toLocaleString("en")} ${STEP[status].word}`}${status === "running" ? far : ""}`);
   const half = !entry.isRest && found && entry.kind === "do" ? lasting(found.middle) : null;
   setFlag(meta, "now", open && !entry.isRest);
   const shown = entry.isRest ? (found && entry.kind === "do" ? [rangeOf(found)] : []) : parts;

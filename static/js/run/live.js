@@ -14,7 +14,7 @@ import { Diverged } from "./diverged.js";
 import { Drawer } from "./drawer.js";
 import { Effects } from "./effects.js";
 import { Following } from "./following.js";
-import { FINAL, eventTypes, fold, keyOf, stepMs } from "./fold.js";
+import { FINAL, eventTypes, fold, keyOf, meanPercent, stepMs } from "./fold.js";
 import { wayOn } from "./fork.js";
 import { GraphPanel } from "./graph-panel.js";
 import { Header, NOTHING } from "./header.js";
@@ -92,7 +92,7 @@ export class Live {
     this.journal = new Journal({ root: part("journal"), copy });
     this.logs = new Logs({ root: part("logs"), copy });
     this.lens = new Lens({ root: part("lens"), onStep: (step) => this.openStep(step), rowsNow: () => this.timeline.rowsNow(), onGroup: (entry) => this.timeline.toggle(entry) });
-    this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), onStop: (entry) => this.stopAt(entry), onBreak: (entry) => this.breakAt(entry), stops: () => this.breakpoints(), childLinks: (steps) => childLinks(this.run, steps), column: () => this.tabs.setColumn(!this.tabs.hasColumn), asked: { keyOf, stepMs } });
+    this.graph = new GraphPanel({ root: part("graph"), onOpen: (step) => this.openStep(step), onPick: (step) => this.picked(step), onStop: (entry) => this.stopAt(entry), onBreak: (entry) => this.breakAt(entry), stops: () => this.breakpoints(), childLinks: (steps) => childLinks(this.run, steps), column: () => this.tabs.setColumn(!this.tabs.hasColumn), asked: { keyOf, stepMs, meanPercent } });
     this.drawer = new Drawer({
       root: part("step"),
       close: () => this.closeStep(),

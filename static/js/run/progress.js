@@ -1,6 +1,7 @@
 // How far a step is, as it says itself with a value {percent, text} in a stream, and the end that this foretells. Pure.
 
 import { partsOf } from "./fold-streams.js";
+import { percentText } from "./words.js";
 
 /** How far a step is that runs, by the last value that says so: {percent, text, at}, or null. */
 export function progressOf(state, step) {
@@ -8,14 +9,18 @@ export function progressOf(state, step) {
   return partsOf(state, step).findLast(({ progress }) => progress)?.progress ?? null;
 }
 
+/** How far those of some steps are that run and say so: the mean of their percents, rounded down to a tenth, or null. */
+export function meanPercent(state, steps) {
+  if (!state.parts.size) return null;
+  const told = steps.map((step) => progressOf(state, step)).filter(Boolean);
+  return told.length ? Math.floor((told.reduce((sum, { percent }) => sum + percent, 0) / told.length) * 10) / 10 : null;
+}
+
 /** When an attempt that began at `from` will be over if it goes on as fast as it went, or null where nothing can be said. */
 export function foreseenEnd({ percent, at }, from) {
   if (percent <= 0 || percent >= 100 || at <= from) return null;
   return from + ((at - from) * 100) / percent;
 }
-
-/** "62 %", with at most one digit after the point. */
-export const percentText = (percent) => `${Math.floor(percent * 10) / 10}\u00a0%`;
 
 /** "62 %, 5 of 8 files" */
 export const percentWords = ({ percent, text }) => [percentText(percent), text].filter(Boolean).join(", ");

@@ -7,10 +7,10 @@ import { marksOf } from "./marks.js";
 import { stepMs } from "./fold.js";
 import { memberName } from "./group-row.js";
 import { foldSign, writeName } from "./new-row.js";
-import { foreseenEnd, percentText, percentWords, progressOf } from "./progress.js";
+import { foreseenEnd, percentWords, progressOf } from "./progress.js";
 import { tokensWords } from "./services.js";
 import { skippedWords } from "./skipped.js";
-import { lasting, left, pathLabel, ticking } from "./words.js";
+import { lasting, left, pathLabel, percentText, ticking } from "./words.js";
 
 const NUMBER_PX = 14; // a mark narrower than this does not carry its number
 const LABEL_PX = 7; // width of a character in a gap, with room around it

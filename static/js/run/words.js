@@ -118,3 +118,6 @@ export function errorBrief(error) {
   while (first?.errors?.length) [first] = first.errors;
   return first === error ? errorLine(error) : `${errorLine(first)}, ${error.errors.length > 1 ? `one of ${error.errors.length} ` : ""}in ${error.name}`;
 }
+
+/** "62 %", with at most one digit after the point. */
+export const percentText = (percent) => `${Math.floor(percent * 10) / 10}\u00a0%`;
