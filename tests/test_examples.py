@@ -12,7 +12,7 @@ from run_support import Outcome, Program, run_all
 from playground.examples import BadExample, Example, load, read
 from playground.workflows.streams import standing_values
 
-WORKERS = 20  # enough for all at once: for want of one, an idle worker would be taken away
+WORKERS = 30  # enough for all at once: for want of one, an idle worker would be taken away
 SENTENCE = 140  # characters that a task may be asked in, and answered
 PLAN = [{"tool": "weather"}, {"tool": "calendar"}, {"tool": "map"}]
 FIRST_EVENTS = {"approval": {"decision": {"approved": True, "by": "Grace"}}}
@@ -103,7 +103,7 @@ def test_ships_the_examples_in_order():
     assert slugs == [
         "hello", "crash-and-resume", "retries", "hibernation", "approval", "long-poll", "onboarding", "fan-out",
         "dependencies", "agent-plan", "ci-pipeline", "saga", "effects", "two-tenants",
-        "streaming-answer", "parcels", "support-desk", "agent-loop", "tool-call",
+        "streaming-answer", "parcels", "support-desk", "agent-loop", "tool-call", "one-at-a-time",
     ]  # fmt: skip
 
 
@@ -150,6 +150,7 @@ OUTPUTS = {
     "two-tenants": {"greeting": "Hello, Ada! This is visit 1."},
     "parcels": {"sent": 3, "grams": 3900},
     "tool-call": {"refunded": 49},
+    "one-at-a-time": {"charged": 3, "most_at_once": 1},
     "support-desk": {
         "refunded": 49,
         "answer": (
@@ -212,6 +213,7 @@ EDITS: dict[tuple[str, int], tuple[dict[str, str], dict[str, Any]]] = {
     ("long-poll", 1): ({'"4 seconds"': '"30 seconds"'}, {}),
     ("effects", 1): ({'charge(order["amount"])': 'charge(order["amount"], key=event["instanceId"])'}, {}),
     ("two-tenants", 1): ({'"Hello"': '"Good day"'}, {}),
+    ("one-at-a-time", 1): ({"AT_ONCE = 1": "AT_ONCE = 2"}, {}),
 }
 LATER = [*EDITS, ("hibernation", 0), ("approval", 1), ("parcels", 1), ("support-desk", 1)]
 BY_SLUG = {example.slug: example for example in load()}

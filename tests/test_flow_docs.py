@@ -47,7 +47,8 @@ def site(make_shared_site: MakeSite) -> Site:
 
 
 def test_the_programs_of_flow_control_run(site: Site) -> None:
-    creates, dispatcher = blocks("flow.md")
+    creates, children, dispatcher = blocks("flow.md")
+    compile(f"async def run(self, event, step):\n{textwrap.indent(children, '    ')}", "flow.md", "exec")
 
     async def story() -> None:
         made = eval(dispatcher, {"Dispatcher": Dispatcher, "engine": site.engine, "load": lambda _: Code(SOURCE)})

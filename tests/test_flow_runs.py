@@ -6,7 +6,8 @@ import pytest
 from semantics_support import story, workflow
 
 from playground.engine import CreateInstance
-from playground.testing import ServerCrashed, WorkflowTester
+from playground.testing import Run, ServerCrashed, WorkflowFailed, WorkflowTester
+from playground.web.queue_view import queue_json
 from playground.workflows import events as ev
 from playground.workflows.errors import Busy, InvalidFlow
 from playground.workflows.flow import DEBOUNCED, SINGLETON, checked_flow
@@ -216,3 +217,45 @@ async def test_what_makes_no_sense_is_refused():
         with pytest.raises(InvalidFlow, match="`singleton` needs a `key`"):
             await tester.create(singleton=True)
         assert await tester.store.count() == {}
+
+
+CUSTOMERS = workflow("""
+    if "order" in event["payload"]:
+        await step.sleep("work", "1 minute")
+        return event["payload"]["order"]
+    limits = {"concurrency_per_key": 1}
+    return await asyncio.gather(
+        *(self.env.WORKFLOWS.run({"order": n}, key="ada", limits=limits, priority=n) for n in range(3))
+    )
+    """)
+
+
+@story
+async def test_children_of_one_key_are_held_and_share_it_with_those_of_the_same_parent_only() -> None:
+    async with WorkflowTester(CUSTOMERS, skip=False) as tester:
+
+        async def queued(run: Run) -> list[tuple[str, str]]:
+            """The children that are held, in words, by what they are started with."""
+            await tester.settle()
+            found = []
+            for child in await tester.store.children(run.key, ev.CHILD):
+                row = await tester.store.find("", child.id)
+                shown = await queue_json(tester.store, row, tester.now())
+                found += [] if shown is None else [(row.params["order"], shown["text"], shown["key"])]
+            return sorted(found)
+
+        one = await tester.create()
+        held = "ahead of it: concurrency 1 for key ada."
+        first = await queued(one)
+        assert [(text, key) for _, text, key in first] == [(f"2 {held}", "ada"), (f"1 {held}", "ada")]
+        other = await tester.create()
+        assert len(await queued(other)) == 2, "its first one runs, whatever another parent's key is called"
+        for left in (1, 0):
+            await tester.advance("1 minute")
+            assert len(await queued(one)) == left
+        tester.skip = True
+        assert await one.result() == await other.result() == [0, 1, 2]
+    refused = CUSTOMERS.replace('key="ada", ', "")
+    async with WorkflowTester(refused) as tester:
+        with pytest.raises(WorkflowFailed, match="`limits` needs a `key`"):
+            await (await tester.create()).result()

@@ -4,6 +4,7 @@ in the place of a new one.
 Everything that may be refused is refused before the one commit, which stores snippet, row and first events together.
 """
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ from playground.workflows.errors import (
     batch_entry_error,
 )
 from playground.workflows.events import NewEvent
-from playground.workflows.flow import Flow
+from playground.workflows.flow import KEY_OF_RUN, NO_LIMITS, Flow, checked_flow
 from playground.workflows.names import CLASS_NAME, without_byte_order_mark
 
 
@@ -86,8 +87,16 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
 
 
 def child_of(template: CreateInstance, child: NewChild) -> CreateInstance:
-    """The child that a new instance of this template becomes."""
-    parent = child.parent
+    """The child that a new instance of this template becomes.
+
+    Children of nobody's code share a key with those of the same parent only, since any code may name any key. Raises
+    InvalidFlow.
+    """
+    parent, asked = child.parent, template.flow
+    if child.asked is not None:
+        asked = checked_flow(**child.asked, of_workflow=NO_LIMITS if asked is None else asked.limits)
+        if asked is not None and asked.key is not None and not template.tenant:
+            asked = dataclasses.replace(asked, key=f"{parent.key}{KEY_OF_RUN}{asked.key}")
     return replace(
         template,
         id=child.id,
@@ -100,6 +109,7 @@ def child_of(template: CreateInstance, child: NewChild) -> CreateInstance:
         limits={**(template.limits or {}), "child_depth": child.depth_left},
         events=child.events,
         injected=child.injected,
+        flow=asked,
     )
 
 

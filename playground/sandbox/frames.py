@@ -154,6 +154,15 @@ class Wait(Struct, frozen=True, tag="wait", tag_field="op"):
     clock: Clock | None = None
 
 
+class ChildFlow(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a child may start, as of a create (workflows/flow.py, which checks it)."""
+
+    key: str | None = None
+    delay: int = 0
+    priority: int = 0
+    limits: Any = None
+
+
 class Child(Struct, frozen=True, tag="child", tag_field="op"):
     """The code runs another workflow and waits for its end. `id` None: it does not care which; `workflow` None: the
     caller's own.
@@ -167,6 +176,7 @@ class Child(Struct, frozen=True, tag="child", tag_field="op"):
     workflow: Annotated[str, Meta(max_length=64)] | None = None
     line: Line = None
     clock: Clock | None = None
+    asked: ChildFlow | None = None
 
 
 class Reply(Struct, frozen=True, tag="reply", tag_field="op"):
@@ -315,6 +325,7 @@ class _LargeChild(Struct, frozen=True, tag="child", tag_field="op"):
     workflow: Annotated[str, Meta(max_length=64)] | None = None
     line: Line = None
     clock: Clock | None = None
+    asked: ChildFlow | None = None
 
 
 _SmallFrame = (
@@ -383,7 +394,7 @@ def _decode_large(data: bytes) -> WorkerFrame:
         return Finish(_result(frame.output), frame.ready)
     if isinstance(frame, _LargeChild):
         params = _result(frame.params)
-        fields = (frame.cascade, frame.workflow, frame.line, frame.clock)
+        fields = (frame.cascade, frame.workflow, frame.line, frame.clock, frame.asked)
         return Child(frame.step, frame.binding, frame.id, params, *fields)
     if isinstance(frame, _LargeDone):
         return Done(

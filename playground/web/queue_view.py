@@ -9,7 +9,7 @@ from playground.store.flow import AHEAD_MOST
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
-from playground.workflows.flow import FlowLimits, limits_of
+from playground.workflows.flow import KEY_OF_RUN, FlowLimits, limits_of
 
 DELAY, CONCURRENCY, RATE, WORKER = "delay", "concurrency", "rate", "worker"
 KEY_SHOWN = 60  # characters of a key in a sentence
@@ -31,7 +31,8 @@ async def queue_json(store: Store, row: InstanceRow, at: int) -> dict[str, Any] 
         return _said(row, WORKER, "Waits for a worker.")
     place, limits = await store.place(row, at=at), limits_of(row.limits)
     ahead = place.ahead + (place.begun if limits.concurrency_per_key is not None else 0)
-    of_key = f"for key {row.flow_key if len(row.flow_key) <= KEY_SHOWN else row.flow_key[: KEY_SHOWN - 1] + '…'}"
+    key = _shown_key(row) or ""
+    of_key = f"for key {key if len(key) <= KEY_SHOWN else key[: KEY_SHOWN - 1] + '…'}"
     if limits.concurrency_per_key is not None and place.begun >= limits.concurrency_per_key:
         text = f"{ahead:,} ahead of it: concurrency {limits.concurrency_per_key:,} {of_key}."
         return _said(row, CONCURRENCY, text, ahead)
@@ -56,11 +57,18 @@ def _said(
     return {
         "reason": reason,
         "text": text,
-        "key": row.flow_key,
+        "key": _shown_key(row),
         "priority": row.priority,
         "ahead": ahead,
         "until": until,
     }
+
+
+def _shown_key(row: InstanceRow) -> str | None:
+    """The key as its code has named it."""
+    if row.flow_key is None or row.tenant:
+        return row.flow_key
+    return row.flow_key.partition(KEY_OF_RUN)[2]
 
 
 def _rate(limits: FlowLimits) -> str:

@@ -102,7 +102,7 @@ class RunChild(Protocol):
     """Runs another workflow as a step: `Steps.run_child`."""
 
     def __call__(
-        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool
+        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool, asked: Mapping[str, Any]
     ) -> Coroutine[Any, Any, Any]: ...
 
 
@@ -122,7 +122,17 @@ class Children:
         )
 
     def run(
-        self, params: Any = None, *, id: Any = None, name: Any = None, workflow: Any = None, cascade: bool = True
+        self,
+        params: Any = None,
+        *,
+        id: Any = None,
+        name: Any = None,
+        workflow: Any = None,
+        cascade: bool = True,
+        key: Any = None,
+        delay: Any = None,
+        priority: Any = None,
+        limits: Any = None,
     ) -> Coroutine[Any, Any, Any]:
         """Run the workflow with other params and wait durably for its end: a step, which gives the child's output or
         raises its error.
@@ -132,8 +142,11 @@ class Children:
             name: the step's; by default the id, or "child".
             workflow: another of the tenant's workflows, by its name; by default the one that runs.
             cascade: whether the child is terminated when nobody waits for it any more.
+            key, delay, priority, limits: when it may start, as of a create.
         """
-        return self._run_child(self._name, params, id, name, workflow=workflow, cascade=bool(cascade))
+        given = {"key": key, "delay": delay, "priority": priority, "limits": limits}
+        asked = {name: value for name, value in given.items() if value is not None}
+        return self._run_child(self._name, params, id, name, workflow=workflow, cascade=bool(cascade), asked=asked)
 
 
 class Workflow(Children):

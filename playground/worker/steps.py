@@ -28,8 +28,9 @@ from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
 from playground.workflows import breakpoints, durations, names, unavailable, values
 from playground.workflows import step_config as configs
-from playground.workflows.errors import InvalidEventType, InvalidId, InvalidName
+from playground.workflows.errors import InvalidEventType, InvalidFlow, InvalidId, InvalidName
 from playground.workflows.events import CHILD, DO, MAX_STEP_DEPTH, REPLY, SLEEP, WAIT
+from playground.workflows.flow import checked_flow
 
 
 class Breakpoints:
@@ -161,7 +162,7 @@ class Steps:
         return self._suspend(self._next_key(WAIT, name), frame)
 
     def run_child(
-        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool
+        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool, asked: Mapping[str, Any]
     ) -> Coroutine[Any, Any, Any]:
         """Run another workflow and wait durably for its end (`self.env.WORKFLOWS.run`)."""
         if id is not None:
@@ -174,11 +175,17 @@ class Steps:
                 workflow = names.check_name(workflow, "workflow")
             except InvalidName as refused:
                 raise WorkflowFatalError(refused.message) from None
+        try:
+            flow = checked_flow(**asked)
+        except InvalidFlow as refused:
+            raise WorkflowFatalError(refused.message) from None
         name = self._checked_name(CHILD if name is None and id is None else id if name is None else name)
         key = self._next_key(CHILD, name)
         frame = {"op": "child", "binding": binding, "id": id, "cascade": cascade, "line": _caller_line()}
         if workflow is not None:
             frame["workflow"] = workflow
+        if flow is not None:
+            frame["asked"] = {**asked, "delay": flow.delay_ms}
         if not self._history.is_over(key):
             frame["params"], _ = encode_value(params, f'params of child "{name}"', self._limits["value_bytes"])
         return self._suspend(key, frame)

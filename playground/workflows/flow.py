@@ -28,6 +28,7 @@ from playground.workflows.durations import InvalidDuration
 from playground.workflows.errors import InvalidFlow
 
 KEY_LENGTH = 200
+KEY_OF_RUN = "/"  # in the key of a child of nobody's code: between its parent's number and what its code says
 PRIORITY_MOST = 100
 CONCURRENCY_MOST = 10_000
 RATE_MOST = 10_000  # starts in a span, each of which is a row as long as the span lasts

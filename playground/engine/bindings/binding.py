@@ -108,7 +108,7 @@ def _method(function: Callable[..., Any]) -> Method:
 @dataclass(frozen=True, slots=True)
 class NewChild:
     """A child that an instance runs. `is_chosen`: its code chose the id; `workflow`: one that it names, or its own;
-    `depth_left`: how deep its own children may go.
+    `depth_left`: how deep its own children may go; `asked`: when it may start, as the arguments of `checked_flow`.
     """
 
     id: str
@@ -120,6 +120,7 @@ class NewChild:
     depth_left: int
     events: Sequence[NewEvent]
     injected: Mapping[str, Any] | None
+    asked: Mapping[str, Any] | None = None
 
 
 @runtime_checkable

@@ -12,6 +12,8 @@ parent does.
 import asyncio
 from typing import Any, Protocol
 
+import msgspec
+
 from playground.engine import messages, operations
 from playground.engine.bindings.binding import ChildStarter, NewChild
 from playground.engine.execution import open_steps
@@ -123,6 +125,7 @@ class Children:
                     depth_left=services.limit(row, "child_depth") - 1,
                     events=[NewEvent(ev.SLEEPS_SKIPPED)] if skipped else [],
                     injected=chaos,
+                    asked=None if frame.asked is None or chaos is not None else msgspec.structs.asdict(frame.asked),
                 )
             )
         except WorkflowError as refused:
