@@ -35,6 +35,7 @@ LINES = (
     "writes",
     "poisoned stdlib",
     "sockets of every family",
+    "requests that are let out lead nowhere inside",
     "kill/fork/exec/thread bombs",
     "raw and unknown system calls",
     "int 0x80 and x32",

@@ -29,9 +29,9 @@ from playground.outbound.limits import CODINGS, Decoder, Limits
 from playground.outbound.network import GuardedNetwork, Resolver, SystemResolver
 
 CONNECTIONS = 200  # of an owner at once; more requests wait, within their deadline
-IDLE_CONNECTIONS = 20  # of an owner
+IDLE_CONNECTIONS = 5  # of an owner
 IDLE_SECONDS = 30.0
-OWNERS = 200  # whose connections are kept
+OWNERS = 50  # whose connections are kept
 AGENT = "dynamic-workflows-playground"
 REDIRECTS = (301, 302, 303, 307, 308)
 KEPT_ACROSS_ORIGINS = ("accept", "accept-language", "content-type", "content-language", "user-agent")

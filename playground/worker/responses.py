@@ -104,7 +104,7 @@ class FetchResponse(Response):
     def raise_for_status(self) -> None:
         """Raises OSError for a status from 400 on, so that the step is tried again."""
         if self.status >= 400:
-            raise OSError(f"{self.status} {self.status_text} for {self.url}")
+            raise OSError(f"{f'{self.status} {self.status_text}'.strip()} for {self.url}")
 
     def clone(self) -> "FetchResponse":
         """The same answer."""

@@ -276,7 +276,7 @@ class Execution:
     def note(self, event: NewEvent) -> None:
         """See `ExecutionContext`."""
         if not self.closing:
-            self.pipeline.add_soon(event)
+            self.pipeline.add_note(event)
 
     def on_others_events(self, events: Sequence[Event]) -> None:
         """Act on events that others have committed."""

@@ -91,7 +91,8 @@ class Pipeline:
         # The last event that has been applied, and the last one that the journal is known to have.
         self.seq = self._known_length = row.last_seq
         self._uncommitted_events = 0  # in `_entries`
-        self._enqueued = self._committed = 0  # entries, since the start
+        # Entries since the start; up to which of them `wait_until_durable` waits.
+        self._enqueued = self._committed = self._awaited = 0
         # By the number of entries that each waits for.
         self._durable_waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._others_read = 0  # events of others
@@ -158,6 +159,13 @@ class Pipeline:
         self._enqueue(_Entry(events, None, None, received=received))
         self._wake_in(ATTEMPT_SECONDS)
 
+    def add_note(self, event: NewEvent) -> None:
+        """Commit an event of ours with the next ones, or after `LOG_SECONDS`; `wait_until_durable` waits for none."""
+        awaited = self._awaited
+        self._enqueue(_Entry((event,), None, None))
+        self._awaited = awaited
+        self._wake_in(LOG_SECONDS)
+
     def add_log(self, event: NewEvent, size: int) -> None:
         """Commit a log event with the next events, after `LOG_SECONDS`, or once there are `LOG_BYTES`."""
         self._enqueue(_Entry((event,), None, None))
@@ -214,13 +222,13 @@ class Pipeline:
             await done
 
     async def wait_until_durable(self) -> None:
-        """Wait until everything added so far is committed. Raises Fenced when it can't be."""
+        """Wait until everything added so far is committed, but notes. Raises Fenced when it can't be."""
         if self._stopped:
             raise Fenced("This execution has ended.")
-        if self._committed < self._enqueued:
+        if self._committed < self._awaited:
             self._wake_now()
             done = self._loop.create_future()
-            self._durable_waiters.append((self._enqueued, done))
+            self._durable_waiters.append((self._awaited, done))
             await done
 
     async def close(self) -> None:
@@ -251,6 +259,7 @@ class Pipeline:
         entry.since = self._loop.time()
         self._entries.append(entry)
         self._enqueued += 1
+        self._awaited = self._enqueued
         self._uncommitted_events += len(entry.events)
         if entry.then is not None:
             self.callbacks_pending += 1
