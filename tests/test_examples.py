@@ -103,7 +103,7 @@ def test_ships_the_examples_in_order():
     assert slugs == [
         "hello", "crash-and-resume", "retries", "hibernation", "approval", "long-poll", "onboarding", "fan-out",
         "dependencies", "agent-plan", "ci-pipeline", "saga", "effects", "two-tenants",
-        "streaming-answer", "parcels", "support-desk", "agent-loop", "tool-call", "one-at-a-time",
+        "streaming-answer", "parcels", "support-desk", "agent-loop", "tool-call", "one-at-a-time", "asking-a-service",
     ]  # fmt: skip
 
 
@@ -148,6 +148,7 @@ OUTPUTS = {
     "long-poll": {"url": "/videos/render-holiday.mov.mp4", "looks": 4},
     "effects": {"charged": 49, "receipt_to": "ada@example.com"},
     "two-tenants": {"greeting": "Hello, Ada! This is visit 1."},
+    "asking-a-service": {"orders": 2},
     "parcels": {"sent": 3, "grams": 3900},
     "tool-call": {"refunded": 49},
     "one-at-a-time": {"charged": 3, "most_at_once": 1},
@@ -214,6 +215,7 @@ EDITS: dict[tuple[str, int], tuple[dict[str, str], dict[str, Any]]] = {
     ("effects", 1): ({'charge(order["amount"])': 'charge(order["amount"], key=event["instanceId"])'}, {}),
     ("two-tenants", 1): ({'"Hello"': '"Good day"'}, {}),
     ("one-at-a-time", 1): ({"AT_ONCE = 1": "AT_ONCE = 2"}, {}),
+    ("asking-a-service", 1): ({'            # headers["Idem': '            headers["Idem'}, {}),
 }
 LATER = [*EDITS, ("hibernation", 0), ("approval", 1), ("parcels", 1), ("support-desk", 1)]
 BY_SLUG = {example.slug: example for example in load()}
@@ -292,6 +294,16 @@ def test_the_agent_pays_for_no_call_twice_though_the_worker_was_killed_while_its
     assert calls == [(1, 1), (2, 2)], "the lost attempt was cut off before its end"
     answer = "".join(value.value for value in standing_values("answer", agent.journal))
     assert answer == OUTPUTS["agent-loop"]["answer"]
+
+
+def test_a_service_is_asked_again_under_the_same_key_and_carries_an_order_out_once(outcomes, later):
+    def calls(outcome):
+        return [(it.step.name, it.data["status"]) for it in outcome.journal if it.type == "fetch_called"]
+
+    expected = [("look up weather", 503), ("look up weather", 200), ("place order", 503)]
+    assert calls(outcomes["asking-a-service"]) == [*expected, ("place order", 201), ("count orders", 200)]
+    assert calls(later["asking-a-service", 1]) == [*expected, ("place order", 200), ("count orders", 200)]
+    assert later["asking-a-service", 1].state.output == {"orders": 1}
 
 
 def test_the_support_desk_sends_one_mail_though_the_worker_was_killed_while_it_wrote_the_answer(later):
