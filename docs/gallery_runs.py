@@ -101,6 +101,15 @@ def messages_handled(stage: Stage) -> None:
     expect(page.page.locator(".lineage")).to_contain_text("Its messages are handled by")
 
 
+def requests(stage: Stage) -> None:
+    """A step has asked a host twice: its row and its panel say how that went."""
+    page = stage.open("/examples/asking-a-service")
+    page.run()
+    page.expect_status("Complete")
+    page.step("place order").click()
+    expect(page.page.get_by_role("group", name="Requests")).to_be_visible()
+
+
 def retrying(stage: Stage) -> None:
     """An attempt has failed; the next one is to come."""
     stage.run(RETRIES).expect_step("call the bank", "waiting to retry")

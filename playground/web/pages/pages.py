@@ -197,6 +197,7 @@ async def about(context: Context, request: Request) -> Response:
                 "isolation": context.isolation_json(),
                 "output_gate": context.engine.runs_ahead,
                 "version": context.version,
+                "fetch": fetch_hosts(context.settings),
                 "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
             },
             headers=NO_STORE_BY_ACCEPT,
@@ -391,6 +392,8 @@ async def server_names(context: Context) -> dict[str, Any]:
         "runs_ahead": context.engine.runs_ahead,
         "version": context.version,
         "encrypts_secrets": context.settings.encrypts_secrets,
+        "fetch_hosts": fetch_hosts(context.settings),
+        "fetch_of_tenants": bool(context.settings.fetch_tenants),
         "versions": [
             ["Playground", context.version],
             ["Python", platform.python_version()],
@@ -399,6 +402,11 @@ async def server_names(context: Context) -> dict[str, Any]:
         "examples": await context.example_cards.list_cards(),
         "embedding": context.embedding,
     }
+
+
+def fetch_hosts(settings: Settings) -> list[str]:
+    """The rules by which all code may ask hosts, as they are written; none where fetch is off."""
+    return [rule.strip() for rule in settings.fetch_allow.replace("\n", ";").split(";") if rule.strip()]
 
 
 def grouped_limits(settings: Settings) -> list[tuple[str, list[dict[str, Any]]]]:

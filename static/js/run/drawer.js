@@ -4,6 +4,7 @@ import { el, icon, isDisabled, lineLink, setDisabled, setIcon, setVar } from "..
 import { STEP, stepState } from "../statuses.js";
 import { INJECTED, isBroken } from "./breaks.js";
 import { alikeRuns, timesAfterGap, trace } from "./errors.js";
+import { requests } from "./fetches.js";
 import { attemptMs, isLost, isMissed, isStopped, keyOf, lives, typesText } from "./fold.js";
 import { lineRow } from "./logs.js";
 import { partsOf } from "./fold-streams.js";
@@ -116,7 +117,7 @@ export class Drawer {
     const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final, this.pageOf) : story(step, state, { final, now, pageOf: this.pageOf, childOf: this.childOf }));
     if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final, state));
     const right = el("section", {});
-    right.append(...this.result(), ...streams(partsOf(state, step)), ...calls(step), ...config(step), ...printedBy(lines));
+    right.append(...this.result(), ...requests(step), ...streams(partsOf(state, step)), ...calls(step), ...config(step), ...printedBy(lines));
     return el("div.sheet-body", { tabindex: "0" }, left, right);
   }
 

@@ -5,6 +5,7 @@ import { OPEN, alive, cancelWaits, forgetStops, hush, keyOf, reopen, stir } from
 import { restartStreams } from "./fold-streams.js";
 
 // Reasons for which a worker is gone without having been asked to give up: drawn as a cut through every row.
+const FETCHES = 50; // requests of one step that are shown, the latest
 const DEATHS = new Set(["killed", "crashed", "lost", "limit"]);
 
 // Reasons after which no kill is armed any more: it has come, or nothing is left to kill.
@@ -210,6 +211,12 @@ export const RUN = {
   },
   message_sent(state) {
     state.sent += 1;
+  },
+  fetch_called(state, event, data) {
+    const step = event.step && state.steps.get(keyOf(event.step));
+    if (!step) return;
+    step.fetches = [...(step.fetches ?? []), data].slice(-FETCHES); // a new list: an earlier moment may hold this one
+    step.version = event.seq;
   },
   workflow_started(state, event) {
     state.startedAt = event.at;

@@ -4,6 +4,7 @@ import { el, setFlag, setText } from "../dom.js";
 import { stringify } from "../exact.js";
 import { INJECTED, says } from "./breaks.js";
 import { notReached } from "./diverged.js";
+import { fetchBrief } from "./fetches.js";
 import { Rows } from "./rows.js";
 import { aiBrief, mcpBrief } from "./services.js";
 import { ValueTree } from "./value-tree.js";
@@ -222,6 +223,8 @@ export function said(event) {
       return aiBrief(data);
     case "mcp_called":
       return mcpBrief(data);
+    case "fetch_called":
+      return fetchBrief(data);
     case "batch_marked":
       return [data.acked.length ? `${data.acked.length} acknowledged` : "", data.retried.length ? `${data.retried.length} to be delivered again` : ""].filter(Boolean).join(", ");
     case "kv_deleted":

@@ -4,7 +4,7 @@ import { isLost, keyOf } from "./fold.js";
 import { brief } from "./value.js";
 import { pathLabel } from "./words.js";
 
-const VERBS = { __proto__: null, charge: "Charged", email: "Sent" };
+const VERBS = { __proto__: null, charge: "Charged", email: "Sent", fetch: "Asked" };
 const TIMES = ["", "once", "twice"];
 
 /**
@@ -46,7 +46,7 @@ export function ledger(effects, state, past = false) {
 export const doubled = (rows) => rows.filter((row) => row.times > 1);
 
 /** What a double is called in a sentence about its step: "charged", "sent a mail". */
-export const verb = (kind) => ({ __proto__: null, charge: "charged", email: "sent its mail" })[kind] ?? `did its ${kind}`;
+export const verb = (kind) => ({ __proto__: null, charge: "charged", email: "sent its mail", fetch: "asked" })[kind] ?? `did its ${kind}`;
 
 function stepOf(effect, state) {
   if (!effect.step) return null;
@@ -59,6 +59,7 @@ function stepOf(effect, state) {
 const textOf = ({ name, count, parent }) => `${parent ? `${textOf(parent)}/` : ""}${name}-${count}`;
 
 function what({ kind, data }) {
+  if (kind === "fetch") return { main: `${data.method} ${data.host}`, rest: data.path ?? "" };
   const { amount, to, ...rest } = data ?? {};
   const main = kind === "charge" && amount !== undefined ? String(amount) : kind === "email" && to !== undefined ? String(to) : "";
   const others = main ? rest : (data ?? {});
@@ -75,15 +76,18 @@ function why(happened, step) {
   const then = attempt || !step ? ` and again by attempt ${again.join(" and ")}.` : " and again after it.";
   const keys = new Set(happened.map((one) => one.key));
   const cure =
-    first.key === null
-      ? [" Pass ", { code: "key=" }, " and the second one is recognised."]
-      : keys.size > 1
-        ? [" Each attempt named another key: one that is the same for all of them is recognised."]
-        : [];
+    first.kind === "fetch" && first.key === null
+      ? [" Send an ", { code: "Idempotency-Key" }, " and who is asked can recognise the second one."]
+      : first.key === null
+        ? [" Pass ", { code: "key=" }, " and the second one is recognised."]
+        : keys.size > 1
+          ? [" Each attempt named another key: one that is the same for all of them is recognised."]
+          : [];
   return [`${done} by attempt ${first.attempt}${how}${then}`, ...cure];
 }
 
-function recognised({ asked }) {
+function recognised({ asked, kind }) {
   const more = asked === 2 ? "once more" : `${asked - 1} times more`;
+  if (kind === "fetch") return [`Asked ${more} with the same key, by which the second request can be recognised there.`];
   return [`Asked for ${more} with the same key: the first was given back, and nothing happened again.`];
 }

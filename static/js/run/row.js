@@ -4,6 +4,7 @@ import { el, setFlag, setIcon, setText, setVar } from "../dom.js";
 import { stepState } from "../statuses.js";
 import { INJECTED } from "./breaks.js";
 import { marksOf } from "./marks.js";
+import { fetchLines, statusesOf } from "./fetches.js";
 import { stepMs } from "./fold.js";
 import { memberName } from "./group-row.js";
 import { foldSign, writeName } from "./new-row.js";
@@ -125,15 +126,18 @@ function placeMeta(item, { final, now, counted }) {
   const text = item.longest && took ? `${took}, the longest` : took;
   setFlag(parts.meta, "now", live);
   const byHand = step.virtual || step.attempts.some((attempt) => attempt.virtual);
-  if (parts.meta.childElementCount !== (byHand ? 2 : 1)) {
-    const tag = byHand ? [el("span.tag.open", { title: "ended early by hand; the recorded time is virtual" }, "virtual")] : [];
-    parts.meta.replaceChildren(...tag, el("span"));
+  const asked = statusesOf(step);
+  const tags = [asked, byHand ? "virtual" : ""].filter(Boolean);
+  if (parts.meta.childElementCount !== tags.length + 1 || [...parts.meta.children].some((node, index) => index < tags.length && node.textContent !== tags[index])) {
+    const answers = asked ? [el("span.tag.answers", { title: fetchLines(step) }, asked)] : [];
+    const virtual = byHand ? [el("span.tag.open", { title: "ended early by hand; the recorded time is virtual" }, "virtual")] : [];
+    parts.meta.replaceChildren(...answers, ...virtual, el("span"));
   }
   setText(parts.meta.lastElementChild, text);
   const shown = stepState(step, final);
   const tried = step.attempts.length > 1 ? `, ${step.attempts.length} attempts` : "";
   const injected = step.attempts.findLast((attempt) => attempt.injected)?.injected;
-  const words = `${item.spoken}${step.parent ? `, in ${pathLabel(step.parent)}` : ""}, ${shown.word}${tried}${open ? "" : `, ${text}`}${byHand && !skippedWords(step) ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
+  const words = `${item.spoken}${step.parent ? `, in ${pathLabel(step.parent)}` : ""}, ${shown.word}${tried}${open ? "" : `, ${text}`}${asked ? `, answers ${asked}` : ""}${byHand && !skippedWords(step) ? ", ended early by hand" : ""}${injected ? `, ${INJECTED[injected]}` : ""}${item.broken ?? ""}`;
   setText(parts.words, words);
 }
 

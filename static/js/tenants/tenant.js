@@ -3,6 +3,7 @@
 import { confirm } from "../dialogs.js";
 import { Refused, request } from "../http.js";
 import { makeBegin } from "./begin.js";
+import { makeFetch } from "./fetch.js";
 import { passGate } from "./gate.js";
 import { forget } from "./kept.js";
 import { makeQueues } from "./queues.js";
@@ -39,6 +40,7 @@ const runs = new Runs({
 makeBegin({ tenant, key, workflow: () => workflows.name, started: () => runs.look() });
 makeSchedules({ tenant, key, workflow: () => workflows.name, started: () => runs.look() });
 makeSecrets({ tenant, key, names: found.secrets });
+makeFetch({ tenant, key });
 const queues = makeQueues({ tenant, key });
 makeTrigger({ tenant, key });
 workflows.look();
