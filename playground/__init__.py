@@ -25,6 +25,7 @@ __all__ = [
     "Dispatcher",
     "Effects",
     "Engine",
+    "Fetch",
     "InstanceExpired",
     "InstanceStatus",
     "MissingDispatcherMetadataError",

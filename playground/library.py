@@ -10,6 +10,7 @@ from typing import Any
 from playground.engine.bindings.ai import AI
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.effects import Effects
+from playground.engine.bindings.fetch import Fetch
 from playground.engine.bindings.kv import KV
 from playground.engine.bindings.mcp import MCP
 from playground.engine.bindings.secrets import Secrets
@@ -49,6 +50,7 @@ __all__ = [
     "Dispatcher",
     "Effects",
     "Engine",
+    "Fetch",
     "InstanceExpired",
     "InstanceStatus",
     "MissingDispatcherMetadataError",

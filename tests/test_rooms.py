@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "analysis": {"workflows"},
     "engine": {"workflows", "store", "sandbox", "outbound", "settings"},
     "web": {"workflows", "engine", "analysis", "store", "examples", "settings", "paths", "process"},
-    "testing": {"workflows", "store", "sandbox", "worker", "engine", "settings"},
+    "testing": {"workflows", "store", "sandbox", "outbound", "worker", "engine", "settings"},
     "examples": set(),
     "settings": set(),
     "paths": set(),

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+from playground.engine.bindings.fetch import FETCH
 from playground.engine.bindings.queues import bindings_of
 from playground.engine.code.sources import DEFAULT_BINDINGS
 from playground.engine.creation import CreateInstance
@@ -29,6 +30,7 @@ from playground.store.sqlite.migrations import empty_database
 from playground.testing import crashes, mocks
 from playground.testing.clock import VirtualClock
 from playground.testing.crashes import Crash, CrashPlan
+from playground.testing.fetches import Fetches
 from playground.testing.run import NothingHappens, Run
 from playground.testing.sandbox import LocalSandbox, Routing
 from playground.testing.server import ALONE, LocalServer, Nodes
@@ -94,8 +96,8 @@ class WorkflowTester:
         skip: whether a wait of the test moves time to the next deadline once everything is at rest. Without it only
             `advance` moves time.
         begin: epoch milliseconds at which the clock starts.
-        env: the bindings in `self.env`: a `Binding` or a plain value, by name. Without it those that all code has, and
-            QUEUE and QUEUES, whose messages stay where they are sent to: see `Run.sent`.
+        env: the bindings in `self.env`, by name. Without it those that all code has; messages stay where they are sent
+            to (`Run.sent`), and `fetches` answers what is asked with `fetch`.
         on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is
             notified.
         sandbox: real workers instead of threads (a `playground.sandbox.pool.Sandbox`, which the caller closes). Mocks,
@@ -142,7 +144,8 @@ class WorkflowTester:
         self._mocks, self._crash_plan = mocks.Mocks(), CrashPlan(each=replay_each_commit)
         self._wait_mocks: dict[str, mocks.Mock] = {}
         self._real_sandbox, self.on_commit = sandbox, on_commit
-        self._env = {**DEFAULT_BINDINGS, **bindings_of(AnyQueue(), "")} if env is None else env
+        self.fetches = Fetches()
+        self._env = {**DEFAULT_BINDINGS, **bindings_of(AnyQueue(), ""), FETCH: self.fetches} if env is None else env
         self._runs: list[Run] = []
         self._breakpoints: list[StepPattern] = []
         self._opened = AsyncExitStack()
@@ -186,15 +189,15 @@ class WorkflowTester:
         """Raises ReplayDiverged or UnusedMock at the end of a test that passed."""
         for run in self._runs if not self.allow_divergence else ():
             await run.check_divergence()
+        self.fetches.check_used()
         unused = self._mocks.unused()
         waits: set[str] = set()
         for run in self._runs if self._wait_mocks else ():
             waits |= {key.name for key in (await run.state()).steps if key.kind == ev.WAIT}
         for mock in self._wait_mocks.values():
             if not mock.used and not mock.optional:
-                why = mocks.name_hint(mock.name, waits, "wait")
-                if mock.name in waits:
-                    why = "it had an event before it could be let time out."
+                early = "it had an event before it could be let time out."
+                why = early if mock.name in waits else mocks.name_hint(mock.name, waits, "wait")
                 unused.append(f"{mock} was never used: {why}")
         if unused:
             raise mocks.UnusedMock(" ".join(unused) + " Say optional=True where that is meant.")
