@@ -104,6 +104,8 @@ class _Visitor:
         self.completed += event.type == ev.STEP_COMPLETED
         if event.type == ev.ATTEMPT_STARTED:
             self.running.add(event.step.name)
+        elif event.type == ev.STEP_COMPLETED:
+            self.running.discard(event.step.name)
         with contextlib.suppress(WorkflowError):
             if not self.killed and self.is_time(event):
                 self.killed = True

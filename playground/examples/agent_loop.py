@@ -23,8 +23,9 @@ LOOK = [{"name": "weather", "arguments": {"city": city}} for city in WEATHER]
 SCRIPT = [
     {"tool_calls": LOOK},
     {
-        "text": "In Lisbon a shirt will do, for it is warm and sunny all day long. Oslo is "
-        "another matter: there is snow, and it is hardly above freezing, so take a coat and good boots."
+        "text": "In Lisbon a shirt will do, for it is warm and sunny all day long. "
+        "Oslo is another matter: there is snow, and it is hardly above freezing, "
+        "so take a coat and good boots."
     },
 ]
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
