@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 from playground.engine.bindings.fetch import FETCH
+from playground.engine.bindings.mcp import DEFAULT_SERVER
 from playground.engine.bindings.queues import bindings_of
 from playground.engine.code.sources import DEFAULT_BINDINGS
 from playground.engine.creation import CreateInstance
@@ -34,6 +35,7 @@ from playground.testing.fetches import Fetches
 from playground.testing.run import NothingHappens, Run
 from playground.testing.sandbox import LocalSandbox, Routing
 from playground.testing.server import ALONE, LocalServer, Nodes
+from playground.testing.services import MockedModels, MockedTools
 from playground.workflows import durations, names
 from playground.workflows import events as ev
 from playground.workflows.flow import FIELDS, checked_flow, checked_limits
@@ -96,8 +98,9 @@ class WorkflowTester:
         skip: whether a wait of the test moves time to the next deadline once everything is at rest. Without it only
             `advance` moves time.
         begin: epoch milliseconds at which the clock starts.
-        env: the bindings in `self.env`, by name. Without it those that all code has; messages stay where they are sent
-            to (`Run.sent`), and `fetches` answers what is asked with `fetch`.
+        env: the bindings in `self.env`: a `Binding` or a plain value, by name. Without it those that all code has;
+            messages stay where they are sent to (`Run.sent`), `fetches` answers what is asked with `fetch`, and
+            `mock_model` and `mock_tool` answer models and tools.
         on_commit: called with each commit (`playground.store.protocol.Committed`) when it is durable, before anybody is
             notified.
         sandbox: real workers instead of threads (a `playground.sandbox.pool.Sandbox`, which the caller closes). Mocks,
@@ -145,10 +148,24 @@ class WorkflowTester:
         self._wait_mocks: dict[str, mocks.Mock] = {}
         self._real_sandbox, self.on_commit = sandbox, on_commit
         self.fetches = Fetches()
-        self._env = {**DEFAULT_BINDINGS, **bindings_of(AnyQueue(), ""), FETCH: self.fetches} if env is None else env
+        self._models, self._tools = MockedModels(), MockedTools(DEFAULT_SERVER)
+        services = {FETCH: self.fetches, "AI": self._models, "MCP": self._tools}
+        self._env = {**DEFAULT_BINDINGS, **bindings_of(AnyQueue(), ""), **services} if env is None else env
         self._runs: list[Run] = []
         self._breakpoints: list[StepPattern] = []
         self._opened = AsyncExitStack()
+
+    def mock_model(self, model: str, *answers: Any) -> None:
+        """Give a model of `env.AI` answers, the last of which stays: a text, `{"text", "tool_calls"}`, an error, or a
+        function of the inputs.
+        """
+        self._models.add(model, answers)
+
+    def mock_tool(self, tool: str, *answers: Any, server: str = DEFAULT_SERVER) -> None:
+        """Give a tool of `env.MCP` answers, the last of which stays: a text, a dict as structured content, an error, or
+        a function of the arguments.
+        """
+        self._tools.add(tool, server, answers)
 
     async def __aenter__(self) -> Self:
         self._activity = asyncio.Event()

@@ -80,7 +80,7 @@ class Models(Binding):
             raise AIRequestError(
                 "An answer streams into a stream of a step: call env.AI.run inside a step, or without."
             )
-        answer = await self._answer(request, call)
+        answer = await self.answer(request, call)
         return answer.as_result(request.model)
 
     async def models(self, *, call: CallContext) -> list[str]:
@@ -88,11 +88,12 @@ class Models(Binding):
         own = [model for provider in await self.providers(call) for model in provider.endpoint.models]
         return sorted({*builtin.MODELS, *own})
 
-    async def _answer(self, request: ModelRequest, call: CallContext) -> Answer:
+    async def answer(self, request: ModelRequest, call: CallContext) -> Answer:
+        """The answer to a call. Raises AIError."""
         host = call.host
-        append, began = _appender(request, call), host.elapsed()
+        append, began = appender(request, call), host.elapsed()
         if request.model.startswith(builtin.PREFIX):
-            return await self._recorded(request, call, began, builtin.answer_of(request, append, host.pause))
+            return await self.recorded(request, call, began, builtin.answer_of(request, append, host.pause))
         if request.scripted:
             raise AIRequestError("inputs.script and inputs.pace_ms are for built-in models.")
         provider = await self._provider(request.model, call)
@@ -100,7 +101,7 @@ class Models(Binding):
         at = host.now()
         reservation = await Reservation.make(host.store.usage, host.row, provider.budget, reserved, at=at)
         asked = _ask(provider, request, append, call)
-        answer = await self._recorded(request, call, began, asked, reservation)
+        answer = await self.recorded(request, call, began, asked, reservation)
         await reservation.settle(answer.tokens_in + answer.tokens_out)
         return answer
 
@@ -115,7 +116,7 @@ class Models(Binding):
             f"The model {model[:80]!r} may not be called here; there are {', '.join(names[:SHOWN_MODELS])}{more}."
         )
 
-    async def _recorded(
+    async def recorded(
         self,
         request: ModelRequest,
         call: CallContext,
@@ -149,7 +150,8 @@ def _event(
     return NewEvent(ev.AI_CALLED, data, call.step)
 
 
-def _appender(request: ModelRequest, call: CallContext) -> Callable[[str], None]:
+def appender(request: ModelRequest, call: CallContext) -> Callable[[str], None]:
+    """Appends text to the stream that a call asks for, if it does."""
     stream, step, attempt = request.stream, call.step, call.attempt
     if stream is None or step is None or attempt is None:
         return lambda text: None

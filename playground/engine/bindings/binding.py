@@ -140,6 +140,7 @@ class Bound(Protocol):
 
     row: InstanceRow
     closing: bool
+    calls_on_timers: int  # calls of bindings that do nothing but wait for the clock
 
     @property
     def journal_events(self) -> int:
@@ -294,9 +295,11 @@ class Host:
         """Wait, by the engine's clock."""
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         timer = self._clock.call_at(self.now() + milliseconds, _settle, over)
+        self._execution.calls_on_timers += 1
         try:
             await over
         finally:
+            self._execution.calls_on_timers -= 1
             timer.cancel()
 
     def next_number(self, step: StepKey | None, what: str = "") -> int:

@@ -75,13 +75,13 @@ class ToolServers(Binding):
         given = _checked_arguments(arguments)
         client, close = await self._client(server, call)
         async with close:
-            return await _noted(client.call(tool, given, _key(call)), server, tool, call)
+            return await noted(client.call(tool, given, _key(call)), server, tool, call)
 
     async def poll(self, server: str, tool: str, task: str, *, call: CallContext) -> dict[str, Any]:
         """How a task stands, in the same form."""
         client, close = await self._client(server, call)
         async with close:
-            return await _noted(client.get_task(task), server, tool, call, task)
+            return await noted(client.get_task(task), server, tool, call, task)
 
     async def answer(
         self,
@@ -101,11 +101,11 @@ class ToolServers(Binding):
         client, close = await self._client(server, call)
         async with close:
             if task is not None:
-                return await _noted(client.update_task(task, responses), server, tool, call, task)
+                return await noted(client.update_task(task, responses), server, tool, call, task)
             going_on = client.call(
                 tool, _checked_arguments(arguments), _key(call), responses=responses, state=ask.get("state")
             )
-            return await _noted(going_on, server, tool, call)
+            return await noted(going_on, server, tool, call)
 
     async def _client(self, server: str, call: CallContext) -> tuple[ToolClient, Any]:
         """A client, and what closes it."""
@@ -127,7 +127,7 @@ def open_client(to: Connected, limit: Any, owner: str) -> tuple[ToolClient, Any]
     return ToolClient(to.server, http, limits.bytes_in), http
 
 
-async def _noted(asked: Any, server: str, tool: str, call: CallContext, task: str | None = None) -> dict[str, Any]:
+async def noted(asked: Any, server: str, tool: str, call: CallContext, task: str | None = None) -> dict[str, Any]:
     """What a request comes to, once the event that says that it was made is durable."""
     host = call.host
     began, name = host.elapsed(), tool if isinstance(tool, str) else ""

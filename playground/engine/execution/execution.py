@@ -94,7 +94,7 @@ class Execution:
         self.worker_is_ready = False  # it says that it can
         self.armed_kill: str | None = None
         self.skips_sleeps = False
-        self.calls = 0
+        self.calls = self.calls_on_timers = 0
         self._ended: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._unwritten: BaseException | None = None  # why a commit could not be made
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -152,7 +152,8 @@ class Execution:
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way on this side, so that only the worker or time can change anything."""
-        return self.worker is not None and not (self.closing or self.calls) and self.pipeline.at_rest
+        waits = self.calls == self.calls_on_timers
+        return self.worker is not None and waits and not self.closing and self.pipeline.at_rest
 
     # Start and end.
 

@@ -15,6 +15,7 @@ All pages:
     runs_ahead   whether code goes on before its results are durable (the output gate)
     version      of the playground; versions [[name, value]] for About; encrypts_secrets: whether tenants' secrets are
                  encrypted at rest
+    models       that code may call, for About: [[name, for whom]]
     examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its
                  picture)
     embedding    on: whether other sites may frame shared code; why: what to do where they may not
@@ -53,6 +54,8 @@ from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from playground.engine.ai.builtin import MODELS
+from playground.engine.bindings.ai import split_names
 from playground.examples import Example
 from playground.settings import Settings, public_rows
 from playground.store.rows import InstanceRow, Snippet
@@ -186,6 +189,13 @@ async def raw(context: Context, request: Request) -> Response:
     name = "-".join([*words, found.id[:8]]) if words else found.id
     headers = {"Cache-Control": IMMUTABLE, "Content-Disposition": f'inline; filename="{name}.py"'}
     return Response(found.source, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+def models_for_about(settings: Settings) -> list[tuple[str, str]]:
+    """The models that code may call here, and who may."""
+    who = "everybody" if settings.ai_anonymous else "tenants"
+    named = split_names(settings.ai_models) if settings.ai_url else ()
+    return [*((model, "everybody") for model in MODELS), *((model, who) for model in named)]
 
 
 async def about(context: Context, request: Request) -> Response:
@@ -394,6 +404,7 @@ async def server_names(context: Context) -> dict[str, Any]:
         "encrypts_secrets": context.settings.encrypts_secrets,
         "fetch_hosts": fetch_hosts(context.settings),
         "fetch_of_tenants": bool(context.settings.fetch_tenants),
+        "models": models_for_about(context.settings),
         "versions": [
             ["Playground", context.version],
             ["Python", platform.python_version()],

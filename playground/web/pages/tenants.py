@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from playground.engine.code.sources import is_deployed
 from playground.store.rows import InstanceRow
+from playground.store.services import AI, MCP
 from playground.web.context import Context
 from playground.web.http.authorization import (
     TENANT,
@@ -95,6 +96,8 @@ async def tenant(context: Context, request: Request) -> Response:
         "version": None if newest is None else newest.id,
         "instances": {status: counts.get(status, 0) for status in ev.STATUSES},
         "secrets": await context.tenants.secret_names(name),
+        "model": next((dict(it.settings) for it in await context.tenants.services.of_kind(name, AI)), None),
+        "tool_servers": [{"name": it.name, **it.settings} for it in await context.tenants.services.of_kind(name, MCP)],
     }
     return json_response(shown, headers=NO_STORE_BY_ACCEPT)
 

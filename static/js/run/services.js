@@ -10,9 +10,9 @@ const times = (n, word) => `${number(n)} ${word}${n === 1 ? "" : "s"}`;
 export const aiBrief = ({ model, tokens_in: sent, tokens_out: received, took_ms: took, error }) => `${model}, ${error ? `no answer (${error})` : `${times(sent, "token")} in, ${number(received)} out`}, ${lasting(took)}`;
 
 /** An `mcp_called` in the journal. */
-export function mcpBrief({ server, tool, took_ms: took, task, error }) {
+export function mcpBrief({ server, tool, took_ms: took, task, status, error }) {
   const where = server === "default" ? tool : `${tool} of ${server}`;
-  return `${where}, ${lasting(took)}${task ? ", goes on there as a task" : ""}${error ? `: failed (${error})` : ""}`;
+  return `${where}, ${lasting(took)}${task && status === "working" ? ", goes on there as a task" : ""}${error ? `: failed (${error})` : ""}`;
 }
 
 /** What stands in a step's row beside its time: how many tokens its calls of models took. */

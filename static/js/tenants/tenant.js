@@ -10,6 +10,7 @@ import { makeQueues } from "./queues.js";
 import { Runs } from "./runs.js";
 import { makeSchedules } from "./schedules.js";
 import { makeSecrets } from "./secrets.js";
+import { makeServices } from "./services.js";
 import { makeTrigger } from "./trigger.js";
 import { Versions } from "./versions.js";
 import { Workflows } from "./workflows.js";
@@ -41,6 +42,7 @@ makeBegin({ tenant, key, workflow: () => workflows.name, started: () => runs.loo
 makeSchedules({ tenant, key, workflow: () => workflows.name, started: () => runs.look() });
 makeSecrets({ tenant, key, names: found.secrets });
 makeFetch({ tenant, key });
+makeServices({ tenant, key, model: found.model, servers: found.tool_servers });
 const queues = makeQueues({ tenant, key });
 makeTrigger({ tenant, key });
 workflows.look();
