@@ -80,6 +80,7 @@ def test_runs_are_listed_controlled_and_deleted(run: Commands, tmp_path: Path) -
     sent = run("runs", "send-event", id, "approved", '{"by": "ada"}')
     assert sent.of("accepted")[0]["run"] == id
     assert run("runs", "logs", "--follow", id).of("end")[0]["output"] == {"by": "ada"}
+    assert "runs send-event" not in run("runs", "logs", "--follow", id, "--format", "text").out
     assert "in_finite_state" in refused(run("runs", "send-event", id, "approved"))
     fork = run("runs", "fork", id, "--from", "ask", "--output", '"edited"').of("run")[0]
     assert fork["fork_of"] == id and len(run("runs", "list").of("run")) == 2

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from playground.client import NotFound, NotReached, Reset
+from playground.client import ClientError, NotFound, NotReached, Reset, RunOf
 from playground.terminal.narration import NOTE, WAY, Line, Narrator, duration, error_text, moment, open_rows, plain
 from playground.terminal.outcomes import LOST, OF_STATUS, OK, BadCommand
 from playground.terminal.places import Opened, Place, not_reached, opened_place
@@ -20,7 +20,7 @@ from playground.terminal.screen import Screen
 from playground.web.api.response_types import Event as ShownEvent
 from playground.web.api.response_types import Instance
 from playground.workflows import events as ev
-from playground.workflows.event_rules import OPEN_STATUSES
+from playground.workflows.event_rules import OPEN_STATUSES, WAITING
 from playground.workflows.events import Event, StepKey
 
 TAKE_OVER_SECONDS = 20.0  # for the command that has the database to be done with it
@@ -38,6 +38,7 @@ class Follower:
         self.place, self.id, self._screen, self._now, self._shows = place, id, screen, now, shows_steps
         self._narrator = Narrator()
         self._began = now()
+        self._found: Instance | None = None  # as it was when this first came to a wait
 
     async def follow(self, opened: Opened) -> int:
         """Follow the run to its end from here; returns the exit status. Raises NotReached, BadCommand."""
@@ -51,7 +52,7 @@ class Follower:
                 lines = list(self._narrator.lines(event))
                 if shows:
                     self._screen.json("event", **msgspec.to_builtins(item))
-                    self._screen.lines([*lines, *self._hints(event)])
+                    self._screen.lines([*lines, *await self._hints(run, event)])
         try:
             return self.show_end(await run.get())
         except NotFound:
@@ -101,9 +102,17 @@ class Follower:
         since = duration(max(0, self._now() - (state.created_at or self._began)))
         return f"{state.status}{held} · {over} step{'' if over == 1 else 's'} done · {since} · Ctrl-C leaves it"
 
-    def _hints(self, event: Event) -> list[Line]:
-        """How to do what the run waits for."""
+    async def _hints(self, run: RunOf, event: Event) -> list[Line]:
+        """How to do what the run waits for, unless that is over: much of a journal may be of before."""
         if event.type != ev.WAIT_STARTED:
+            return []
+        if self._found is None:
+            try:
+                self._found = await run.get()
+            except ClientError:  # the stream will say why
+                return []
+        waiting = {(it.name, it.count) for it in self._found.steps if (it.kind, it.status) == (ev.WAIT, WAITING)}
+        if event.seq <= self._found.last_seq and (event.key.name, event.key.count) not in waiting:
             return []
         type = plain(str(event.data.get("event_type", ""))).partition(",")[0]
         id = short_id(self.place, self.id)

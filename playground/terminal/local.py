@@ -119,7 +119,8 @@ async def open_local(
 async def _serving(settings: Settings, path: Path, *, plays: bool) -> AsyncIterator[Door]:
     kind = Settings if plays else _WithoutSlots
     # Nobody waits for attempts when a command ends: they are repeated from the last commit, as after a crash.
-    chosen = kind(**(asdict(settings) | {"drain_seconds": 0}))
+    changed = {"drain_seconds": 0} | ({} if plays else {"parked_workers": 1})
+    chosen = kind(**(asdict(settings) | changed))
     shared = settings.database.startswith(SHARED_DATABASES)
     process.raise_descriptor_limit()
     async with contextlib.AsyncExitStack() as opened:
