@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -81,18 +82,20 @@ async def follow(port: int, id: str, ready: asyncio.Event) -> list[float]:
 async def measure(words: int, pace: float) -> None:
     async with serving(model(words, pace)) as url:
         settings = {"ai_url": f"{url}/v1", "ai_models": "timed", "ai_anonymous": "true"}
-        with server(**settings) as running:
-            port = running.port
-            made = await asyncio.to_thread(call, port, "POST", "/api/instances", {"source": SOURCE})
+        with server(**settings) as (base, _):
+            made = await asyncio.to_thread(call, base, "/api/instances", {"source": SOURCE})
             ready = asyncio.Event()
-            following = asyncio.create_task(follow(port, made["id"], ready))
+            following = asyncio.create_task(follow(int(base.rpartition(":")[2]), made["id"], ready))
             await ready.wait()
-            token = {"Authorization": f"Bearer {made['control_token']}"}
-            await asyncio.to_thread(call, port, "POST", f"/api/instances/{made['id']}/events/go", None, token)
+            path = f"/api/instances/{made['id']}/events/go"
+            await asyncio.to_thread(call, base, path, 1, "POST", made["control_token"])
             late = sorted(await following)
     assert len(late) == words, f"{len(late)} of {words} words came"
     p50, p99 = late[len(late) // 2] * 1000, late[int(len(late) * 0.99)] * 1000
-    print(f"{words} words, one each {pace * 1000:g} ms: p50 {p50:.1f} ms, p99 {p99:.1f} ms after they were sent")
+    print(
+        f"{words} words, one each {pace * 1000:g} ms: p50 {p50:.1f} ms, p99 {p99:.1f} ms after they were sent, load "
+        f"{os.getloadavg()[0]:.1f}"
+    )
 
 
 def main() -> None:

@@ -70,9 +70,9 @@ REPLY_GRACE_MS = 5_000  # time a worker has to stop an attempt that has timed ou
 class ExecutionContext(Protocol):
     """One worker's execution, from its start frame to the event that records how it ended.
 
-    `calls` is how many calls of bindings are under way, `calls_on_timers` how many of them wait for the clock alone, `armed_kill` the point at which a kill is armed. `closing`: no
-    further frame is handled. `pausing`: the ends of steps are withheld from the worker. `skips_sleeps`: sleeps, and
-    waits before a retry, are over at once.
+    `calls` is how many calls of bindings are under way, `calls_on_timers` how many of them wait for the clock alone,
+    `armed_kill` the point at which a kill is armed. `closing`: no further frame is handled. `pausing`: the ends of
+    steps are withheld from the worker. `skips_sleeps`: sleeps, and waits before a retry, are over at once.
     """
 
     services: Services
