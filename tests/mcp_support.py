@@ -103,7 +103,8 @@ async def agent(
     also: tuple[str, ...] = (),
     elicit: Callable[[Any, types.ElicitRequestParams], Awaitable[types.ElicitResult]] | None = None,
 ) -> AsyncIterator[Client]:
-    """A connected client. `mode`: "auto" takes the newest generation, "legacy" the one before.
+    """A connected client. `mode`: "auto" takes the newest generation, unless the server takes 10 s to answer (a loaded
+    one may, at its first request); "legacy" takes the one before.
 
     `also`: addresses of further nodes; each request goes to the next of all.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 from aio import run
-from mcp_support import Json, Tasks, agent
+from mcp_support import MODERN, Json, Tasks, agent
 from page_support import Playground, expect
 from server_support import Server
 from test_browser_tenants import key_of
@@ -35,7 +35,7 @@ def test_an_agents_call_outlives_its_worker_and_waits_for_a_person(tmp_path: Pat
 
         async def call() -> Json:
             tasks = Tasks()
-            async with agent(f"{server.url}/mcp/tenants/acme", key, tasks=tasks) as client:
+            async with agent(f"{server.url}/mcp/tenants/acme", key, mode=MODERN, tasks=tasks) as client:
                 assert (await client.list_tools()).tools[0].description == "Refund an order, once a person has agreed."
                 result = await client.call_tool("refund", lesson.params)
                 assert tasks.statuses[0] == "working" and tasks.statuses[-1] == "completed"

@@ -9,7 +9,7 @@ import pytest
 from aio import run
 from dispatch_support import workflow
 from mcp.shared.exceptions import MCPError
-from mcp_support import Json, Tasks, agent, ask_task, text_of
+from mcp_support import MODERN, Json, Tasks, agent, ask_task, text_of
 from mcp_tasks import do_ten_tasks
 from server_support import Server
 from store_support import is_sqlite
@@ -59,7 +59,7 @@ def test_a_task_outlives_the_node_that_began_it_and_asks_a_person_on_another(
     assert httpx2.put(workflows, json={"source": LONG}, headers=auth, timeout=SECONDS).status_code == 201
 
     async def begin() -> str:
-        async with agent(f"{begun.url}/mcp/tenants/acme", key, tasks=Tasks()) as client:
+        async with agent(f"{begun.url}/mcp/tenants/acme", key, mode=MODERN, tasks=Tasks()) as client:
             made = await client.session.call_tool("approve", {"order": 17}, allow_claimed=True)
             return str(made.task_id)
 
@@ -73,7 +73,7 @@ def test_a_task_outlives_the_node_that_began_it_and_asks_a_person_on_another(
         return {"action": "accept", "content": {"payload": '{"yes": true}'}}
 
     async def finish() -> Json:
-        async with agent(f"{goes_on.url}/mcp/tenants/acme", key, tasks=Tasks()) as client:
+        async with agent(f"{goes_on.url}/mcp/tenants/acme", key, mode=MODERN, tasks=Tasks()) as client:
 
             async def found(what: str) -> None:
                 while what not in text_of(await client.call_tool("get_run", {"id": task, "wait": 20})):

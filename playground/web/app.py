@@ -54,6 +54,7 @@ from playground.web.http.security import Embedding, SecurityHeadersMiddleware, c
 from playground.web.http.tokens import StartToken
 from playground.web.instance_view import InstanceViews
 from playground.web.mcp import endpoint as mcp_endpoint
+from playground.web.mcp.servers import McpServers
 from playground.web.pages import pages, sign_in
 from playground.web.pages.assets import Assets
 from playground.web.pages.example_cards import ExampleCards
@@ -113,6 +114,7 @@ def create_app(
         highlighter=Highlighter(),
         views=InstanceViews(engine.store, settings.retention_days, settings.chaos_retention_hours, engine.clock.now),
         limits=_limits(engine, settings),
+        mcp=McpServers(engine.run_in_background, version),
         streams=Streams(engine.store, now, settings.stream_send_seconds, log),
         request_metrics=RequestMetrics(),
         metrics_registry=MetricsRegistry(),

@@ -20,6 +20,7 @@ from playground.web.http.rate_limits import ConcurrencyLimit, RateLimit, SharedR
 from playground.web.http.security import Embedding
 from playground.web.http.tokens import StartToken
 from playground.web.instance_view import InstanceViews
+from playground.web.mcp.servers import McpServers
 from playground.web.pages.assets import Assets
 from playground.web.pages.example_cards import ExampleCards
 from playground.web.pages.highlight import Highlighter
@@ -68,6 +69,7 @@ class Context:
     highlighter: Highlighter
     views: InstanceViews
     limits: Limits
+    mcp: McpServers
     streams: Streams
     request_metrics: RequestMetrics
     metrics_registry: MetricsRegistry

@@ -6,7 +6,6 @@ headers that it has anywhere else. A client that hangs up ends the wait for its 
 """
 
 import asyncio
-import importlib
 from contextlib import suppress
 from typing import Any
 
@@ -19,6 +18,7 @@ from playground.web.http import bodies
 from playground.web.http.authorization import authorized_tenant, tenant_of_key
 from playground.web.http.responses import NO_STORE
 from playground.web.mcp.public_tools import PublicToolbox
+from playground.web.mcp.servers import SCOPE_TOOLBOX, Handler
 from playground.web.mcp.tenant_tools import TenantToolbox
 from playground.web.mcp.toolbox import Toolbox
 from playground.workflows.errors import WorkflowError
@@ -26,13 +26,12 @@ from playground.workflows.errors import WorkflowError
 INVALID_REQUEST = -32600
 PREFIX = "/mcp"  # of the addresses here
 JSON_ESCAPE_FACTOR = 2  # bytes that one byte of a payload may take as a text inside JSON
-_SERVING = "playground.web.mcp.serving"
 
 
 async def tenant(context: Context, request: Request) -> Response:
     """MCP: the tenant's workflows as tools."""
     name = await authorized_tenant(context, request)
-    return await _response(context, request, TenantToolbox(context, request, name), f"{name} (workflows)")
+    return await _response(context, request, TenantToolbox(context, request, name), "workflows")
 
 
 async def everybody(context: Context, request: Request) -> Response:
@@ -40,25 +39,23 @@ async def everybody(context: Context, request: Request) -> Response:
     name = await tenant_of_key(context, request)
     if name is None:
         context.limits.reads.charge_request(request, context.addresses.client_of(request))
-    return await _response(context, request, PublicToolbox(context, request, name), "Dynamic workflows playground")
+    return await _response(context, request, PublicToolbox(context, request, name), "playground")
 
 
 async def _response(context: Context, request: Request, toolbox: Toolbox, name: str) -> Response:
     most = JSON_ESCAPE_FACTOR * context.settings.value_bytes + bodies.OVERHEAD_BYTES
     body = bytes(await bodies.read_json(request, most))
-    serving = await asyncio.to_thread(importlib.import_module, _SERVING)  # at once, but for the first time
-    request.scope[serving.SCOPE_TOOLBOX] = toolbox
-    return _McpResponse(
-        serving, serving.make_server(name, context.version, toolbox.instructions, resources=toolbox.has_resources), body
-    )
+    handler = await context.mcp.handler(name, toolbox.instructions, resources=toolbox.has_resources)
+    request.scope[SCOPE_TOOLBOX] = toolbox
+    return _McpResponse(handler, body)
 
 
 class _McpResponse(Response):
     """The answer of the protocol, whose headers are its own."""
 
-    def __init__(self, serving: Any, server: Any, body: bytes) -> None:
+    def __init__(self, handler: Handler, body: bytes) -> None:
         super().__init__(headers=NO_STORE)
-        self._serving, self._server, self._body = serving, server, body
+        self._handler, self._body = handler, body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, unless the client hangs up first."""
@@ -69,9 +66,7 @@ class _McpResponse(Response):
                 message = {**message, "headers": [*message["headers"], *own]}
             await send(message)
 
-        answering = asyncio.create_task(
-            self._serving.handle(self._server, scope, _Replayed(self._body, receive), send_with_headers)
-        )
+        answering = asyncio.ensure_future(self._handler(scope, _Replayed(self._body), send_with_headers))
         watching = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait((answering, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -86,7 +81,7 @@ class _McpResponse(Response):
 class _Replayed:
     """The body that has been read, for who reads it again; what comes after it never does."""
 
-    def __init__(self, body: bytes, receive: Receive) -> None:
+    def __init__(self, body: bytes) -> None:
         self._body: bytes | None = body
 
     async def __call__(self) -> Message:

@@ -4,7 +4,7 @@ Both generations are served without sessions: 2026-07-28, whose every request sa
 before it, whose `initialize` is answered and forgotten. Nothing is kept between two requests. Of the older generation a
 client's abilities are unknown, so that it gets no tasks and is asked nothing: long calls answer with the run's id.
 
-This module is imported at the first request (endpoint.py): the SDK takes a second and 37 MB.
+This module is imported by the first request (servers.py).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,15 +17,14 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from starlette.types import Receive, Scope, Send
 
 from playground.store import StoreError
 from playground.web.http.errors import UNAVAILABLE_MESSAGE
 from playground.web.mcp.answers import Json
+from playground.web.mcp.servers import SCOPE_TOOLBOX, Handler
 from playground.web.mcp.toolbox import IDEMPOTENCY_KEY, BadCall, Call, Toolbox, refusal_result
 from playground.workflows.errors import WorkflowError
 
-SCOPE_TOOLBOX = "playground.toolbox"  # where the ASGI scope has the request's toolbox
 TASKS = "io.modelcontextprotocol/tasks"
 MISSING_CAPABILITY = -32021
 MAX_REQUEST_BYTES = 2**31 - 1  # the endpoint has read the body within its own limit
@@ -42,7 +41,7 @@ class _UpdateParams(_TaskParams):
     input_responses: dict[str, Any] | None = None
 
 
-def make_server(name: str, version: str, instructions: str, *, resources: bool) -> Server[Any]:
+def _make_server(name: str, version: str, instructions: str, *, resources: bool) -> Server[Any]:
     """A server whose tools are those of the toolbox in each request's scope. It keeps nothing."""
     more: dict[str, Any] = {"on_list_resources": _list_resources, "on_read_resource": _read_resource}
     server: Server[Any] = Server(
@@ -64,20 +63,15 @@ def make_server(name: str, version: str, instructions: str, *, resources: bool) 
     return server
 
 
-async def handle(server: Server[Any], scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one request, whose toolbox is in the scope, in JSON."""
-    async with _manager(server) as manager:
-        await manager.handle_request(scope, receive, send)
-
-
 @asynccontextmanager
-async def _manager(server: Server[Any]) -> AsyncIterator[StreamableHTTPSessionManager]:
-    """The SDK's manager for one request: it is made for a server's life, and would keep a task group open for it."""
+async def open_server(name: str, version: str, instructions: str, *, resources: bool) -> AsyncIterator[Handler]:
+    """A server that answers requests in JSON, each whose toolbox is in its scope."""
+    server = _make_server(name, version, instructions, resources=resources)
     manager = StreamableHTTPSessionManager(
         server, json_response=True, stateless=True, max_request_body_size=MAX_REQUEST_BYTES
     )
     async with manager.run():
-        yield manager
+        yield manager.handle_request
 
 
 async def _list_tools(ctx: Context, params: types.PaginatedRequestParams | None) -> Any:
