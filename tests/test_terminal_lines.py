@@ -306,13 +306,20 @@ def test_every_command_and_option_is_completed() -> None:
 def test_bash_completes_actions_options_choices_and_files(tmp_path: Path, capsys: Any) -> None:
     script = Commands(capsys, {})("completion", "bash").out
     (tmp_path / "order.py").touch()
+    RunFile(tmp_path / "playground").add(run_of("1f0c-a"))
 
     def completed(*typed: str) -> set[str]:
         given = " ".join(f"'{word}'" for word in typed)
         code = f"{script}\nCOMP_WORDS=({given}); COMP_CWORD={len(typed) - 1}; _playground\n"
         code += "printf '%s\\n' \"${COMPREPLY[@]}\""
         done = subprocess.run(
-            ["bash", "--norc", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30
+            ["bash", "--norc", "-c", code],
+            cwd=tmp_path,
+            env={"PATH": os.environ["PATH"], "XDG_STATE_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
         )
         return set(done.stdout.split())
 
@@ -322,6 +329,9 @@ def test_bash_completes_actions_options_choices_and_files(tmp_path: Path, capsys
     assert completed("playground", "run", "--fol") == {"--follow"}
     assert completed("playground", "run", "ord") == {"order.py"}
     assert completed("playground", "--por") == {"--port"}
+    assert (
+        completed("playground", "runs", "show", "1f") == completed("playground", "run", "--resume", "1") == {"1f0c-a"}
+    )
 
 
 def test_the_scripts_of_other_shells_name_every_option(capsys: Any) -> None:

@@ -122,7 +122,10 @@ async def _serving(settings: Settings, path: Path, *, plays: bool) -> AsyncItera
     changed = {"drain_seconds": 0} | ({} if plays else {"parked_workers": 1})
     chosen = kind(**(asdict(settings) | changed))
     shared = settings.database.startswith(SHARED_DATABASES)
-    process.raise_descriptor_limit()
+    try:
+        process.raise_descriptor_limit()
+    except process.TooFewDescriptors as error:
+        raise BadCommand(str(error)) from None
     async with contextlib.AsyncExitStack() as opened:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         opened.callback(sock.close)
@@ -137,6 +140,8 @@ async def _serving(settings: Settings, path: Path, *, plays: bool) -> AsyncItera
         before = os.umask(0o077)
         try:
             sock.bind(str(path))
+        except OSError as error:
+            raise BadCommand(f"{path} can't be listened on: {error.strerror}; set XDG_RUNTIME_DIR") from None
         finally:
             os.umask(before)
         sock.listen(BACKLOG)
