@@ -240,7 +240,8 @@ async def test_code_that_came_as_a_snippet_has_only_children_of_its_own(engine: 
     row = await engine.create(
         CreateInstance(workflow('return [sorted(self.env), hasattr(self.env.WORKFLOWS, "create")]'))
     )
-    assert await output(WorkflowInstance(engine, "", row.id)) == [["EFFECTS", "KV", "STREAMS", "WORKFLOWS"], False]
+    names = ["AI", "EFFECTS", "FETCH", "KV", "STREAMS", "WORKFLOWS"]
+    assert await output(WorkflowInstance(engine, "", row.id)) == [names, False]
 
 
 @on_engine(workers=1, queued_per_tenant=20)
