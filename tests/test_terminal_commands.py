@@ -165,6 +165,7 @@ def test_a_chaos_run_is_a_table_of_what_differs(run: Commands, tmp_path: Path) -
     done = run("runs", "chaos", start["run"])
     assert done.status == OK
     assert done.of("summary")[0]["same"] == len(done.of("rerun")) > 0
+    assert {row["killed"] for row in done.of("rerun")} == {"greet", "the end"}
 
 
 def test_a_tenant_deploys_and_runs_from_the_terminal(site: Site, run: Commands, tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ def test_a_second_terminal_reaches_the_engine_of_the_first_and_goes_on_when_that
         done = run_process(folder, "run", "hello.py", "--params", "{}", "--format", "text")
         assert (done.status, "in the engine of another command" in done.out) == (OK, True), done
         assert 'Hello, world!"' in done.out
+        # Whoever has the database is its operator.
+        assert run_process(folder, "tenants", "make-key", "acme").of("key")[0]["key"].startswith("pk_")
         with typed(folder, "runs", "logs", "--follow", id) as second:
             second.until("waits for event approved,")
             assert first.end(signal.SIGINT) == INTERRUPTED

@@ -37,10 +37,13 @@ LOCALHOST = "http://localhost"  # the name under which the socket is asked
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """How to reach a local engine: the path of its socket, and its start token where there is no isolation."""
+    """How to reach a local engine: the path of its socket, its start token where there is no isolation, and the
+    operator's, which is for whoever has the database. `tier`: its isolation, where it is this command's own.
+    """
 
     socket: str
     start_token: str = ""
+    operator_token: str = ""
     tier: str = ""
 
 
@@ -105,7 +108,7 @@ async def open_local(
                 break
             except DatabaseInUse as error:
                 if _listens(path):
-                    door = Door(str(path), _read_token(path))
+                    door = Door(str(path), *_read_tokens(path))
                     break
                 if time.monotonic() > until:
                     raise BadCommand(_in_use(str(error), settings)) from None
@@ -146,15 +149,14 @@ async def _serving(settings: Settings, path: Path, *, plays: bool) -> AsyncItera
             os.umask(before)
         sock.listen(BACKLOG)
         sock.setblocking(False)
-        context = app.state.context
-        token = context.start_token.token if context.start_token.required else ""
-        if token:
-            opened.callback(_token_path(path).unlink, missing_ok=True)
-            _write_token(path, token)
+        made = app.state.context.start_token
+        tokens = (made.token if made.required else "", made.token if made.operator else chosen.operator_token)
+        opened.callback(_token_path(path).unlink, missing_ok=True)
+        _write_tokens(path, tokens)
         stop = asyncio.Event()
         serving = asyncio.create_task(_serve(app, sock, stop, chosen))
         opened.push_async_callback(_stop, stop, serving)
-        yield Door(str(path), token, f"{tier.letter}: {tier.sentence}")
+        yield Door(str(path), *tokens, f"{tier.letter}: {tier.sentence}")
 
 
 async def _serve(app: Any, sock: socket.socket, stop: asyncio.Event, settings: Settings) -> None:
@@ -208,15 +210,17 @@ def _token_path(path: Path) -> Path:
     return path.with_suffix(".token")
 
 
-def _write_token(path: Path, token: str) -> None:
+def _write_tokens(path: Path, tokens: tuple[str, str]) -> None:
     target = _token_path(path)
     target.unlink(missing_ok=True)
     with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(token)
+        file.write("\n".join(tokens))
 
 
-def _read_token(path: Path) -> str:
+def _read_tokens(path: Path) -> tuple[str, str]:
+    """The start token and the operator's, of the command that has the database."""
     try:
-        return _token_path(path).read_text()
+        start, _, operator = _token_path(path).read_text().partition("\n")
     except OSError:
-        return ""
+        return "", ""
+    return start, operator

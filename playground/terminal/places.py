@@ -102,11 +102,14 @@ def place_of(
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open place. `isolation` is the tier where the engine is this command's own."""
+    """An open place. `isolation` is the tier where the engine is this command's own; `operator_token` that of a local
+    one.
+    """
 
     place: Place
     client: Client
     isolation: str = ""
+    operator_token: str = ""
 
     def tenant(self) -> TenantClient:
         """The tenant. Raises BadCommand: none is named, or there is no key."""
@@ -153,7 +156,7 @@ async def opened_place(place: Place, *, plays: bool = False, seconds: float = 0.
         open_local(place.settings, place.environment, plays=plays, seconds=seconds) as door,
         Client(LOCALHOST, start_token=door.start_token, socket=door.socket, patience=LOCAL_PATIENCE_SECONDS) as client,
     ):
-        yield Opened(place, client, door.tier)
+        yield Opened(place, client, door.tier, door.operator_token)
 
 
 def not_reached(place: Place, error: NotReached) -> str:

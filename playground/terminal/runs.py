@@ -29,6 +29,7 @@ from playground.terminal.screen import Screen
 from playground.terminal.state import KnownRun
 from playground.web.api.response_types import Accepted, Instance, Listed, StatusRow
 from playground.workflows import events as ev
+from playground.workflows.events import StepKey
 
 LISTED = 50  # runs that `list` shows without --limit
 LISTED_MAX = 1_000
@@ -108,7 +109,7 @@ def _listed(id: str, name: str, created_at: int, row: StatusRow | Listed | None)
 async def _show(options: argparse.Namespace, opened: Opened, screen: Screen) -> int:
     run = opened.run(options.id)
     shown = await run.get()
-    screen.json("run", **msgspec.to_builtins(shown))
+    screen.json("run", run=shown.id, **msgspec.to_builtins(shown))
     if screen.shows_json:
         return OK
     now = now_ms()
@@ -222,7 +223,7 @@ async def _chaos(options: argparse.Namespace, opened: Opened, screen: Screen) ->
     rows = [
         {
             "number": it["number"],
-            "killed": plain(str((it["killed"] or {}).get("before", "")) or "nothing"),
+            "killed": _killed(it["killed"]),
             "result": it["result"],
             "status": it["status"],
             "ran_twice": ", ".join(plain(str(step["name"])) for step in it["ran_twice"]),
@@ -234,6 +235,14 @@ async def _chaos(options: argparse.Namespace, opened: Opened, screen: Screen) ->
     screen.table("rerun", columns | {"ran_twice": "ran twice", "error": "error"}, rows, "There was nothing to kill.")
     screen.json("summary", run=run.id, **report.summary)
     return DIFFERS if report.summary.get("differs", 0) + report.summary.get("diverged", 0) else OK
+
+
+def _killed(killed: Any) -> str:
+    """Before which commit a rerun was killed: that of a step's result, or the last one."""
+    if killed is None:
+        return "never"
+    step = killed["before"]
+    return "the end" if step is None else StepKey.from_json(step).label
 
 
 ACTIONS: Mapping[str, Action] = {

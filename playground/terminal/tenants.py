@@ -51,12 +51,12 @@ async def act(options: argparse.Namespace, place: Place, screen: Screen) -> int:
 
 
 def _operator_token(opened: Opened) -> str:
-    if not opened.place.token:
+    if not opened.place.token and not opened.operator_token:
         raise BadCommand(
             f"set {TOKEN} to the operator's token: the one in --operator-token, or at the end of the link that the "
             "server printed at its start"
         )
-    return opened.place.token
+    return opened.place.token or opened.operator_token
 
 
 async def _list_tenants(options: argparse.Namespace, opened: Opened, screen: Screen) -> int:
