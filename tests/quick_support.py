@@ -60,8 +60,13 @@ def parts(item: Any) -> Iterator[Any]:
 
 def starts_a_process(part: Any) -> bool:
     """Whether it, or a helper of ours that it names, names one of STARTS."""
+    return _starts_a_process(_plain(part))
+
+
+@functools.cache  # most tests have their function and their fixtures in common with others
+def _starts_a_process(plain: Any) -> bool:
     seen: set[Any] = set()
-    waiting = [part]
+    waiting = [plain]
     while waiting:
         one = _plain(waiting.pop())
         if one in seen or not _is_ours(one):
