@@ -21,7 +21,7 @@ ROOMS = (
     "sandbox.pool",
     "sandbox.launcher",
 )
-PACKAGES = ("starlette", "uvicorn", "msgspec", "structlog", "pyseccomp", "jinja2", "pip")
+PACKAGES = ("starlette", "uvicorn", "msgspec", "asyncpg", "pyseccomp", "jinja2", "pip")
 
 
 class TenantWorkflow(WorkflowEntrypoint):

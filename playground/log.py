@@ -8,10 +8,10 @@ import contextlib
 import logging
 import re
 import sys
+import threading
 import traceback
+from datetime import UTC, datetime
 from typing import Any, TextIO
-
-import structlog
 
 from playground.log_lines import Log, RateLimitedLog
 
@@ -24,15 +24,12 @@ def open_log(stream: TextIO | None = None) -> Log:
 
     The events, their levels and their rates are in the table of log_lines.py.
     """
-    logger = structlog.wrap_logger(
-        structlog.PrintLogger(stream or sys.stderr),
-        processors=[structlog.processors.TimeStamper("iso", key="time"), _format_traceback, _format_line],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-    )
+    output, lock = stream or sys.stderr, threading.Lock()
 
     def log(event: str, **fields: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):  # its reader has gone, which must not stop the server
-            logger.info(event, **fields)
+        with contextlib.suppress(OSError, ValueError), lock:  # its reader has gone, which must not stop the server
+            output.write(_format_line(event, _with_traceback(fields)))
+            output.flush()
 
     return RateLimitedLog(log)
 
@@ -54,16 +51,16 @@ class _StandardLogHandler(logging.Handler):
         self._log(record.name, **fields)
 
 
-def _format_traceback(_: object, __: str, fields: Any) -> Any:
+def _with_traceback(fields: dict[str, Any]) -> dict[str, Any]:
     error = fields.pop("exc_info", None)
     if isinstance(error, BaseException):
         fields["trace"] = "".join(traceback.format_exception(error)).strip()
     return fields
 
 
-def _format_line(_: object, __: str, fields: Any) -> str:
-    time, event = fields.pop("time"), fields.pop("event")
-    return " ".join([time, _quote(event), *(f"{name}={_quote(value)}" for name, value in fields.items())])
+def _format_line(event: str, fields: dict[str, Any]) -> str:
+    time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return " ".join([time, _quote(event), *(f"{name}={_quote(value)}" for name, value in fields.items())]) + "\n"
 
 
 def _quote(value: Any) -> str:
