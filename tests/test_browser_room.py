@@ -25,6 +25,7 @@ def test_panes_and_the_column_of_names_are_dragged_and_keep_their_sizes(opened: 
     page = opened("/examples/hello", viewport={"width": 1440, "height": 900})
     page.run()
     page.expect_status("Complete")
+    page.step("compose greeting").click()
     mouse, keyboard = page.page.mouse, page.page.keyboard
     edges: dict[str, tuple[str, str, int]] = {
         "Width of the editor": ("#code", "x", 1),
@@ -32,6 +33,7 @@ def test_panes_and_the_column_of_names_are_dragged_and_keep_their_sizes(opened: 
         "Width of the params": (".params-half", "x", 1),
         "Height of the timeline": ("#view-timeline", "y", 1),
         "Width of the names": ("#view-timeline .tl-axis > h2", "x", 1),
+        "Width of the attempts": ("#view-step .sheet-body > section:first-child", "x", 1),
     }
     kept: dict[str, float] = {}
     for name, (pane, axis, sign) in edges.items():
@@ -53,6 +55,7 @@ def test_panes_and_the_column_of_names_are_dragged_and_keep_their_sizes(opened: 
         assert abs(float(edge.get_attribute("aria-valuenow") or 0) - kept[name]) <= 1, name
     page.page.reload()
     page.expect_status("Complete")
+    page.step("compose greeting").click()
     for name, (pane, axis, _) in edges.items():
         assert abs(size(page.page.locator(pane), axis) - kept[name]) <= 1.5, name
     edge = page.page.get_by_role("separator", name="Width of the names")

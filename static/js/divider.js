@@ -20,6 +20,7 @@ const EDGES = {
   under: { axis: "y", sign: -1, size: () => high("#under"), whole: () => high("#code"), least: 72, most: 0.7 },
   params: { axis: "x", size: () => wide(".params-half"), whole: () => wide("#under"), least: 96, most: 0.8, unit: "%" },
   timeline: { axis: "y", size: () => high("#view-timeline"), whole: () => high("#run"), least: 72, most: 0.7, unit: "%" },
+  step: { axis: "x", size: () => wide("#view-step .sheet-body > section"), whole: () => find("#view-step .sheet-body")?.clientWidth ?? 0, least: 160, most: 0.75, unit: "" },
   name: { axis: "x", size: () => wide("#view-timeline .tl-axis > h2"), whole: () => wide("#view-timeline"), least: 96, most: 0.5 },
 };
 

@@ -27,6 +27,7 @@ export class Drawer {
   /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it, `pageOf(id)` is where another run is looked at, `childOf(step)` is a link to the run that a step waits for, `childLinks(step)` are links to those that the step has started */
   constructor({ root, close, copy, breakStep, restart, fork, pageOf, childOf, childLinks }) {
     Object.assign(this, { root, close, copy, breakStep, restart, fork, pageOf, childOf, childLinks });
+    this.edge = root.querySelector(".edge");
     this.reset();
   }
 
@@ -35,7 +36,8 @@ export class Drawer {
     this.drawn = null;
     this.value = null;
     this.printed = { all: null, taken: 0, lines: [] };
-    this.root.replaceChildren();
+    this.shownBody = null;
+    this.root.replaceChildren(this.edge);
   }
 
   show(step, state, context) {
@@ -59,7 +61,8 @@ export class Drawer {
     this.drawn = drawn;
     this.tellHead(begun ? stepState(this.step, context.final) : null, context.why);
     const body = begun ? this.body(state, context, lines) : el("p.nothing", {}, el("code", {}, pathLabel(this.step)), ` has not begun at seq ${state.lastSeq}.`);
-    const { lastElementChild: before } = this.root;
+    const before = this.shownBody;
+    this.shownBody = body;
     const place = () => {
       this.value?.home.append(this.value.tree.node);
       if (!before) return this.root.append(this.head.node, body);
@@ -69,6 +72,7 @@ export class Drawer {
     };
     if (this.value) this.value.tree.moved(place);
     else place();
+    setVar(this.root, "--gutter", `${body.offsetWidth - body.clientWidth}px`); // of its scrollbar: the edge lies beside the columns, not in them
   }
 
   /** The lines that the step printed. Those found before are not looked for again. */
