@@ -213,6 +213,12 @@ def tenant_run(stage: Stage) -> None:
     page.expect_status("Waiting")
 
 
+def tenant_copy(stage: Stage) -> None:
+    """The texts that a tenant's run is copied as."""
+    tenant_run(stage)
+    stage.page.get_by_role("button", name="Copy as text").click()
+
+
 def _tenant_open(stage: Stage) -> tuple[Playground, str]:
     """A tenant's page, opened with a key."""
     key = stage.key()

@@ -56,7 +56,8 @@ def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(
 ) -> None:
     server = tenants_server
     key = key_of(server, "acme")
-    watched = open_page(server.url + "/tenants", reduced_motion="reduce")
+    allowed = ["clipboard-read", "clipboard-write"]
+    watched = open_page(server.url + "/tenants", reduced_motion="reduce", permissions=allowed)
     page = watched.page
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request))
@@ -123,6 +124,15 @@ def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(
     page.get_by_role("button", name="Send event").click()
     playground.expect_status("Complete")
     expect(page.get_by_role("region", name="Output")).to_contain_text("Ada: yes")
+    playground.control("Copy as text").click()
+    copying = page.get_by_role("dialog", name="Copy as text")
+    assert findings(page) == []
+    copying.get_by_role("button", name="Copy for an agent").click()
+    expect(page.locator("#toast")).to_have_text("Copied for an agent")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("# Run desk-1: complete") and "/tenants/acme/instances/desk-1" in copied
+    assert key not in copied
+    page.keyboard.press("Escape")
     page.reload()
     playground.expect_status("Complete")
     playground.run_button.click()

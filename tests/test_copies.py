@@ -3,12 +3,14 @@ what it needs to mend it.
 """
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
 
 from http_support import HELLO, Site
 from page_code_support import node
+from tenants_support import Tenant
 
 # What a shell, a here-document, a literal of Python or a fence could stumble on.
 HOSTILE = HELLO + "\n# it's $HOME `id` %s \\u00e9 ''' \U0001f4a9\nJSON = r'''\nJSON\n```\n'''\n# \\\n"
@@ -58,6 +60,22 @@ def test_the_script_starts_it_and_waits_for_its_end(site: Site) -> None:
         path = address.removeprefix(f"http://127.0.0.1:{site.port}")
         assert started(site, path) == (source, json.loads(params) if params else None)
     assert "SOURCE = r'''" in written("asPython")  # code that can stand as it is, does
+
+
+def test_of_a_tenant_both_start_its_version_with_the_key_of_the_environment(site: Site) -> None:
+    acme = Tenant(site, "acme-copies")
+    version = acme.deploy(HELLO)["version"]
+    origin, tenant = f"http://127.0.0.1:{site.port}", {"name": acme.name, "version": version}
+    environment = {**os.environ, "PLAYGROUND_KEY": acme.key}
+    texts = [written(how, origin=origin, params=PARAMS, tenant=tenant) for how in ("asCurl", "asPython")]
+    made, script = (
+        subprocess.run(command, input=given, capture_output=True, text=True, check=False, timeout=60, env=environment)
+        for command, given in ((["sh", "-c", texts[0]], None), ([sys.executable, "-"], texts[1]))
+    )
+    found = acme.finish(json.loads(made.stdout)["id"])
+    assert (found["snippet"], found["output"]) == (version, {"greeting": "Hello, Ada's\\!"})
+    assert script.stdout.split("\n", 1)[1].startswith("complete "), script.stderr
+    assert not any(acme.key in text for text in texts)
 
 
 def test_an_agent_is_told_the_error_the_code_and_the_end_of_the_journal(site: Site) -> None:

@@ -125,7 +125,7 @@ const drafts = makeDrafts({
 });
 linesFrom(editor.whereIs);
 const checker = makeChecker({ text: editor.text, show: (found) => (start.reached(), checked(found)), say: (words) => problems(words, "") });
-const dialogs = makeDialogs({ share: () => share.fill(), examples: markCards });
+const dialogs = makeDialogs({ share: () => share.fill?.(), examples: markCards });
 const share = whose.tenant ? ofKeyed(whose.tenant) : makeShare({
   code: () => (params.look() ? null : { source: editor.text(), params: params.text() }),
   run: () => runId,
@@ -203,7 +203,7 @@ function palette() {
 async function copyAs(how) {
   if (!how) return;
   const ofRun = how === "agent" && runId !== null;
-  const code = { name: node("title").textContent, source: ofRun ? ran : editor.text(), params: params.json(), run: ofRun ? runId : null };
+  const code = { name: node("title").textContent, source: ofRun ? ran : editor.text(), params: params.json(), run: ofRun ? runId : null, ...(whose.tenant ? { tenant: { name: whose.tenant, version: whose.version() }, key: whose.tokenOf() } : {}) };
   (await import("./copy-as.js")).copyAs(how, code);
 }
 

@@ -7,9 +7,16 @@ const DATA = 300; // characters of what an event holds
 /** How many of the newest events `forAgent` wants. */
 export const TAIL = EVENTS;
 
-/** @typedef {{origin: string, name: string, source: string, params: string | null}} Code  `params` is JSON text */
+/**
+ * @typedef {{origin: string, name: string, source: string, params: string | null, tenant?: {name: string, version: string} | null}} Code
+ *   `params` is JSON text; a tenant's code is started by its version, with a key that no text here holds: the environment has it
+ */
 
-const body = ({ source, params }) => `{"source": ${JSON.stringify(source)}${params?.trim() ? `, "params": ${oneLine(params)}` : ""}}`;
+const KEY = "PLAYGROUND_KEY";
+
+const path = ({ tenant }) => `/api${tenant ? `/tenants/${encodeURIComponent(tenant.name)}` : ""}/instances`;
+
+const body = ({ source, params, tenant }) => `{${tenant ? `"version": ${JSON.stringify(tenant.version)}` : `"source": ${JSON.stringify(source)}`}${params?.trim() ? `, "params": ${oneLine(params)}` : ""}}`;
 
 /** JSON text without its line ends, which stand between tokens only. */
 const oneLine = (json) => json.trim().replace(/\s*\n\s*/g, " ");
@@ -17,34 +24,37 @@ const oneLine = (json) => json.trim().replace(/\s*\n\s*/g, " ");
 /** @param {Code} code */
 export function asCurl(code) {
   // The body is one line, so no line of it can end the here-document.
-  return `curl -sS ${shell(`${code.origin}/api/instances`)} -H 'Content-Type: application/json' --data-binary @- <<'JSON'\n${body(code)}\nJSON\n`;
+  const key = code.tenant ? ` -H "Authorization: Bearer $${KEY}"` : "";
+  return `curl -sS ${shell(code.origin + path(code))}${key} -H 'Content-Type: application/json' --data-binary @- <<'JSON'\n${body(code)}\nJSON\n`;
 }
 
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** @param {Code} code */
-export function asPython({ origin, name, source, params }) {
+export function asPython(code) {
+  const { origin, name, source, params, tenant } = code;
+  const what = tenant ? `"version": ${JSON.stringify(tenant.version)}` : '"source": SOURCE';
   return `${JSON.stringify(`Starts ${name} and waits for its end.`)}
 
 import json
-import time
+${tenant ? "import os\n" : ""}import time
 import urllib.request
 
 PLAYGROUND = ${JSON.stringify(origin)}
-SOURCE = ${pythonText(source)}
-BODY = {"source": SOURCE${params?.trim() ? `, "params": json.loads(${pythonText(params.trim())})` : ""}}
+${tenant ? `KEY = os.environ["${KEY}"]` : `SOURCE = ${pythonText(source)}`}
+BODY = {${what}${params?.trim() ? `, "params": json.loads(${pythonText(params.trim())})` : ""}}
 
 
 def ask(path, body=None):
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(PLAYGROUND + path, data, {"Content-Type": "application/json"})
+    request = urllib.request.Request(PLAYGROUND + path, data, {"Content-Type": "application/json"${tenant ? ', "Authorization": f"Bearer {KEY}"' : ""}})
     with urllib.request.urlopen(request) as answer:
         return json.load(answer)
 
 
-run = ask("/api/instances", BODY)
+run = ask("${path(code)}", BODY)
 print(PLAYGROUND + run["url"])
-while (state := ask("/api" + run["url"]))["status"] not in ("complete", "errored", "terminated"):
+while (state := ask(${tenant ? "" : '"/api" + '}run["url"]))["status"] not in ("complete", "errored", "terminated"):
     time.sleep(1)
 print(state["status"], json.dumps(state["error"] or state["output"], indent=2))
 `;

@@ -2,14 +2,15 @@
 
 import { TAIL, asCurl, asPython, forAgent } from "./copies.js";
 import { request } from "./http.js";
+import { instancePath, pagePath } from "./run/paths.js";
 import { toast } from "./toast.js";
 
 const COPIED = { curl: "Copied as curl", python: "Copied as Python", agent: "Copied for an agent" };
 
 /**
  * @param {"curl" | "python" | "agent"} how
- * @param {{name: string, source: string, params: string | null, run: string | null}} code `run`: the id of the run shown, whose code an
- *   agent gets
+ * @param {{name: string, source: string, params: string | null, run: string | null, tenant?: {name: string, version: string} | null,
+ *   key?: string | null}} code `run`: the id of the run shown, whose code an agent gets; `key` reads that of a tenant, and is in no text
  */
 export async function copyAs(how, code) {
   const text = textOf(how, { origin: location.origin, ...code });
@@ -23,13 +24,14 @@ export async function copyAs(how, code) {
   }
 }
 
-async function textOf(how, code) {
+async function textOf(how, { key: token = null, ...code }) {
   if (how === "curl") return asCurl(code);
   if (how === "python") return asPython(code);
   if (!code.run) return forAgent({ ...code, run: null, events: [] });
-  const path = `/api/instances/${encodeURIComponent(code.run)}`;
-  const run = await request(path);
-  const { events } = await request(`${path}/events?after=${Math.max(0, run.last_seq - TAIL)}&limit=${TAIL}`);
+  const at = { id: code.run, tenant: code.tenant?.name };
+  const path = instancePath(at);
+  const run = await request(path, { token });
+  const { events } = await request(`${path}/events?after=${Math.max(0, run.last_seq - TAIL)}&limit=${TAIL}`, { token });
   const { traceText } = await import("./run/live.js"); // which is there with the run
-  return forAgent({ ...code, run: { ...run, url: path.slice("/api".length) }, events, traceText });
+  return forAgent({ ...code, run: { ...run, url: pagePath(at) }, events, traceText });
 }

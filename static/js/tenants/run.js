@@ -32,6 +32,7 @@ function of(tenant, key, found) {
   return {
     tenant,
     tokenOf: () => key,
+    version: () => version.id,
     titleOf: () => null,
     rename: null,
     made({ id, version: snippet }) {
