@@ -80,3 +80,40 @@ async def test_an_answer_that_nothing_asks_for_fails_the_test() -> None:
             tester.fetches.answer("https://api.example.com/*", headers={"x-b": "2"})
             tester.fetches.answer("https://api.example.com/order")
             await (await tester.create()).result()
+
+
+ANSWERS_CHANGE = """
+import asyncio
+from workers import WorkflowEntrypoint, fetch
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("inside")
+        async def inside():
+            return (await fetch("https://a.example/inside")).status
+
+        first, second, third = await asyncio.gather(
+            fetch("https://a.example/1"), fetch("https://a.example/2"), inside()
+        )
+        if first.status == 200:
+            await step.sleep("a while", "1 hour")
+        return [first.status, second.status, third, (await fetch("https://a.example/1")).status]
+"""
+
+
+@story
+async def test_a_replay_goes_the_way_of_the_answers_that_came_first_whenever_the_worker_dies() -> None:
+    """Every answer but the first of each URL would lead elsewhere; the worker is killed after every commit."""
+    async with WorkflowTester(ANSWERS_CHANGE, replay_each_commit=True) as tester:
+        for path, statuses in (("1", (200, 404)), ("2", (201,)), ("inside", (202,))):
+            for status in statuses:
+                tester.fetches.answer(f"https://a.example/{path}", status=status, times=1, optional=True)
+            tester.fetches.answer(f"https://a.example/{path}", status=500, optional=True)
+        run = await tester.create()
+        first, second, third, again = await run.result()
+        state = await run.state()
+        outside = sorted((key.count, step.output["status"]) for key, step in state.steps.items() if "fetch" in key.name)
+        assert outside == [(1, first), (2, second), (3, again)], "what the code has is what the journal has"
+        [inside] = [step.output for key, step in state.steps.items() if key.name == "inside"]
+        assert inside == third and len(state.executions) > 4
+        assert len(tester.fetches.requests) > 4, "attempts that were lost have asked again"

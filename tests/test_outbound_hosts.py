@@ -153,11 +153,27 @@ def test_a_rule_may_name_methods() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "ftp://a.example", "TRACE a.example", "a.example/path", "*.127.0.0.1", "a*.example", "127.1", "u@a", "a:x"],
+    [
+        "",
+        "ftp://a.example",
+        "TRACE a.example",
+        "a.example/path",
+        "*.127.0.0.1",
+        "a*.example",
+        "127.1",
+        "u@a",
+        "a:x",
+        "a" * 500,
+    ],
 )
 def test_a_rule_that_cannot_be_read_is_an_error_that_shows_it(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         read_rule(text)
+
+
+def test_a_rule_that_is_too_long_is_not_shown() -> None:
+    with pytest.raises(ValueError, match="at most 400 characters, not 500"):
+        read_rule("a" * 500)
 
 
 @pytest.mark.parametrize(

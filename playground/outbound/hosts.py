@@ -25,6 +25,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 PORTS = {"http": 80, "https": 443}
 URL_CHARACTERS = 8_192
 HOST_CHARACTERS = 253
+RULE_CHARACTERS = 400
 ANY_HOST = "*"
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -118,6 +119,8 @@ def literal_address_of_rule(host: str) -> object | None:
 
 def read_rule(text: str) -> HostRule:
     """A rule as it is written. Raises ValueError: with a sentence that says what is wrong."""
+    if len(text) > RULE_CHARACTERS:
+        raise ValueError(f"A rule has at most {RULE_CHARACTERS} characters, not {len(text):,}.")
     found = _RULE.fullmatch(text.strip())
     if found is None:
         raise ValueError(
@@ -186,7 +189,7 @@ def read_host(name: str) -> str:
     """
     if name.startswith("[") and name.endswith("]"):
         return str(ipaddress.IPv6Address(_without_scope(name[1:-1])))
-    if "%" in name or not name:
+    if "%" in name or not name or len(name) > 4 * HOST_CHARACTERS:
         raise ValueError(name)
     if not name.isascii():
         name = idna.encode(_DOTS.sub(".", unicodedata.normalize("NFKC", name)), uts46=True).decode()

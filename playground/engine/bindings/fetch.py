@@ -210,7 +210,9 @@ def read_entry(entry: object) -> HostRule:
         raise InvalidRule("An entry of the list is a text, or has a `host`.")
     unknown = entry.keys() - _ENTRY
     if unknown:
-        raise ValueError(f"{entry['host']!r}: an entry has {', '.join(sorted(_ENTRY))}, not {min(unknown)!r}.")
+        raise ValueError(
+            f"{entry['host']!r}: an entry has {', '.join(sorted(_ENTRY))}, not {str(min(unknown))[:60]!r}."
+        )
     rule = read_rule(entry["host"])
     methods = entry.get("methods")
     if methods is not None:
@@ -221,7 +223,7 @@ def read_entry(entry: object) -> HostRule:
     name = "Idempotency-Key" if idempotency is True else idempotency
     for header in (name, _header(entry)[0] if entry.get("secret") is not None else ""):
         if header and not is_credential_header(header):
-            raise ValueError(f"{entry['host']!r}: {header!r} is no header that can be set.")
+            raise ValueError(f"{entry['host']!r}: {header[:60]!r} is no header that can be set.")
     if entry.get("header") is not None and entry.get("secret") is None:
         raise ValueError(f"{entry['host']!r}: `header` says where a `secret` is sent, and none is named.")
     return dataclasses.replace(rule, idempotency=name)
