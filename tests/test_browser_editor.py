@@ -130,7 +130,7 @@ class TenantWorkflow(WorkflowEntrypoint):
         child = await self.env.WORKFLOWS.create()
 """
 OFFERS = [  # what is typed, what is then offered, and what its documentation says
-    ("        await self.env.", "EFFECTS", "Simulated side effects"),
+    ("        await self.env.EF", "EFFECTS", "Simulated side effects"),
     ("        await effects.ch", "charge(amount, key=None, **details)", "Simulates the charge"),
     ("        await child.send", "send_event(type, payload=None, reply=False)", "Sends it an event"),
     ("from workers import WorkflowT", "WorkflowTimeoutError", "longer than its timeout"),

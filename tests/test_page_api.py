@@ -9,7 +9,7 @@ import pytest
 from page_code_support import node
 
 from playground.engine.bindings import effects, kv, secrets
-from playground.worker import binding_stubs, service_stubs, steps, streams
+from playground.worker import binding_stubs, fetching, service_stubs, steps, streams
 from playground.worker import entrypoint as workers_module
 from playground.worker.context import ReceivedEvent
 from playground.workflows import breaks, durations, event_rules, events, logs
@@ -32,6 +32,7 @@ def api() -> dict[str, Any]:
 OWNERS = {
     "step": steps.Steps,
     "EFFECTS": effects.Effects,
+    "FETCH": fetching.Fetcher,
     "KV": kv.KV,
     "STREAMS": streams.Streams,
     "SECRETS": secrets.Secrets,
@@ -58,6 +59,11 @@ def test_calls_take_what_python_takes(api: dict[str, Any]) -> None:
         takes = inspect.signature(steps.Steps.do).parameters
         wanted = {written.partition("=")[0] for written in api["names"][form]} - {"*"}
         assert wanted <= takes.keys(), form
+
+
+def test_what_fetch_takes_is_what_the_function_takes(api: dict[str, Any]) -> None:
+    known = [one for one in inspect.signature(fetching.fetch).parameters if one != "more"]
+    assert [written.partition("=")[0] for written in api["names"]["fetch"]] == known
 
 
 def test_defaults_are_those_of_python(api: dict[str, Any]) -> None:

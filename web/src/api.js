@@ -34,6 +34,8 @@ export const CALLS = table({
     doc: "Waits durably until an event of this type is sent. Returns its `payload`, `timestamp` and `type`. Events that were sent earlier are stored in order.",
   },
   NonRetryableError: { params: [["message", "The message in the journal."]], doc: "Raise it in a step: the step fails at once, without a retry." },
+  fetch: { params: [["resource", "The URL: of a host that is allowed, https unless its rule says http."], ["options=None", "`{method, headers, body, redirect}`, which may stand here by name too."]], doc: "Asks another host, by the server. Returns a response: `status`, `ok`, `headers`, and to be awaited `text()`, `json()`, `bytes()`. Await it in a step; outside it is a step of its own." },
+  "FETCH.fetch": { params: [["resource", "The URL: of a host that is allowed, https unless its rule says http."], ["options=None", "`{method, headers, body, redirect}`, which may stand here by name too."]], doc: "The same as `fetch` of `workers`." },
   "EFFECTS.charge": { params: [["amount", "A number."], KEY, ["**details", "More fields of the entry in the ledger."]], doc: "Simulates the charge of a card, and records it in the ledger at once, outside the journal. Returns a receipt: `id`, `at`, `repeated`." },
   "EFFECTS.email": { params: [["to", "An address."], ['subject=""', "Its subject."], KEY, ["**details", "More fields of the entry in the ledger."]], doc: "Simulates a mail, and records it in the ledger. Returns a receipt: `id`, `at`, `repeated`." },
   "EFFECTS.record": { params: [["kind", "One word for the effect."], KEY, ["**details", "The fields of the entry in the ledger."]], doc: "Simulates an effect of any kind, and records it in the ledger." },
@@ -103,6 +105,7 @@ export const MEMBERS = table({
   self: table({ env: ["", "Your bindings, by name."], ctx: ["", "The context of this execution: `execution`, its number from 1."] }),
   env: table({
     EFFECTS: ["", "Simulated side effects, in a ledger that shows which happened, and how often."],
+    FETCH: ["", "Asks other hosts, those that are allowed: `fetch(url)`, as `from workers import fetch` does."],
     KV: ["", "Keys and values of this instance, or of the tenant. Committed with the step's result."],
     STREAMS: ["", "Values that a step gives out while it runs: words of an answer, progress. For steps only."],
     AI: ["", "Models: built-in ones, and those of the operator or the tenant."],

@@ -69,6 +69,7 @@ function tenantApi(context) {
 function imports(boost = TOP) {
   return [
     { label: "WorkflowEntrypoint", info: said(NAMES.WorkflowEntrypoint), type: "class", boost },
+    { label: "fetch", detail: "(resource, options)", info: () => card("fetch"), type: "function", boost },
     { label: "NonRetryableError", detail: "(message)", info: () => card("NonRetryableError"), type: "class", boost },
   ];
 }
@@ -120,7 +121,7 @@ const python = [
   ...KEYWORDS.split(" ").map((label) => ({ label, type: "keyword", boost: -20 })),
   ...BUILTINS.split(" ").map((label) => ({ label, type: /^[A-Z]/.test(label) ? "class" : "function", boost: -10 })),
 ];
-const known = new Set([...python.map(({ label }) => label), "WorkflowEntrypoint", "NonRetryableError"]);
+const known = new Set([...python.map(({ label }) => label), "WorkflowEntrypoint", "NonRetryableError", "fetch"]);
 
 /** Python's own words, and the names that stand in the document. */
 function words(context) {
