@@ -3,15 +3,25 @@
 from collections.abc import Callable
 
 from access_support import findings
-from page_support import expect
+from page_support import Playground, expect
 from server_support import Server
 from test_browser_tenants import key_of
+
+DONE = """from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        return None
+"""
 
 
 def test_a_person_sets_a_model_and_a_server_of_tools_of_a_tenant(server: Server, open_page: Callable) -> None:
     key = key_of(server, "acme")
     watched = open_page(server.url + "/tenants/acme", reduced_motion="reduce")
     page = watched.page
+    headers = {"Authorization": f"Bearer {key}"}
+    assert page.request.put(f"{server.url}/api/tenants/acme/workflow", headers=headers, data={"source": DONE}).ok
     page.get_by_label("Key of acme").fill(key)
     page.get_by_role("button", name="Open", exact=True).click()
 
@@ -31,11 +41,15 @@ def test_a_person_sets_a_model_and_a_server_of_tools_of_a_tenant(server: Server,
     expect(page.get_by_role("row", name="@playground/echo everybody")).to_be_visible()
 
 
-def test_the_agents_answer_streams_and_its_tokens_stand_in_the_row(server: Server, open_page: Callable) -> None:
-    page = open_page(server.url + "/examples/agent-loop", reduced_motion="reduce").page
-    page.get_by_role("button", name="Run", exact=True).first.click()
-    rows = page.locator("#timeline .row, .timeline .row")
-    expect(rows.filter(has_text="ask model").first).to_contain_text("tokens", timeout=15_000)
-    rows.filter(has_text="ask model").first.locator("button").first.click()
-    expect(page.get_by_text("@playground/script").last).to_be_visible()
-    assert findings(page) == []
+def test_the_agents_answer_streams_and_its_step_says_what_it_took(server: Server, open_page: Callable) -> None:
+    page = Playground(open_page(server.url + "/examples/agent-loop", reduced_motion="reduce"), server.url)
+    page.run()
+    expect(page.page.locator("#run")).to_contain_text("Oslo is another matter", timeout=15_000)
+    page.expect_status("Complete")
+    first = page.step("ask model").first
+    expect(first).to_contain_text("12 tokens · ")
+    first.click()
+    drawer = page.page.get_by_role("tabpanel", name="ask model").first
+    expect(drawer).to_contain_text("@playground/script")
+    expect(drawer).to_contain_text("10 tokens in, 2 out")
+    assert findings(page.page) == []

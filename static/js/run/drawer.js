@@ -121,7 +121,7 @@ export class Drawer {
     const left = el("section", {}, el("h4", {}, step.kind === "do" ? "Attempts" : "What happened"), step.kind === "do" ? attempts(step, state, final, this.pageOf) : story(step, state, { final, now, pageOf: this.pageOf, childOf: this.childOf }));
     if (step.rollback) left.append(el("h4", {}, "Rollback"), rollback(step.rollback, final, state));
     const right = el("section", {});
-    right.append(...this.result(), ...requests(step), ...streams(partsOf(state, step)), ...calls(step), ...config(step), ...printedBy(lines));
+    right.append(...requests(step), ...calls(step), ...this.result(), ...streams(partsOf(state, step)), ...config(step), ...printedBy(lines));
     return el("div.sheet-body", { tabindex: "0" }, left, right);
   }
 
