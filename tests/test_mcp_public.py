@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from aio import story
+from dispatch_support import workflow
 from http_support import HELLO, MakeSite, Site
 from mcp.shared.exceptions import MCPError
 from mcp_support import Tasks, agent, ask_task, modern_request, text_of
@@ -110,6 +111,23 @@ def test_limits_of_an_address_hold_over_mcp_too(make_site: MakeSite) -> None:
     assert "1 runs in a minute" in said[1]["content"][0]["text"]
     assert "3 checks in a minute" in said[3]["content"][0]["text"]
     assert {it["limit"] for it in site.log.of("limit")} == {"starts_per_minute", "checks_per_minute"}
+
+
+def test_reading_a_long_journal_is_charged_once_and_what_is_new_of_it_then(site: Site) -> None:
+    made = site.create(workflow("for n in range(100):\n    await step.do(f'step {n}', lambda: None)"))
+    events = site.finish(made)["last_seq"]
+    assert events >= 300
+    body, headers = modern_request("tools/call", {"name": "get_run", "arguments": {"id": made["id"]}})
+
+    def cost() -> int:
+        limits = site.context.limits.reads
+        before = limits.allowance("127.0.0.1").left
+        assert not site.client.post("/mcp", json=body, headers=headers).json()["result"]["isError"]
+        return int(before - limits.allowance("127.0.0.1").left)
+
+    site.context.views.clear_cache()
+    assert cost() >= 1 + events // 100
+    assert cost() < 3, "the request itself, and the size of its answer"
 
 
 def test_the_list_of_tools_is_small_and_each_says_what_it_does_to_the_world(site: Site) -> None:

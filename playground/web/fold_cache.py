@@ -102,6 +102,11 @@ class FoldCache:
         self._folds: OrderedDict[int, CachedFold] = OrderedDict()
         self._historical: _HistoricalFold | None = None
 
+    def unread(self, row: InstanceRow) -> int:
+        """How many events of the journal are in no fold that is kept."""
+        fold = self._folds.get(row.key)
+        return row.last_seq if fold is None else max(0, row.last_seq - fold.state.last_seq)
+
     async def current_fold(self, row: InstanceRow) -> CachedFold:
         """The fold of the journal, as far as the row at least: what is newer is read when the row is."""
         generation = row.generation

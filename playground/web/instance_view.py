@@ -107,6 +107,10 @@ class InstanceViews:
         lasts = min(filter(None, (kept_ms, own_ms)), default=None)
         return None if lasts is None else ended_at + lasts
 
+    def events_unread(self, row: InstanceRow) -> int:
+        """How many events of its journal `state` has to read."""
+        return self._folds.unread(row)
+
     async def state(self, row: InstanceRow) -> State:
         """The fold of its journal, to be looked at before the next await. Of its steps it has those that go on."""
         return (await self._folds.current_fold(row)).state

@@ -25,7 +25,7 @@ from playground.web.http import tokens
 from playground.web.mcp import answers, resources, run_tools
 from playground.web.mcp.answers import Json
 from playground.web.mcp.run_tools import CHANGES, ID, READ_ONLY, RUN_OUTPUT, BadArguments, checked, tool
-from playground.web.mcp.runs import AnonymousRuns, Owner, Standing, TenantRuns, standing
+from playground.web.mcp.runs import AnonymousRuns, Owner, Standing, TenantRuns
 from playground.web.mcp.tenant_tools import TRIGGER, checked_json, same_call
 from playground.web.mcp.toolbox import KEY_CHARACTERS, BadCall, Call, Runs, no_tool
 from playground.workflows import events as ev
@@ -249,7 +249,7 @@ class PublicToolbox(Runs):
             rows.sort(key=lambda row: row.key, reverse=True)
         shown = []
         for row in rows:
-            found = await standing(self.context, row)
+            found = await self.standing(row)
             types = {type for wait in found.waits for type in wait.types}
             if (status or found.status) != found.status or not {given.get("waiting_for")} <= {None, *types}:
                 continue

@@ -7,7 +7,6 @@ from playground.engine import forks
 from playground.store.rows import InstanceRow
 from playground.web.mcp import answers
 from playground.web.mcp.answers import Json
-from playground.web.mcp.runs import standing
 from playground.web.mcp.toolbox import Runs
 from playground.workflows import events as ev
 from playground.workflows.errors import WorkflowError
@@ -94,7 +93,7 @@ async def get_run(runs: Runs, arguments: Json) -> Json:
         seconds = min(given["wait"], runs.context.settings.mcp_wait_seconds)
         found = await runs.wait(row, seconds)
     else:
-        found = await standing(runs.context, row)
+        found = await runs.standing(row)
     shown = answers.run_json(found, runs.owner) | {"last_seq": found.row.last_seq, "steps": await runs.steps(found)}
     if "after" in given:
         shown["events"] = await runs.events(found, given["after"], EVENT_MAX)
@@ -107,7 +106,7 @@ async def answer_run(runs: Runs, arguments: Json) -> Json:
     row = await runs.owner.find(given["id"])
     await runs.charge_change()
     await runs.send_event(row, given["type"], given.get("payload"))
-    found = await standing(runs.context, row)
+    found = await runs.standing(row)
     return await runs.shown(found, answers.run_json(found, runs.owner))
 
 
@@ -130,7 +129,7 @@ async def control_run(runs: Runs, arguments: Json) -> Json:
         else:
             act = getattr(engine, given["action"])
             await (act(row, step) if given["action"] == "wake" else act(row))
-    found = await standing(runs.context, row)
+    found = await runs.standing(row)
     return await runs.shown(found, answers.run_json(found, runs.owner))
 
 

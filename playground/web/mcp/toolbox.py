@@ -125,9 +125,14 @@ class Runs:
         """The result of the tool whose call a run is that has ended."""
         return answers.run_result(found, self.owner, declared)
 
+    async def standing(self, row: InstanceRow) -> Standing:
+        """How a run stands. What of its journal has to be read for it is charged. Raises TooMany."""
+        await charge_reading(self.context, self.request, row, events=self.context.views.events_unread(row))
+        return await standing(self.context, row)
+
     async def wait(self, row: InstanceRow, seconds: float) -> Standing:
         """As `wait_until_told`; counts among what an address may hold open. Raises TooMany."""
-        found = await standing(self.context, row)
+        found = await self.standing(row)
         if found.needs_somebody:
             return found
         release = hold_stream(self.context, self.request)
@@ -146,7 +151,7 @@ class Runs:
         row = await self.owner.find(handle)
         declined = await self._send_responses(row, call.responses)
         if declined:
-            found = await standing(self.context, row)
+            found = await self.standing(row)
             if found.waits:
                 return answers.goes_on_result(found, self.owner)
         return await self.answer_call(call, row, declared)
@@ -154,7 +159,7 @@ class Runs:
     async def task(self, handle: str) -> Json:
         """See `Toolbox`."""
         row = await self.owner.find(handle)
-        found = await standing(self.context, row)
+        found = await self.standing(row)
         result = self.result(found, await self.declared_output(row)) if found.is_final else None
         await self._charge(found, result or {})
         return await answers.task_json(self.context, found, self.owner, result)
@@ -201,7 +206,7 @@ class Runs:
     async def _send_responses(self, row: InstanceRow, responses: Mapping[str, Any]) -> bool:
         """Send what a client says to the forms of waits that are open; whether somebody declined."""
         declined = False
-        for wait in (await standing(self.context, row)).waits:
+        for wait in (await self.standing(row)).waits:
             if wait.key not in responses:
                 continue
             event = answers.event_of(wait, responses[wait.key])
