@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from aio import story
 from dispatch_support import workflow
@@ -166,7 +165,7 @@ def test_documents_and_examples_have_markdown_twins_and_llms_txt_leads_there(sit
     links = re.findall(r"\]\((http[^)]+)\)", llms.text)
     assert len(links) == len(DOCUMENTS) + len(site.context.examples) + 1
     for link in links:
-        answer = httpx2.get(link)
+        answer = site.client.get(link)
         assert answer.status_code == 200 and (link.endswith(".json") or answer.text.startswith("# ")), link
     wants = {"Accept": "text/markdown, text/html;q=0.5"}
     for path in ("/examples", "/examples/hello"):
