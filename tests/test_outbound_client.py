@@ -3,7 +3,7 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -96,6 +96,32 @@ async def test_a_name_without_an_address() -> None:
             await here.get("echo")
         with pytest.raises(Refused):
             await here.outbound.fetch(here.rules, here.url("echo", "b.example"), owner="ada")
+
+
+class SilentNames(Names):
+    """A resolver whose servers never answer."""
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        raise AssertionError("it waits for ever")
+
+
+@story
+async def test_a_name_whose_servers_do_not_answer_is_over_at_the_deadline() -> None:
+    async with place(SilentNames()) as here:
+        with pytest.raises(LimitReached, match=r"after 0\.2 s"):
+            await here.get("echo", dataclasses.replace(QUICK, seconds=0.2))
+
+
+@story
+async def test_the_machine_itself_is_refused_by_every_name_that_the_machine_knows_for_it() -> None:
+    """By the real resolver, which reads its file of hosts."""
+    outbound = Outbound()
+    for host in ("localhost", "ip6-localhost", "localhost.localdomain"):
+        with pytest.raises(OutboundError) as refused:
+            await outbound.fetch([read_rule(f"http://{host}")], f"http://{host}/", owner="")
+        assert isinstance(refused.value, Refused) or "There is no address" in refused.value.message, host
+    await outbound.aclose()
 
 
 @pytest.mark.parametrize(
