@@ -3,7 +3,9 @@
     ./run python bench/fetch.py
 
 The server answers at once, on a real socket of this machine; the engine runs real workers on a SQLite file. A bare call
-is one of the same guarded client. What a fetch adds is what the code sees beyond that: two frames over the channel.
+is one of the same guarded client, in the server's own process. What a fetch adds is what the code sees beyond that: two
+frames over the channel to another process, which on a busy machine waits for its turn; a call of a binding that does
+nothing says how long that takes now.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from bad_server_support import BadServer
 
-from playground import Code, Dispatcher, open_engine
+from playground import Binding, Code, Dispatcher, open_engine
 from playground.engine.bindings.fetch import Fetch
 from playground.outbound.addresses import read_networks
 from playground.outbound.client import Outbound
@@ -40,6 +42,7 @@ class TenantWorkflow(WorkflowEntrypoint):
             return took
         return await ask()
 """
+NOTHING = ALONE.replace('await fetch(event["payload"]["url"])', "await self.env.NOTHING.call()")
 TOGETHER = """
 import asyncio
 from workers import WorkflowEntrypoint, fetch
@@ -52,6 +55,13 @@ class TenantWorkflow(WorkflowEntrypoint):
             return [answer.status for answer in answers]
         return await ask()
 """
+
+
+class Nothing(Binding):
+    """A binding that does nothing."""
+
+    async def call(self) -> None:
+        """Do nothing."""
 
 
 async def bare(url: str, rule: str) -> list[float]:
@@ -72,9 +82,8 @@ async def main() -> None:
             open_engine(f"sqlite:///{folder}/fetch.db", fetch_reachable="127.0.0.1", workers=RUNS) as engine,
         ):
             place = f"http://127.0.0.1:{server.port}"
-            codes = {
-                name: Code(source, env={"FETCH": Fetch([place])}) for name, source in (("a", ALONE), ("t", TOGETHER))
-            }
+            env = {"FETCH": Fetch([place]), "NOTHING": Nothing()}
+            codes = {name: Code(source, env=env) for name, source in (("a", ALONE), ("n", NOTHING), ("t", TOGETHER))}
             flows = Dispatcher(engine, lambda metadata: codes[metadata["code"]])
 
             async def output(code: str, calls: int) -> list[float]:
@@ -86,7 +95,8 @@ async def main() -> None:
 
             for _ in range(2):  # the first time warms both up
                 alone, within = await bare(f"{place}/echo", place), await output("a", CALLS)
-            for name, took in (("bare", alone), ("in a step", within)):
+                nothing = await output("n", CALLS)
+            for name, took in (("bare", alone), ("in a step", within), ("nothing", nothing)):
                 print(f"{name:>10}: p50 {statistics.median(took) * 1000:.2f} ms, best {min(took) * 1000:.2f} ms")
             print(f"{'adds':>10}: p50 {(statistics.median(within) - statistics.median(alone)) * 1000:.2f} ms")
             began = time.perf_counter()
