@@ -187,6 +187,36 @@ def tenant_schedules(stage: Stage) -> None:
     expect(page.page.locator("#runs-rows")).to_contain_text("2 ahead of it: concurrency 1 for key order-7.")
 
 
+def tenant_services(stage: Stage) -> None:
+    """A tenant's own model and servers of tools, with long names, and what the server refuses."""
+    page, key = _tenant_open(stage)
+    headers = {"Authorization": f"Bearer {key}"}
+    base = f"{stage.url}/api/tenants/{TENANT}"
+    model = {
+        "base_url": "https://models-of-the-whole-company.eu-central-1.example.com/v1",
+        "models": ["small", "large"],
+    }
+    assert page.page.request.put(f"{base}/ai", headers=headers, data={**model, "tokens_per_day": 2_000_000}).ok
+    for name, tools in (("default", None), ("accounts-receivable-and-payable", ["find_invoice", "send_reminder"])):
+        data = {"url": f"https://tools.example.com/{name}/mcp", **({"tools": tools} if tools else {})}
+        assert page.page.request.put(f"{base}/mcp-servers/{name}", headers=headers, data=data).ok
+    page.page.reload()
+    expect(page.page.locator("#tools li")).to_have_count(2)
+    page.page.get_by_label("Its address").fill("https://elsewhere.example/mcp")
+    page.page.get_by_role("button", name="Set the server").click()
+    expect(page.page.locator("#tools-said")).to_contain_text("not among")
+    page.page.locator("#model-title").evaluate("title => title.scrollIntoView()")
+
+
+def agent(stage: Stage) -> None:
+    """A step that called a model, with its tokens in the row, and its drawer."""
+    page = stage.open("/examples/agent-loop")
+    page.run()
+    page.expect_status("Complete")
+    page.step("ask model").first.click()
+    expect(page.page.get_by_role("tabpanel", name="ask model").first).to_contain_text("@playground/script")
+
+
 def tenant_start_later(stage: Stage) -> None:
     """A start that says when it may be, with a long key, and what the server refuses of it."""
     page, _ = _tenant_open(stage)

@@ -95,6 +95,7 @@ class Stage:
         self.browser = browser
         options = ("--operator-token", OPERATOR, "--starts-per-minute", "1000", "--running-per-address", "200")
         options += ("--workers", "64", "--reads-per-minute", "100000", "--idle-grace-ms", "1500")
+        options += ("--ai-hosts", "*.example.com", "--tools-hosts", "*.example.com")
         self.server = Server(folder, *options).start()
         self.url = self.server.url
         self.half = "run"
