@@ -35,7 +35,7 @@ class ModelServer:
         model = body["model"]
         if model in self.REFUSALS:
             status, headers = self.REFUSALS[model]
-            return JSONResponse({"error": {"message": f"this is {model}"}}, status, headers)
+            return JSONResponse({"error": {"message": f"this is {model}, you sent {KEY}"}}, status, headers)
         if model == "garbage":
             return Response("<html>", 200)
         if model == "no-choices":
@@ -64,6 +64,8 @@ class ModelServer:
 
     def _whole(self, body: Mapping[str, Any]) -> dict[str, Any]:
         message = {"role": "assistant", "content": f"you said {body['messages'][-1]['content']}"}
+        if body["model"] == "echoes-the-key":
+            message["content"] = f"your key is {KEY}"
         if body.get("tools"):
             message |= {"content": None, "tool_calls": [TOOL_CALL]}
         usage = {"prompt_tokens": 11, "completion_tokens": 5}

@@ -133,7 +133,12 @@ async def test_whatever_an_endpoint_does_wrong_has_a_class_and_words(engine: Eng
             assert (found, words in message) == (name, True), (model, found, message)
             calls = await called(instances[model])
             assert len(calls) == (1 if name == "AIRequestError" else 2), (model, calls)
+        assert "you sent [REDACTED]" in (await error(instances["unauthorized"]))[1]
         assert KEY not in str([await journal(instance) for instance in instances.values()])
+        gives_away = "return (await self.env.AI.run('echoes-the-key', {'prompt': 'x'}))['response'][::-1]"
+        assert (await output(await flows(engine, gives_away, endpoint(server)).create()))[::-1] == (
+            "your key is [REDACTED]"
+        )
 
 
 @on_engine()

@@ -141,6 +141,13 @@ async def test_what_goes_wrong_has_a_class_and_words(engine: Engine) -> None:
 
 
 @on_engine()
+async def test_a_server_that_repeats_its_token_gives_it_to_no_code(engine: Engine) -> None:
+    body = "return (await self.env.MCP.call_tool('echoes'))['content'][0]['text'][::-1]"
+    async with tool_server() as server:
+        assert (await output(await flows(engine, body, server).create()))[::-1] == "Bearer [REDACTED]"
+
+
+@on_engine()
 async def test_a_schema_of_a_megabyte_reaches_no_code(engine: Engine) -> None:
     async with tool_server() as server:
         server.schema = {"type": "object", "description": "x" * 1_000_000}

@@ -73,6 +73,8 @@ class ToolServer:
             return text(str(total), structuredContent={"total": total})
         if name == "fails":
             return text("no such thing", isError=True)
+        if name == "echoes":
+            return text(ctx.request.headers["authorization"])
         if name == "huge":
             return text("x" * 100_000_000)
         if name == "asks":

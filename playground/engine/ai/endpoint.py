@@ -10,7 +10,7 @@ Limits: no redirect is followed, since a key would go along; those of the client
 
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -20,6 +20,7 @@ import httpx2
 from playground.engine.ai.requests import BYTES_PER_TOKEN, Answer, ModelRequest, ToolCall
 from playground.outbound.errors import OutboundError, Refused
 from playground.workflows.errors import AIRateLimitError, AIRequestError, AIUnavailableError
+from playground.workflows.events import REDACTED
 
 ERROR_BYTES = 16 * 1024  # read of an error's body
 ERROR_LENGTH = 300  # characters shown of it
@@ -36,6 +37,10 @@ class Endpoint:
     base_url: str
     key: str = field(repr=False)
     models: tuple[str, ...]
+
+    def without_key(self, text: str) -> str:
+        """A text of the endpoint's, which may repeat the key, without it."""
+        return text.replace(self.key, REDACTED) if self.key else text
 
 
 async def complete(
@@ -64,12 +69,14 @@ async def complete(
     is_answered = False
     try:
         async with client.stream("POST", url, json=_body(request), headers=headers) as response:
-            await _check_status(response, now)
+            await _check_status(response, now, endpoint)
             is_answered = True
             if request.stream is not None and "text/event-stream" in response.headers.get("content-type", ""):
-                return await _streamed(response.aiter_raw(), request, append)
-            text = b"".join([part async for part in response.aiter_raw()])
-            return _whole(text, request, append)
+                answer = await _streamed(response.aiter_raw(), request, lambda text: append(endpoint.without_key(text)))
+            else:
+                text = b"".join([part async for part in response.aiter_raw()])
+                answer = _whole(text, request, lambda text: append(endpoint.without_key(text)))
+            return replace(answer, text=endpoint.without_key(answer.text))
     except Refused as refused:
         raise AIRequestError(f"The endpoint of this model: {refused.message}") from None
     except OutboundError as failed:
@@ -90,13 +97,13 @@ def _body(request: ModelRequest) -> dict[str, Any]:
     return body
 
 
-async def _check_status(response: httpx2.Response, now: Callable[[], int]) -> None:
+async def _check_status(response: httpx2.Response, now: Callable[[], int], endpoint: Endpoint) -> None:
     status = response.status_code
     if status == 200:
         return
     if 300 <= status < 400:
         raise AIRequestError(f"The endpoint answers {status}, a redirect, which is not followed: set its own address.")
-    said = await _error_text(response)
+    said = endpoint.without_key(await _error_text(response))
     if status == 429:
         wait = retry_after(response.headers.get("retry-after"), now())
         when = "" if wait is None else f" It asks for {wait:g} seconds."

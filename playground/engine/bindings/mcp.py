@@ -124,7 +124,8 @@ def open_client(to: Connected, limit: Any, owner: str) -> tuple[ToolClient, Any]
         bytes_in=limit("tools_answer_bytes"),
     )
     http = to.outbound.client([to.rule], limits, owner=owner)
-    return ToolClient(to.server, http, limits.bytes_in), http
+    server = dataclasses.replace(to.server, secrets=tuple(to.rule.hidden))
+    return ToolClient(server, http, limits.bytes_in), http
 
 
 async def noted(asked: Any, server: str, tool: str, call: CallContext, task: str | None = None) -> dict[str, Any]:

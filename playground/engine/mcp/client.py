@@ -21,6 +21,7 @@ import httpx2
 
 from playground.outbound.errors import LimitReached, OutboundError, Refused
 from playground.workflows.errors import MCPError, MCPRequestError, MCPUnavailableError
+from playground.workflows.events import REDACTED
 
 if TYPE_CHECKING:  # it takes a quarter of a second to load, and most servers have no use for it
     from mcp.client.session import ClientSession
@@ -48,6 +49,7 @@ class ToolServer:
 
     url: str
     tools: tuple[str, ...] | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # that it is sent, and may repeat
 
     def check(self, tool: str) -> str:
         """Let the name of a tool pass that may be called. Raises MCPRequestError."""
@@ -163,9 +165,9 @@ class ToolClient:
         self.http.event_hooks = {"response": [note]}
         try:
             async with self._session() as session:
-                return await ask(session)
+                return without_secrets(await ask(session), self.server.secrets)
         except Exception as failed:  # noqa: BLE001 - of the SDK's task groups; what is none of a server's goes on
-            raise _as_mcp_error(failed, statuses) from None
+            raise _without_secrets(_as_mcp_error(failed, statuses), self.server.secrets) from None
 
     @contextlib.asynccontextmanager
     async def _session(self) -> "AsyncIterator[ClientSession]":
@@ -336,7 +338,27 @@ def _response(payload: Any) -> Json:
     return {"action": "accept", "content": dict(payload)}
 
 
+def without_secrets(found: T, secrets: Sequence[str]) -> T:
+    """What a server has sent, which may repeat the credentials, without them."""
+    if isinstance(found, str):
+        for secret in secrets:
+            found = found.replace(secret, REDACTED)  # type: ignore[assignment]
+        return found
+    if isinstance(found, dict):
+        return {name: without_secrets(value, secrets) for name, value in found.items()}  # type: ignore[return-value]
+    if isinstance(found, list):
+        return [without_secrets(value, secrets) for value in found]  # type: ignore[return-value]
+    return found
+
+
 # What goes wrong.
+
+
+def _without_secrets(error: BaseException, secrets: Sequence[str]) -> BaseException:
+    if isinstance(error, MCPError):
+        error.message = without_secrets(error.message, secrets)
+        error.args = (error.message,)
+    return error
 
 
 def _as_mcp_error(failed: BaseException, statuses: Sequence[int]) -> MCPError | BaseException:
