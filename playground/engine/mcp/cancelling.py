@@ -10,6 +10,7 @@ import msgspec
 
 from playground.engine.bindings.mcp import ToolServers, open_client, open_tasks
 from playground.engine.execution.context import Services
+from playground.store.errors import StoreError
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.errors import MCPError, WorkflowError
@@ -19,7 +20,11 @@ READ_AT_ONCE = 1_000  # events
 
 async def cancel_tasks(services: Services, row: InstanceRow) -> None:
     """Cancel the tasks that a run has begun and not seen the end of."""
-    tasks = open_tasks(await _calls(services, row))
+    try:
+        tasks = open_tasks(await _calls(services, row))
+    except StoreError as failed:
+        services.log("task_not_cancelled", instance=row.key, error=f"{type(failed).__name__}: {failed}")
+        return
     if not tasks:
         return
     try:
