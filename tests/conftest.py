@@ -46,8 +46,9 @@ settings.load_profile("steady")
 ON_BOTH_DATABASES = frozenset(
     f"test_{name}"
     for name in (
-        *("bindings_children", "bindings_effects", "bindings_kv", "bindings_workflows", "chaos_runs"),
+        *("bindings_ai", "bindings_children", "bindings_effects", "bindings_kv", "bindings_mcp", "bindings_workflows"),
         *(
+            "chaos_runs",
             "code_change",
             "fetch_http",
             "flow_runs",

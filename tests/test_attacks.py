@@ -36,6 +36,7 @@ LINES = (
     "poisoned stdlib",
     "sockets of every family",
     "requests that are let out lead nowhere inside",
+    "models answer within limits",
     "kill/fork/exec/thread bombs",
     "raw and unknown system calls",
     "int 0x80 and x32",

@@ -1,0 +1,26 @@
+"""Have built-in models speak without end, hundreds at once, each into a stream, and go on when they are refused.
+
+Line: models answer within limits
+End: errored LimitExceeded
+"""
+
+import asyncio
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        @step.do("flood")
+        async def flood():
+            async def one(number):
+                inputs = {"prompt": "word " * 2_000, "pace_ms": 0}
+                while True:
+                    try:
+                        await self.env.AI.run("@playground/echo", inputs, {"stream": f"flood{number}"})
+                    except Exception:
+                        await asyncio.sleep(0)
+
+            await asyncio.gather(*(one(number) for number in range(300)))
+
+        await flood()
