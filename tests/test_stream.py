@@ -242,6 +242,9 @@ def test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on(
         settled(site, lambda: bool(site.log.of("stream.dropped")))
         assert site.context.limits.streams.total_open() == 0
         assert site.finish(made)["status"] == "complete"
+    assert [data[-1]["type"] for name, data in site.follow(made) if name == "journal"][-1] == "workflow_completed", (
+        "a history that is read in many parts comes whole, though nothing is committed any more"
+    )
     assert site.log.of("failed") == []
     assert caplog.records == []
 

@@ -21,8 +21,8 @@ socket, and one that does not read is dropped. Stored JSON is sent as it is stor
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any
 
 from sse_starlette.event import ServerSentEvent
@@ -104,37 +104,46 @@ class Streams:
         ready = message("hello", hello, retry=RETRY_MS) + source.beginning
         final = row.status if row.status in ev.FINAL_STATUSES else ""
         pace = _LeakyBucket()
-        # Listened to before it is read: a commit is either in what is read, or rings.
-        leave = self._store.listen(row.key, bell.on_growth)
         try:
-            while True:
-                batch = await source.read()
-                ready += batch.text
-                status = final = batch.final if batch.read_any else final
-                if not batch.read_any or (final and bell.has_heard_of(source.after + 1)):
-                    status = await self._status(row)  # it may have been restarted or deleted
-                if status == DELETED or (final and status in ev.FINAL_STATUSES and not batch.more):
-                    yield ready + source.end_message(status)
-                    return
-                if ready:
-                    yield ready
-                    ready = b""
-                    pace.count_message()
-                if batch.more:
-                    continue
-                while not await bell.wait(source.after, PING_SECONDS):
-                    yield self._ping()
-                if pace.delay():
-                    await bell.wait_for_end(pace.delay())
-                if bell.stopping:
-                    yield message("restart", {}, retry=RETRY_AT_RESTART_MS)
-                if bell.is_over:
-                    return
+            async with self._listening(row.key, bell):
+                while True:
+                    batch = await source.read()
+                    ready += batch.text
+                    status = final = batch.final if batch.read_any else final
+                    if not batch.read_any or (final and bell.has_heard_of(source.after + 1)):
+                        status = await self._status(row)  # it may have been restarted or deleted
+                    if status == DELETED or (final and status in ev.FINAL_STATUSES and not batch.more):
+                        yield ready + source.end_message(status)
+                        return
+                    if ready:
+                        yield ready
+                        ready = b""
+                        pace.count_message()
+                    if batch.more:
+                        continue
+                    while not await bell.wait(source.after, PING_SECONDS):
+                        yield self._ping()
+                    if pace.delay():
+                        await bell.wait_for_end(pace.delay())
+                    if bell.stopping:
+                        yield message("restart", {}, retry=RETRY_AT_RESTART_MS)
+                    if bell.is_over:
+                        return
         except StoreError as error:
             # The stream just ends: its reader reconnects, and is told then.
             self._log("unavailable", method="GET", route="a stream", error=f"{type(error).__name__}: {error}")
-        finally:
-            leave()
+
+    @asynccontextmanager
+    async def _listening(self, key: int, bell: "_Bell") -> AsyncIterator[None]:
+        """Ring the bell for each commit to a journal, and for what it has: a read of large values ends early."""
+        async with AsyncExitStack() as leaving:
+            leaving.callback(self._store.listen(key, bell.on_growth))
+            try:
+                grown = await leaving.enter_async_context(self._store.subscribe(key))
+                bell.on_growth(await grown(-1))
+            except InstanceNotFound:
+                bell.on_growth(None)
+            yield
 
     async def _status(self, row: InstanceRow) -> str:
         try:
