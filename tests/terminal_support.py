@@ -129,9 +129,12 @@ def typed(folder: Path, *words: str, columns: int = 100, **environment: str) -> 
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (30, columns))
     variables = terminal_environment(folder, TERM="xterm-256color", **environment)
+    # A command inherits that SIGINT is ignored, as it is in a test run in the background of a shell.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         command(*words), cwd=folder, env=variables, stdin=its, stdout=its, stderr=its, start_new_session=True
     )
+    signal.signal(signal.SIGINT, before)
     os.close(its)
     shown = Typed(process)
 

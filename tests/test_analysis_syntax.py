@@ -62,7 +62,7 @@ def test_repeats_what_python_warns_of():
 
 def test_has_the_shape_of_the_contract():
     found = check("class TenantWorkflow:\n    async def run(self, event, step):\n        step.sleep('s', '1 day')\n")
-    assert set(found) == {"diagnostics", "outline"}
+    assert set(found) == {"diagnostics", "outline", "tool"}
     by_code = {diagnostic["code"]: diagnostic for diagnostic in found["diagnostics"]}
     unawaited = by_code["not-awaited"]
     assert set(unawaited) == {"severity", "code", "message", "line", "column", "end_line", "end_column", "fix"}

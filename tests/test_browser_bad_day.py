@@ -84,7 +84,7 @@ def test_a_missing_package_ends_the_run_at_once_with_what_there_is_instead(opene
     page.run(MISSING)
     page.expect_status("Errored")
     expect(page.error).to_contain_text("Workers have the standard library only, and `requests` is not in it.")
-    expect(page.error).to_contain_text("self.env.EFFECTS.record")
+    expect(page.error).to_contain_text("from workers import fetch")
     expect(page.page.locator("[data-part=sentence]")).to_contain_text("failed once and was not tried again")
 
 

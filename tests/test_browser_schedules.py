@@ -28,7 +28,7 @@ def test_a_person_schedules_runs_and_sees_which_wait_for_their_turn(server: Serv
 
     schedules = page.locator("#schedules li")
     expect(schedules).to_have_text(["No schedules."])
-    page.get_by_label("Called").fill("weekly")
+    page.get_by_label("Called", exact=True).fill("weekly")
     page.get_by_label("When, as cron").fill("0 9 * *")
     page.get_by_role("button", name="Add", exact=True).click()
     said = page.locator("#schedules-said")
