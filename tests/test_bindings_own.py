@@ -9,7 +9,25 @@ import pytest
 from dispatch_support import Place, error, journal, journal_until, on_engine, output, workflow
 
 from playground import Binding, BindingError, CallContext, CallLimits, Code, Dispatcher, Engine, NonRetryableError
+from playground.engine.bindings import (
+    ai,
+    batch,
+    effects,
+    fetch,
+    kv,
+    mcp,
+    own_workflow,
+    queues,
+    secrets,
+    streams,
+    workflows,
+)
 from playground.workflows import events as ev
+
+BUILT_IN = (
+    *(ai.AI, batch.Batch, effects.Effects, fetch.Fetch, kv.KV, mcp.MCP, queues.OwnQueue, own_workflow.OwnWorkflow),
+    *(queues.Queues, secrets.Secrets, streams.Streams, workflows.Workflows),
+)
 
 
 class Slow(Binding):
@@ -373,3 +391,23 @@ async def test_a_call_that_outlives_its_step_is_refused(engine: Engine) -> None:
     """
     name, message = await error(await run_with(engine, body, WEATHER=Weather()))
     assert name == "NonRetryableError" and "step starts something-1 is over" in message
+
+
+def test_a_worker_can_call_what_is_meant_for_code_and_nothing_else() -> None:
+    assert {binding.__name__: sorted(binding.methods) for binding in BUILT_IN} == {
+        "AI": ["models", "run"],
+        "Batch": ["mark"],
+        "Effects": ["charge", "email", "record"],
+        "Fetch": ["fetch"],
+        "KV": ["delete", "get", "list", "put"],
+        "MCP": ["answer", "call", "list_tools", "poll"],
+        "OwnQueue": ["send"],
+        "OwnWorkflow": [],
+        "Queues": ["send"],
+        "Secrets": ["get", "names"],
+        "Streams": [],
+        "Workflows": [
+            *("create", "create_batch", "delete", "delete_batch", "get", "pause", "restart", "resume"),
+            *("send_event", "status", "terminate"),
+        ],
+    }  # fmt: skip

@@ -67,14 +67,14 @@ LOOKS = [
 
 @pytest.fixture(scope="module")
 def site(make_shared_site: MakeSite) -> Site:
-    return make_shared_site(operator_token=OPERATOR)
+    return make_shared_site(operator_token=OPERATOR, idle_grace_ms=0)
 
 
 @pytest.fixture(scope="module")
 def waiting(site: Site) -> dict[str, Any]:
     """An instance that waits for an event, and does nothing by itself any more."""
     made = site.create(APPROVAL)
-    site.until(made, "workflow_waiting")
+    site.until(made, "execution_ended")
     return made
 
 

@@ -56,6 +56,7 @@ class Models(Binding):
 
     limits: ClassVar[CallLimits] = CallLimits(settings={"seconds": "ai_seconds"}, factor=2)
     ends_with_worker = True
+    internal = frozenset({"providers", "answer", "recorded"})
 
     async def providers(self, call: CallContext) -> Sequence[Provider]:
         """The endpoints that may be asked, the first that has the model before others."""

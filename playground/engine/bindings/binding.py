@@ -67,7 +67,8 @@ class Method:
 
 
 class Binding:
-    """Derive from it; every public `async def` is callable from tenant code as `await self.env.NAME.method(...)`.
+    """Derive from it; every public `async def` is callable from tenant code as `await self.env.NAME.method(...)`, but
+    those that `internal` names. A worker may send any name and any arguments, whatever the stub in it offers.
 
     Arguments and results are storable values (`workflows/values.py`). A parameter named `call` is not the caller's: it
     receives the `CallContext`. Raise `BindingError` or `NonRetryableError` to send the tenant a message; of any other
@@ -77,11 +78,13 @@ class Binding:
 
     limits: ClassVar[CallLimits] = CallLimits()
     ends_with_worker: ClassVar[bool] = False  # whether a call is cancelled when nobody waits for its result any more
+    internal: ClassVar[frozenset[str]] = frozenset()  # public coroutines that are not for tenants
     methods: ClassVar[Mapping[str, Method]] = {}  # those that tenants may call, by name
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        functions = {name: inspect.getattr_static(cls, name) for name in dir(cls) if not name.startswith("_")}
+        names = [name for name in dir(cls) if not name.startswith("_") and name not in cls.internal]
+        functions = {name: inspect.getattr_static(cls, name) for name in names}
         cls.methods = {name: _method(it) for name, it in functions.items() if inspect.iscoroutinefunction(it)}
 
     def describe(self) -> Mapping[str, Any]:

@@ -47,6 +47,7 @@ class ToolServers(Binding):
 
     limits: ClassVar[CallLimits] = CallLimits(settings={"seconds": "tools_seconds"}, factor=2)
     ends_with_worker = True
+    internal = frozenset({"reached"})
 
     def __init__(self, default: str | None) -> None:
         self._default = default

@@ -18,6 +18,8 @@ class OwnWorkflow(Binding):
         start: creates a child of the instance; returns its key.
     """
 
+    internal = frozenset({"start_child"})
+
     def __init__(self, row: InstanceRow, start: Callable[[InstanceRow, NewChild], Awaitable[int]]) -> None:
         self._row, self._start = row, start
 
