@@ -46,8 +46,8 @@ T = TypeVar("T")
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z, the default start of virtual time
 TURNS = 6  # of the event loop without activity, after which everything counts as at rest
 POLL_SECONDS = 0.02  # how long to wait for activity before the next check
-# So many checks nodes have where nothing else will come: two claims at once may skip what the other has locked, and then
-# the poll, each second of real time, finds it.
+# So many checks nodes have where nothing else will come: two claims at once may skip what the other has locked, and
+# then the poll, each second of real time, finds it.
 CHECKS_FOR_POLL = 100
 LOSSES_ON_PURPOSE = 1_000_000  # workers an attempt may lose in a row where a test kills them all the time
 EVENTS_SHOWN = 12  # last events in the message when something does not happen
