@@ -2,6 +2,7 @@
 
 Line: outlives its result
 End: complete "done"
+Warm: errored LimitExceeded
 """
 
 import asyncio
