@@ -357,12 +357,7 @@ class WorkflowTester:
         Raises:
             TypeError, ValueError: the arguments can match no step.
         """
-        self._threads_only(mocks.MOCK_STEP)
-        mocks.check_arguments(mocks.MOCK_STEP, name, count, times)
-        if error is not None:
-            mocks.check_error(mocks.MOCK_STEP, error, result)
-        play = mocks.returning(result) if error is None else mocks.raising(error)
-        self._mocks.add(mocks.Mock(name, count, times, play, mocks.MOCK_STEP, optional))
+        self._mock(mocks.MOCK_STEP, name, result, error, count, times, optional)
 
     def mock_child(
         self,
@@ -381,12 +376,24 @@ class WorkflowTester:
 
         See `mock_step` for the others and what it raises.
         """
-        self._threads_only(mocks.MOCK_CHILD)
-        mocks.check_arguments(mocks.MOCK_CHILD, name, count, times)
+        self._mock(mocks.MOCK_CHILD, name, result, error, count, times, optional)
+
+    def _mock(
+        self,
+        kind: str,
+        name: str,
+        result: Any,
+        error: BaseException | type[BaseException] | None,
+        count: int | None,
+        times: int | None,
+        optional: bool,
+    ) -> None:
+        self._threads_only(kind)
+        mocks.check_arguments(kind, name, count, times)
         if error is not None:
-            mocks.check_error(mocks.MOCK_CHILD, error, result)
+            mocks.check_error(kind, error, result)
         play = mocks.returning(result) if error is None else mocks.raising(error)
-        self._mocks.add(mocks.Mock(name, count, times, play, mocks.MOCK_CHILD, optional))
+        self._mocks.add(mocks.Mock(name, count, times, play, kind, optional))
 
     def time_out_step(
         self, name: str, *, count: int | None = None, times: int | None = 1, optional: bool = False
