@@ -15,6 +15,18 @@ class TenantWorkflow(WorkflowEntrypoint):
         await step.sleep("long nap", "3 hours")
         return await step.do("after", lambda: "awake")
 """
+# Of all that is shown: where it stands, and what of its look a rule may change.
+LOOK = """() => [...document.querySelectorAll("body *")].filter((it) => it.checkVisibility()).map((it) => {
+  const box = it.getBoundingClientRect(), style = getComputedStyle(it);
+  const name = `${it.tagName} ${it.getAttribute("class") ?? ""}`;
+  return [name, box.x, box.y, box.width, box.height, style.display, style.color, style.backgroundColor, style.font];
+}).map(String)"""
+WITH_STYLES_OF_RUNS = """() => new Promise((resolve) => {
+  const link = document.createElement("link");
+  link.addEventListener("load", resolve);
+  Object.assign(link, {rel: "stylesheet", href: document.querySelector('[data-part="live"]').dataset.styles});
+  document.head.append(link);
+})"""
 STUMBLES = """from workers import WorkflowEntrypoint
 
 
@@ -288,3 +300,14 @@ def test_a_long_run_is_all_there_and_little_of_it_in_the_page(ran: Callable[[str
     page.page.keyboard.press("ArrowLeft")
     expect(loop).to_have_attribute("aria-expanded", "false")
     assert page.page.evaluate("document.querySelectorAll('*').length") < MOST_NODES
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_page_without_a_run_needs_no_styles_of_runs(opened: Callable[..., Playground], width: int) -> None:
+    page = opened("/examples/crash-and-resume", reduced_motion="reduce", viewport={"width": width, "height": 900})
+    if width == 390:
+        page.page.locator("#half-status").click()
+    expect(page.page.get_by_role("region", name="Plan")).to_be_visible()
+    before = page.page.evaluate(LOOK)
+    page.page.evaluate(WITH_STYLES_OF_RUNS)
+    assert page.page.evaluate(LOOK) == before
