@@ -6,7 +6,7 @@ import asyncio
 import os
 import select
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,12 @@ def held(*, cpu_seconds: int = 10, parked: int = 2, unsafe: bool = False, **opti
 
 
 async def converse(sandbox: Sandbox, source: str) -> tuple[str, Exit]:
+    """What a worker answers to a program, "" if it died before it was told, and how it ended."""
     async with asyncio.timeout(DEADLINE):
         worker = await sandbox.take_worker()
         try:
-            await tell(worker, source)
+            with suppress(BrokenPipeError, ConnectionResetError):
+                await tell(worker, source)
             answer = await hear(worker)
             return answer, await worker.exited
         finally:
