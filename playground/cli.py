@@ -73,6 +73,8 @@ _EPILOG = (
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
+        if message.endswith("expected one argument"):
+            message += "; a value that begins with `-` follows `=`, as in --database=VALUE"
         raise BadSetting(f"{message}; `playground --help` lists every option")
 
 

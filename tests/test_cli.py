@@ -83,6 +83,7 @@ def test_a_switch_may_stand_alone_and_an_option_wins(options: list[str], value: 
         (["--prot", "1"], {}, "unrecognized arguments: --prot"),
         (["serve"], {}, "unrecognized arguments: serve"),
         (["--port"], {}, "expected one argument"),
+        (["--secrets-key", "-begins-so"], {}, "follows `=`, as in --database=VALUE"),
         ([], {"PLAYGROUND_WORKERS": "many"}, "PLAYGROUND_WORKERS is 'many'"),
         (
             [],

@@ -25,6 +25,7 @@ class Ids(Protocol):
 class SystemIds:
     """Random ids (UUIDv4), 192-bit tokens and 96-bit nonces.
 
+    A token never begins with `-`: a command line would take it for an option.
     Those of a batch are cut from one piece of randomness: to ask the kernel for each took a quarter of a batch's time.
     """
 
@@ -37,7 +38,9 @@ class SystemIds:
 
     def token(self) -> str:
         """A fresh secret that cannot be guessed."""
-        return secrets.token_urlsafe(24)
+        while (token := secrets.token_urlsafe(24)).startswith("-"):
+            pass
+        return token
 
     def nonces(self, count: int) -> Sequence[str]:
         """So many fresh short texts that no other call gives, in whichever database."""

@@ -118,8 +118,13 @@ def key_id(key: bytes) -> str:
 
 
 def new_key() -> str:
-    """A random key in base64, as a file or an environment variable holds it."""
-    return base64.urlsafe_b64encode(os.urandom(KEY_BYTES)).decode()
+    """A random key in base64, as a file or an environment variable holds it.
+
+    It never begins with `-`: a command line would take it for an option.
+    """
+    while (key := base64.urlsafe_b64encode(os.urandom(KEY_BYTES)).decode()).startswith("-"):
+        pass
+    return key
 
 
 def _key(word: str, origin: str) -> bytes:
