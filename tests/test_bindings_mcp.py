@@ -1,15 +1,19 @@
 """`env.MCP`: tools of a real server, made with the official SDK; tasks and requests for input outlive the worker."""
 
 import asyncio
+import base64
 from typing import Any
 
+import httpx2
 import pytest
 from dispatch_support import error, journal, journal_until, on_engine, output, workflow
 from tool_server import TOKEN, ToolServer, tool_server
 
 from playground import MCP, Code, Dispatcher, Engine, WorkflowInstance
 from playground.engine.bindings.mcp import open_tasks
-from playground.engine.mcp.client import responses_of
+from playground.engine.mcp.client import ToolClient, responses_of
+from playground.engine.mcp.client import ToolServer as ToolsAt
+from playground.engine.mcp.demo import DELIVERY_MS, TOOLS_URL, DemoTools
 from playground.workflows import events as ev
 from playground.workflows.errors import MCPRequestError
 
@@ -195,3 +199,36 @@ def test_arguments_that_cannot_be_used_are_refused_where_the_program_is_written(
     with pytest.raises(ValueError):
         MCP("https://x/mcp", tools="add")
     assert TOKEN not in repr(MCP("https://x/mcp", TOKEN))
+
+
+def test_the_courier_of_the_lesson_remembers_nothing_and_refuses_what_it_did_not_make() -> None:
+    async def story() -> None:
+        now = 1_000
+        made = [ToolClient(ToolsAt(TOOLS_URL), served_by(DemoTools(lambda: now)), 100_000) for _ in range(2)]
+        one, other = made
+        asked = (await one.call("book", {"to": "Oslo"}, None)).ask
+        assert asked is not None and "costs 13" in asked["requests"]["agreed"]["message"]
+        for agree, booking in ((True, "C-4OSL"), (False, None)):
+            responses = responses_of(asked["requests"], {"agree": agree})
+            going_on = await other.call("book", {"to": "Oslo"}, None, responses=responses, state=asked["state"])
+            assert going_on.result is not None and going_on.result["structuredContent"] == {"booking": booking}
+        task = (await one.call("deliver", {"booking": "C-4OSL"}, None)).task
+        assert task is not None and (await other.get_task(task["id"])).task == task
+        now += DELIVERY_MS
+        ended = (await other.get_task(task["id"])).result
+        assert ended is not None and ended["structuredContent"]["delivered"]
+        packed = base64.urlsafe_b64encode
+        for id in ("?", "a" * 499, packed(b"[" * 300).decode(), packed(b'{"began": 1e999, "booking": "x"}').decode()):
+            with pytest.raises(MCPRequestError, match="There is no such task"):
+                await other.get_task(id)
+        for name, arguments in (("sink", {}), ("quote", {"to": 1}), ("quote", {"to": "x" * 101}), ("deliver", {})):
+            with pytest.raises(MCPRequestError, match="refuses the call"):
+                await other.call(name, arguments, None)
+        for client in made:
+            await client.http.aclose()
+
+    asyncio.run(story())
+
+
+def served_by(transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(transport=transport)

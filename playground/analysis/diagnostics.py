@@ -110,7 +110,7 @@ RULES = {
     "no-binding": Rule(
         INFO,
         "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `AI`, `EFFECTS`, "
-        "`FETCH`, `KV`, `QUEUE`, `STREAMS` and `run` of `WORKFLOWS`, a tenant's has `MCP`, `MCPS`, `QUEUES`, `SECRETS` "
+        "`FETCH`, `KV`, `MCP`, `QUEUE`, `STREAMS` and `run` of `WORKFLOWS`, a tenant's has `MCPS`, `QUEUES`, `SECRETS` "
         "and all of `WORKFLOWS` too.{cure}",
     ),
     "named-workflow": Rule(

@@ -109,7 +109,7 @@ export const MEMBERS = table({
     KV: ["", "Keys and values of this instance, or of the tenant. Committed with the step's result."],
     STREAMS: ["", "Values that a step gives out while it runs: words of an answer, progress. For steps only."],
     AI: ["", "Models: built-in ones, and those of the operator or the tenant."],
-    MCP: ["", "The tools of the server named `default`. For deployed code only, not for code that is run from the page."],
+    MCP: ["", "The tools of a server: a courier of the playground for code that is run from the page, the tenant's server named `default` for deployed code."],
     MCPS: ["", "All servers of tools of the tenant: `MCPS.get(name)`. For deployed code only, not for code that is run from the page."],
     SECRETS: ["", "A tenant's secrets. For deployed code only, not for code that is run from the page."],
     QUEUE: ["", "The queue of messages named `default`. A run of the page has one of its own, whose messages `queue(batch)` of its own code handles."],

@@ -17,6 +17,7 @@ from typing import Any
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.demo import DEMO_HOST, Demo
 from playground.engine.bindings.secrets import SHORTEST
+from playground.engine.mcp.demo import TOOLS_HOST, DemoTools
 from playground.outbound.addresses import read_networks
 from playground.outbound.client import Answer, Outbound, check_headers
 from playground.outbound.errors import OutboundError, Refused
@@ -285,7 +286,7 @@ def open_outbound(settings: Settings, now: Callable[[], int]) -> Outbound:
         reachable = read_networks(settings.fetch_reachable)
     except ValueError as error:
         raise BadSetting(f"{setting_label('fetch_reachable')}: {error}") from None
-    return Outbound(reachable, built_in={DEMO_HOST: Demo(now)})
+    return Outbound(reachable, built_in={DEMO_HOST: Demo(now), TOOLS_HOST: DemoTools(now)})
 
 
 def _rules_of(settings: Settings, name: str) -> Rules:

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.mcp.client import Outcome, ToolClient, ToolServer, responses_of
+from playground.engine.mcp.demo import TOOLS_URL
 from playground.outbound.client import Outbound
 from playground.outbound.hosts import HostRule, read_rule
 from playground.outbound.limits import Limits
@@ -207,6 +208,20 @@ class MCP(ToolServers):
         if server != DEFAULT_SERVER:
             raise MCPRequestError(f"There is one server of tools here, {DEFAULT_SERVER!r}.")
         return Connected(self._server, self._rule, trusted)
+
+
+class DemoServer(ToolServers):
+    """What code that has no server of its own finds: the tools of `engine/mcp/demo.py`."""
+
+    def __init__(self) -> None:
+        super().__init__(DEFAULT_SERVER)
+        self._there = ToolServer(TOOLS_URL), rule_of(TOOLS_URL)
+
+    async def reached(self, server: str, outbound: Outbound, trusted: Outbound) -> Connected:
+        """See `ToolServers`."""
+        if server != DEFAULT_SERVER:
+            raise MCPRequestError(f"There is one server of tools here, {DEFAULT_SERVER!r}.")
+        return Connected(*self._there, outbound)
 
 
 def rule_of(url: str) -> HostRule:
