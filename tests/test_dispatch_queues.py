@@ -9,6 +9,10 @@ from dispatch_support import on_engine, output, workflow
 import playground
 from playground import Code, Dispatcher, Engine
 from playground.engine.code.dispatcher_queues import TenantQueues
+from playground.engine.code.sources import DEPLOYED
+from playground.engine.code.tenants import Tenants
+from playground.store.messages import NewMessage, QueueSettings
+from playground.store.tables import NewVersion
 from playground.workflows import errors
 
 SOURCE = (
@@ -87,3 +91,25 @@ async def test_a_programs_tenants_have_queues_that_their_own_code_handles(engine
             await wrong
     with pytest.raises(playground.MissingDispatcherMetadataError):
         queues.of({})
+
+
+@on_engine()
+async def test_a_program_and_a_server_over_one_database_each_deliver_their_own_queues(engine: Engine) -> None:
+    tenants, notes, queues = Tenants(engine), Notes(), playground.Queues(engine)
+
+    async def load(metadata: dict[str, Any]) -> Code:
+        env = {"NOTES": notes, **queues.of(metadata).bindings()}
+        return Code(SOURCE.replace("NAME", repr(metadata["tenant"])), env=env)
+
+    Dispatcher(engine, load, name="orders")
+    program = queues.of({"tenant": "acme"})
+    await program.put("mail", "orders", max_batch_timeout=0, max_retries=0)
+    await tenants.deploy("acme", NewVersion(SOURCE.replace("self.env.NOTES.note(NAME, message.body)", "1")))
+    await tenants.queues.put("acme", "default", QueueSettings("main", max_batch_timeout_ms=0, max_retries=0))
+    await tenants.queues.send("acme", "default", [NewMessage("to-deployed-code", "json", 1)])
+    await counts(program, "default", 0, 0, 0)
+    ids = [await program.send("mail", number) for number in range(20)]
+    await counts(program, "mail", 0, 0, 0)
+    assert len(ids) == 20 and sorted(body for _, body in notes.noted) == [*range(20)], "each once, by its own code"
+    handled = [row for row in await engine.store.list("acme") if row.id.startswith("queue-")]
+    assert [row.workflow for row in handled if row.workflow != "orders"] == [DEPLOYED], "all others are the program's"

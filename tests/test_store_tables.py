@@ -513,3 +513,15 @@ async def test_a_tenant_has_so_many_deliveries_at_once_and_another_has_its_own(s
         delivery for _ in range(4) for delivery in (await store.messages.take(at=AT, most_per_tenant=MOST)).deliveries
     ]
     assert [sum(it.tenant == tenant for it in begun) for tenant in ("acme", "globex")] == [MOST, 1]
+
+
+@with_store
+async def test_queues_of_programs_and_all_others_are_taken_apart(store: Store) -> None:
+    for queue, metadata in (("deployed", None), ("of-program", {"tenant": "acme"})):
+        settings = QueueSettings("main", max_batch_timeout_ms=0, metadata=metadata)
+        assert await store.messages.put_queue("acme", queue, settings, most=9)
+        assert await store.messages.send("acme", queue, sent(queue), at=AT, most=9)
+    for of_programs, queue in ((True, "of-program"), (False, "deployed")):
+        [delivery] = (await store.messages.take(at=AT, most_per_tenant=MOST, of_programs=of_programs)).deliveries
+        assert delivery.queue == queue
+        assert await store.messages.open_deliveries(of_programs=of_programs) == [delivery]

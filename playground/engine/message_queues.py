@@ -6,6 +6,10 @@ runs the same code. Whatever ends it, the pump then settles its messages: the `b
 are acknowledged and which are to come again, and of a message the first one counts; what none names is acknowledged if
 the instance is complete, else comes again.
 
+A queue of a program that embeds the engine is served by pumps of such programs (`Queues`), which have its dispatchers;
+every other by those of servers (`Tenants`), which have the deployed code. So both may use one database: a pump that
+could not make a delivery would spend its messages' retries on it.
+
 Every node has a pump. What is ready is taken in a transaction, an instance's id follows from its delivery, and a
 delivery is settled once, so that several pumps do no harm: one that finds a delivery without an instance (its node died
 in between) makes it.
@@ -80,9 +84,14 @@ class SendsTo(Protocol):
 
 
 class MessageQueues:
-    """The queues of all tenants. One for an engine; its pump runs until the engine closes."""
+    """The queues of all tenants. One for an engine; its pump runs until the engine closes.
 
-    def __init__(self, engine: Engine, template: Template) -> None:
+    Args:
+        of_programs: whether its pump serves the queues of programs, or all others.
+    """
+
+    def __init__(self, engine: Engine, template: Template, *, of_programs: bool = False) -> None:
+        self._of_programs = of_programs
         self._engine, self._template, self._store = engine, template, engine.store.messages
         self._clock, self._settings = engine.clock, engine.settings
         self._looks = Looks(engine.clock, self._look, self._on_failure)
@@ -212,14 +221,15 @@ class MessageQueues:
         """Follow open deliveries and begin new ones; gives when to look again at the latest."""
         now = self._clock.now()
         self._grown, grown = set(), self._grown
-        open_ = await self._store.open_deliveries()
+        open_ = await self._store.open_deliveries(of_programs=self._of_programs)
         for delivery in self._watched.keys() - set(open_):
             self._watched.pop(delivery)()
         looked_at = [it for it in open_ if it not in self._watched or it in grown]
         await asyncio.gather(*map(self._follow, looked_at))  # commits made at once are one
         again = due = await self._store.next_due()
         if due is not None and due <= now:
-            taken = await self._store.take(at=now, most_per_tenant=self._settings.deliveries_per_tenant)
+            most = self._settings.deliveries_per_tenant
+            taken = await self._store.take(at=now, most_per_tenant=most, of_programs=self._of_programs)
             again = taken.next_at
             await asyncio.gather(*map(self._follow, taken.deliveries))
         latest = now + (POLL_MS if self._watched or open_ else SLOW_POLL_MS)

@@ -29,8 +29,8 @@ class QueueSettings(msgspec.Struct, frozen=True):
     """What a tenant may set about a queue. Times are milliseconds.
 
     `consumer` is the workflow whose code handles its messages; `metadata`, encoded, go with each delivery to the
-    dispatcher of a program. A message that was delivered `max_retries` times more than once is dead: it goes to the
-    queue `dead_letter_queue`, or is kept where it is.
+    dispatcher of a program; a queue of deployed code, or of a run, has none. A message that was delivered
+    `max_retries` times more than once is dead: it goes to the queue `dead_letter_queue`, or is kept where it is.
     """
 
     consumer: str
@@ -135,8 +135,8 @@ class MessageStore(Protocol):
     async def count(self, tenant: str) -> int:
         """How many messages a tenant has in all its queues, dead ones too."""
 
-    async def take(self, *, at: int, most_per_tenant: int) -> Taken:
-        """Begin deliveries of what is ready at a time.
+    async def take(self, *, at: int, most_per_tenant: int, of_programs: bool = False) -> Taken:
+        """Begin deliveries of what is ready at a time, in programs' queues or in all others.
 
         A batch is ready when it is full, or when its oldest message has been due for `max_batch_timeout_ms`, and the
         queue has fewer than `max_concurrency` deliveries, and its tenant fewer than `most_per_tenant`.
@@ -145,8 +145,8 @@ class MessageStore(Protocol):
     async def next_due(self) -> int | None:
         """When the first message that is in no delivery is, or was, due; None: there is none."""
 
-    async def open_deliveries(self, limit: int = 10_000) -> Sequence[Delivery]:
-        """Deliveries that have not been settled."""
+    async def open_deliveries(self, *, of_programs: bool = False, limit: int = 10_000) -> Sequence[Delivery]:
+        """Deliveries that have not been settled, of programs' queues or of all others."""
 
     async def delivered(self, delivery: Delivery) -> Sequence[Message]:
         """The messages of a delivery, in the order in which they were due; none once it is settled."""

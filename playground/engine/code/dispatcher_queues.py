@@ -40,7 +40,7 @@ class Queues:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._queues = MessageQueues(engine, self._template)
+        self._queues = MessageQueues(engine, self._template, of_programs=True)
 
     def of(self, metadata: Mapping[str, Any]) -> "TenantQueues":
         """The queues of one tenant, which is named as for `Dispatcher.wrap_binding`.

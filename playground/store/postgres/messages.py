@@ -81,15 +81,15 @@ class PostgresMessages:
     async def count(self, tenant: str) -> int:
         return int((await self._read("count", tenant))[0][0])
 
-    async def take(self, *, at: int, most_per_tenant: int) -> Taken:
-        return await self._tables.write(lambda tx: _take(tx, at, most_per_tenant))
+    async def take(self, *, at: int, most_per_tenant: int, of_programs: bool = False) -> Taken:
+        return await self._tables.write(lambda tx: _take(tx, at, most_per_tenant, of_programs))
 
     async def next_due(self) -> int | None:
         due: int | None = (await self._read("next_due"))[0][0]
         return due
 
-    async def open_deliveries(self, limit: int = 10_000) -> Sequence[Delivery]:
-        return [Delivery(*row) for row in await self._read("open_deliveries", limit)]
+    async def open_deliveries(self, *, of_programs: bool = False, limit: int = 10_000) -> Sequence[Delivery]:
+        return [Delivery(*row) for row in await self._read("open_deliveries", limit, of_programs)]
 
     async def delivered(self, delivery: Delivery) -> Sequence[Message]:
         return [message_row(row) for row in await self._read("delivered", *delivery)]
@@ -116,10 +116,10 @@ class PostgresMessages:
         return await self._tables.write(lambda tx: tx.rows(SQL[query], *values))
 
 
-async def _take(tx: Transaction, at: int, most_per_tenant: int) -> Taken:
+async def _take(tx: Transaction, at: int, most_per_tenant: int, of_programs: bool) -> Taken:
     begun: list[Delivery] = []
     ready_at: list[int] = []
-    for tenant, queue, text in await tx.rows(SQL["ready_queues"], at):
+    for tenant, queue, text in await tx.rows(SQL["ready_queues"], at, of_programs):
         settings = read_settings(text)
         free = min(
             settings.max_concurrency - await tx.value(SQL["open_of_queue"], tenant, queue),

@@ -34,7 +34,7 @@ SELECT $1, $2, n.* FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::text[
 ON CONFLICT (tenant, id) DO NOTHING
 
 -- name: ready_queues
--- Queues that another node takes from now are left to it.
+-- Programs' queues, whose settings hold metadata, or all others. Those that another node takes from now are left to it.
 -- From the first waiting message of one queue to that of the next, so that neither idle queues, of which there are as many
 -- as runs that have sent something, nor long ones cost anything.
 WITH RECURSIVE head (number) AS (
@@ -52,7 +52,8 @@ WITH RECURSIVE head (number) AS (
     )) FROM head h JOIN message m ON m.number = h.number
 )
 SELECT q.tenant, q.name, q.settings FROM head h JOIN message m ON m.number = h.number
-JOIN message_queue q ON q.tenant = m.tenant AND q.name = m.queue WHERE m.due_at <= $1
+JOIN message_queue q ON q.tenant = m.tenant AND q.name = m.queue
+WHERE m.due_at <= $1 AND ((q.settings::json ->> 'metadata') IS NOT NULL) = $2::boolean
 ORDER BY q.tenant, q.name FOR UPDATE OF q SKIP LOCKED
 
 -- name: open_of_queue
@@ -76,7 +77,10 @@ SELECT min(due_at) FROM message WHERE delivery IS NULL AND dead_at IS NULL
 SELECT min(due_at) FROM message WHERE delivery IS NULL AND dead_at IS NULL AND due_at > $1
 
 -- name: open_deliveries
-SELECT DISTINCT tenant, queue, delivery FROM message WHERE delivery IS NOT NULL LIMIT $1
+SELECT d.tenant, d.queue, d.delivery
+FROM (SELECT DISTINCT tenant, queue, delivery FROM message WHERE delivery IS NOT NULL) d
+JOIN message_queue q ON q.tenant = d.tenant AND q.name = d.queue
+WHERE ((q.settings::json ->> 'metadata') IS NOT NULL) = $2::boolean LIMIT $1
 
 -- name: delivered
 SELECT id, sent_at, tries, content_type, body, dead_at FROM message

@@ -60,15 +60,15 @@ class SqliteMessages:
     async def count(self, tenant: str) -> int:
         return int((await self._read("count", (tenant,)))[0][0])
 
-    async def take(self, *, at: int, most_per_tenant: int) -> Taken:
-        return await self._tables.write_with_rows(partial(_take, at, most_per_tenant))
+    async def take(self, *, at: int, most_per_tenant: int, of_programs: bool = False) -> Taken:
+        return await self._tables.write_with_rows(partial(_take, at, most_per_tenant, of_programs))
 
     async def next_due(self) -> int | None:
         due: int | None = (await self._read("next_due", ()))[0][0]
         return due
 
-    async def open_deliveries(self, limit: int = 10_000) -> Sequence[Delivery]:
-        return [Delivery(*row) for row in await self._read("open_deliveries", (limit,))]
+    async def open_deliveries(self, *, of_programs: bool = False, limit: int = 10_000) -> Sequence[Delivery]:
+        return [Delivery(*row) for row in await self._read("open_deliveries", (of_programs, limit))]
 
     async def delivered(self, delivery: Delivery) -> Sequence[Message]:
         return [message_row(row) for row in await self._read("delivered", delivery)]
@@ -110,10 +110,10 @@ def _send(tenant: str, queue: str, messages: Sequence[NewMessage], at: int, most
     return True
 
 
-def _take(at: int, most_per_tenant: int, db: sqlite3.Connection) -> Taken:
+def _take(at: int, most_per_tenant: int, of_programs: bool, db: sqlite3.Connection) -> Taken:
     begun: list[Delivery] = []
     ready_at: list[int] = []
-    for tenant, queue, text in db.execute(SQL["ready_queues"], (at,)).fetchall():
+    for tenant, queue, text in db.execute(SQL["ready_queues"], (at, of_programs)).fetchall():
         settings = read_settings(text)
         free = min(
             settings.max_concurrency - db.execute(SQL["open_of_queue"], (tenant, queue)).fetchone()[0],

@@ -47,7 +47,8 @@ WITH RECURSIVE head (number) AS (
     )) FROM head h JOIN message m ON m.number = h.number
 )
 SELECT q.tenant, q.name, q.settings FROM head h JOIN message m ON m.number = h.number
-JOIN message_queue q ON q.tenant = m.tenant AND q.name = m.queue WHERE m.due_at <= ?
+JOIN message_queue q ON q.tenant = m.tenant AND q.name = m.queue
+WHERE m.due_at <= ? AND (json_extract(q.settings, '$.metadata') IS NOT NULL) = ?
 
 -- name: open_of_queue
 SELECT count(DISTINCT delivery) FROM message WHERE tenant = ? AND queue = ? AND delivery IS NOT NULL
@@ -70,7 +71,10 @@ SELECT min(due_at) FROM message INDEXED BY message_due WHERE delivery IS NULL AN
 SELECT min(due_at) FROM message INDEXED BY message_due WHERE delivery IS NULL AND dead_at IS NULL AND due_at > ?
 
 -- name: open_deliveries
-SELECT DISTINCT tenant, queue, delivery FROM message WHERE delivery IS NOT NULL LIMIT ?
+SELECT d.tenant, d.queue, d.delivery
+FROM (SELECT DISTINCT tenant, queue, delivery FROM message WHERE delivery IS NOT NULL) d
+JOIN message_queue q ON q.tenant = d.tenant AND q.name = d.queue
+WHERE (json_extract(q.settings, '$.metadata') IS NOT NULL) = ? LIMIT ?
 
 -- name: delivered
 SELECT id, sent_at, tries, content_type, body, dead_at FROM message
