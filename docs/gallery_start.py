@@ -42,6 +42,13 @@ def first_visit_end(stage: Stage) -> None:
     expect(page.page.locator(".hint")).to_contain_text("slider")
 
 
+def on_a_schedule(stage: Stage) -> None:
+    """A lesson whose run stands for a firing of a schedule."""
+    page = stage.open("/examples/on-a-schedule", half="code")
+    ready(page)
+    expect(page.page.locator("#fired")).to_have_js_property("hidden", False)
+
+
 def new_workflow(stage: Stage) -> None:
     """What a new workflow begins with."""
     page = stage.open("/", half="code")

@@ -15,6 +15,7 @@ from playground.engine import CreateInstance, Engine
 from playground.engine.clock import SystemClock
 from playground.engine.code.tenants import Tenants
 from playground.engine.ids import SystemIds
+from playground.engine.schedules import next_firing
 from playground.sandbox.pool import Sandbox
 from playground.settings import Settings
 from playground.store import open_store
@@ -32,13 +33,14 @@ PAGE = 1000  # journal events read at a time
 @dataclass(frozen=True)
 class Program:
     """What to run, the payloads of the events it will wait for, by type, and the task of a lesson that is done
-    meanwhile.
+    meanwhile. With a `schedule` it is run as the next firing.
     """
 
     source: str
     params: Any = None
     events: Mapping[str, Any] = field(default_factory=dict)
     task: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ async def run_all(programs: Mapping[str, Program], folder: Path, **changed: Any)
 
 
 async def _run(engine: Engine, program: Program) -> Outcome:
-    row = await engine.create(CreateInstance(program.source, program.params))
+    limits = None if program.schedule is None else dict(next_firing(program.schedule, engine.clock.now()))
+    row = await engine.create(CreateInstance(program.source, program.params, limits=limits))
     journal: list[Event] = []
     visitor = _Visitor(engine, row.id, program)
     async with engine.store.subscribe(row.key) as grown:

@@ -456,6 +456,31 @@ async def test_code_of_nobody_runs_itself_as_a_child_and_only_so_often(engine: E
 
 
 @on_engine()
+async def test_code_of_nobody_runs_another_class_of_its_own_by_its_name(engine: Engine) -> None:
+    other = """
+class Invoice(WorkflowEntrypoint):
+    async def run(self, event, step):
+        if event["payload"]["deeper"]:
+            return ["Invoice", await self.env.WORKFLOWS.run({"deeper": False})]
+        return "Invoice again"
+    """
+    body = """
+    got = [await self.env.WORKFLOWS.run({"deeper": True}, workflow="Invoice")]
+    for wrong in ("Nothing", "another-workflow"):
+        try:
+            await self.env.WORKFLOWS.run(workflow=wrong)
+        except Exception as error:
+            got.append(f"{type(error).__name__}: {error}")
+    return got
+    """
+    row = await engine.create(CreateInstance(workflow(body, other)))
+    got = await output(WorkflowInstance(engine, "", row.id))
+    assert got[0] == ["Invoice", "Invoice again"], "a class that runs itself without a name stays itself"
+    assert "The source has no class Nothing with a method run" in got[1]
+    assert 'Code of the page has no workflow "another-workflow"' in got[2]
+
+
+@on_engine()
 async def test_another_dispatchers_workflow_may_be_the_child(engine: Engine) -> None:
     reports = flows(engine, "return f\"report on {event['payload']}\"", name="reports")
     code = Code(workflow('return await self.env.REPORTS.run("sales")'), env={"REPORTS": reports})

@@ -83,6 +83,22 @@ def test_a_second_task_is_asked_for_once_the_first_is_done_and_belongs_to_edited
     expect(lesson).to_be_hidden()
 
 
+def test_a_lesson_runs_as_the_firing_of_a_schedule_that_the_person_changes(opened: Callable[..., Playground]) -> None:
+    page = opened("/examples/on-a-schedule")
+    fired = page.page.get_by_label("Fired by")
+    lesson = page.page.locator('[data-part="lesson"]')
+    expect(fired).to_have_value("0 9 * * MON")
+    page.run()
+    expect(page.output).to_contain_text("Monday 09:00")
+    expect(lesson).to_contain_text("1 of 2 done.")
+    fired.fill("0 18 * * FRI")
+    page.run()
+    expect(page.output).to_contain_text("Friday 18:00")
+    expect(lesson).to_contain_text("Lesson done.")
+    page.write("class TenantWorkflow: ...")
+    expect(fired).to_be_hidden()
+
+
 def test_the_support_desk_runs_to_its_end_with_its_worker_killed_on_the_way_and_one_mail_is_handled(
     opened: Callable[..., Playground],
 ) -> None:

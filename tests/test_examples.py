@@ -57,6 +57,7 @@ BAD = [
     ("order 0", GOOD.replace("order: 3", "order: 0"), "needs an order from 1"),
     ("order true", GOOD.replace("order: 3", "order: true"), "needs an order from 1"),
     ("unknown field", GOOD.replace("order: 3", "order: 3\nlevel: 1"), "'level: 1'"),
+    ("schedule no text", GOOD.replace("order: 3", "order: 3\nschedule: 9"), "schedule of example bad"),
     ("field twice", GOOD.replace("order: 3", "order: 3\norder: 3"), "once each"),
     ("no task", GOOD.replace('{"do": "finish", "say": "Run it.", "seen": "It ran."}', ""), "tasks of example bad"),
     (
@@ -104,7 +105,7 @@ def test_ships_the_examples_in_order():
         "hello", "crash-and-resume", "retries", "hibernation", "approval", "long-poll", "onboarding", "fan-out",
         "dependencies", "agent-plan", "ci-pipeline", "saga", "effects", "two-tenants",
         "streaming-answer", "parcels", "support-desk", "agent-loop", "tool-call", "one-at-a-time", "asking-a-service",
-        "tools-from-elsewhere",
+        "several-workflows", "on-a-schedule", "tools-from-elsewhere",
     ]  # fmt: skip
 
 
@@ -153,6 +154,8 @@ OUTPUTS = {
     "two-tenants": {"greeting": "Hello, Ada! This is visit 1."},
     "asking-a-service": {"orders": 2},
     "tools-from-elsewhere": {"booking": "C-6LIS", "delivered": True},
+    "several-workflows": {"invoice": "I-A-1001", "way": "it comes by parcel"},
+    "on-a-schedule": {"fired": "Monday 09:00", "sold": 301},
     "parcels": {"sent": 3, "grams": 3900},
     "tool-call": {"refunded": 49},
     "one-at-a-time": {"charged": 3, "most_at_once": 1},
@@ -195,11 +198,13 @@ def program(example: Example, place: int = 0) -> Program:
             example.params,
             {**events, **FIRST_EVENTS.get(example.slug, {})},
             {} if task.get("hibernated") else task,
+            example.schedule,
         )
-    return Program(example.source, example.params, events, task)
+    return Program(example.source, example.params, events, task, example.schedule)
 
 
-# What a visitor changes for the tasks that begin before Run: in the source, and in the params.
+# What a visitor changes for the tasks that begin before Run: in the source, and in the params; SCHEDULE is no param.
+SCHEDULE = "the field Fired by"
 EDITS: dict[tuple[str, int], tuple[dict[str, str], dict[str, Any]]] = {
     ("hello", 1): ({}, {"name": "Grace", "seconds": 0}),
     ("retries", 1): ({'"limit": 4': '"limit": 1'}, {}),
@@ -219,6 +224,8 @@ EDITS: dict[tuple[str, int], tuple[dict[str, str], dict[str, Any]]] = {
     ("effects", 1): ({'charge(order["amount"])': 'charge(order["amount"], key=event["instanceId"])'}, {}),
     ("two-tenants", 1): ({'"Hello"': '"Good day"'}, {}),
     ("one-at-a-time", 1): ({"AT_ONCE = 1": "AT_ONCE = 2"}, {}),
+    ("several-workflows", 1): ({'workflow="Parcel"': 'workflow="Pickup"'}, {}),
+    ("on-a-schedule", 1): ({}, {SCHEDULE: "0 18 * * FRI"}),
     ("asking-a-service", 1): ({'            # headers["Idem': '            headers["Idem'}, {}),
 }
 LATER = [*EDITS, ("hibernation", 0), ("approval", 1), ("parcels", 1), ("support-desk", 1), ("tools-from-elsewhere", 1)]
@@ -233,7 +240,9 @@ def edited(slug: str, place: int) -> Program:
     for old, new in source.items():
         assert old in text
         text = text.replace(old, new)
-    return Program(text, made.params | params, made.events, BY_SLUG[slug].tasks[place])
+    schedule = params.get(SCHEDULE, made.schedule)
+    params = {name: value for name, value in params.items() if name != SCHEDULE}
+    return Program(text, made.params | params, made.events, BY_SLUG[slug].tasks[place], schedule)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The API over real HTTP: the way of an instance, and all that can be done to it."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -182,6 +183,18 @@ def test_sleeps_are_skipped_from_the_beginning(site: Site) -> None:
     assert "nap" in source
     shown = site.finish(site.create(source, skip_sleeps=True))
     assert (shown["status"], shown["skips_sleeps"]) == ("complete", True)
+
+
+def test_a_run_stands_for_the_next_firing_of_a_cron_expression(site: Site) -> None:
+    source = HELLO.replace("return {", 'return dict(event["schedule"] or {}) or {')
+    fired = site.finish(site.create(source, schedule="30 9 * * MON"))["output"]
+    at = datetime.fromtimestamp(fired["scheduledTime"] / 1_000, UTC)
+    assert (fired["cron"], f"{at:%a %H:%M:%S}") == ("30 9 * * MON", "Mon 09:30:00")
+    assert "cron" not in site.finish(site.create(source))["output"]
+    site.log.clear()
+    assert refused(site, site.client.post("/api/instances", json={"source": source, "schedule": "9 *"}))[0] == 400
+    example = site.client.post("/api/instances", json={"example": "on-a-schedule"}).json()
+    assert site.finish(example)["output"]["fired"] == "Monday 09:00", "an example's own"
 
 
 def test_nothing_to_wake_is_said(site: Site) -> None:

@@ -116,7 +116,7 @@ RULES = {
     "named-workflow": Rule(
         INFO,
         "This runs another of the tenant's workflows, which must be deployed under this name by then: "
-        "otherwise `run` raises WorkflowNotFound. Code of the page can run only itself, without a name.",
+        "otherwise `run` raises WorkflowNotFound. Code of the page can only name another class of its own.",
     ),
     # analysis/rules/control_flow.py
     "not-awaited": Rule(

@@ -159,11 +159,14 @@ class Engine:
             await shared.close()
 
     async def start_own_child(self, row: InstanceRow, child: NewChild) -> int:
-        """Create a child that runs the code of its parent, and charge it to the parent's address; returns its key.
+        """Create a child that runs the code of its parent, or the class of it that is named, and charge it to the
+        parent's address; returns its key.
 
         Raises as `create`; Busy too where the address has started as many as it may in a minute.
         """
         template = await self._own_template(row, size_of(child.params.value))
+        if child.workflow is not None:
+            template = replace(template, class_name=child.workflow)
         return (await self.create(child_of(template, child))).key
 
     async def own_delivery(self, key: int, trigger: Mapping[str, Any], size: int) -> CreateInstance:

@@ -64,6 +64,13 @@ def scheduled(schedule: Schedule, at: int, *, by_hand: bool = False) -> Firing:
     return Firing(None if by_hand else f"{schedule.name}-{time}", trigger, {"schedule": told})
 
 
+def next_firing(cron: str, now: int) -> Mapping[str, Any]:
+    """The limits of an instance that stands for the next firing of a cron expression, in UTC, without a schedule: of
+    code that is tried out. Raises InvalidSchedule.
+    """
+    return {"schedule": {"cron": cron, "scheduledTime": Cron(cron, "UTC").after(now)}}
+
+
 class Schedules:
     """The schedules of a store, and one node's part in firing them."""
 

@@ -14,7 +14,8 @@ A file starts with a docstring and goes on with the source that the editor shows
     \"\"\"
 
 `order` (from 1, no two alike), `group` (the heading it stands under; those of one group follow each other), `params`
-(what `event["payload"]` will be) and `tasks` are required. A task is something a person is asked to do (`say`) and the
+(what `event["payload"]` will be) and `tasks` are required. `schedule` is a cron expression, of which a run is the next
+firing. A task is something a person is asked to do (`say`) and the
 page notices in the journal (`static/js/run/tasks.js`), and then says what it showed (`seen`). `first`: it begins before
 Run is pressed. What there is to do, and what tells that it was done:
 
@@ -44,7 +45,7 @@ SOURCE_LINES = 60
 
 _FILE = re.compile(r'"""(?P<header>.*?)"""\n(?P<source>.*)', re.DOTALL)
 _FIELD = re.compile(r"(?P<name>[a-z]+):\s+(?P<value>.*)", re.DOTALL)
-_FIELDS = ("order", "group", "params", "tasks")
+_FIELDS = ("order", "group", "schedule", "params", "tasks")
 _REQUIRED = ("say", "seen")
 # What each kind of task names: exactly one of the first, any of the second.
 _TASKS: Mapping[str, tuple[set[str], set[str]]] = {
@@ -74,6 +75,7 @@ class Example:
     params: Any
     source: str
     tasks: tuple[Mapping[str, Any], ...] = ()
+    schedule: str | None = None
 
 
 def load(folder: Path = FOLDER) -> tuple[Example, ...]:
@@ -121,8 +123,9 @@ def read(slug: str, text: str) -> Example:
             f"The example {slug} has {source.count(chr(10))} lines of source; it should have 1 to {SOURCE_LINES}."
         )
     return Example(
-        slug, title, lesson, fields["order"], fields["group"], fields["params"], source, tuple(fields["tasks"])
-    )
+        slug, title, lesson, fields["order"], fields["group"], fields["params"], source, tuple(fields["tasks"]),
+        fields.get("schedule"),
+    )  # fmt: skip
 
 
 def _fields(slug: str, block: str) -> dict[str, Any]:
@@ -141,6 +144,8 @@ def _fields(slug: str, block: str) -> dict[str, Any]:
         raise BadExample(f"The header of example {slug} needs an order from 1 and params.")
     if not isinstance(fields.get("group"), str) or not fields["group"].strip():
         raise BadExample(f'The header of example {slug} needs a group, such as "Start here".')
+    if not isinstance(fields.get("schedule", ""), str):
+        raise BadExample(f'The schedule of example {slug} is not a cron expression, such as "0 9 * * MON".')
     tasks = fields.get("tasks")
     if not isinstance(tasks, list) or not tasks or not all(map(_is_task, tasks)):
         raise BadExample(f"The tasks of example {slug} are not a list with the fields of one of: {', '.join(_TASKS)}.")

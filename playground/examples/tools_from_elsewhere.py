@@ -5,7 +5,7 @@ a courier, belongs to the playground; a tenant brings its own. Its tools answer 
 when a person has filled in its form, `deliver` when it is done. Each request is a step. Between two looks at what is
 not done yet the run sleeps, and whichever worker goes on asks for the same delivery.
 
-order: 22
+order: 24
 group: "In the real world"
 params: {"to": "Lisbon"}
 tasks: [{"do": "send-event", "type": "answer-book", "payload": {"agree": true},

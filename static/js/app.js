@@ -28,6 +28,7 @@ import { makeDrafts } from "./drafts.js";
 import { makeDrop } from "./drop.js";
 import { makeEditor } from "./editor.js";
 import { parse } from "./exact.js";
+import { makeFired } from "./fired.js";
 import { makeHalves } from "./halves.js";
 import { doAct, makeKeys, onKey } from "./keys.js";
 import { lately } from "./lately.js";
@@ -101,6 +102,8 @@ const editor = makeEditor({
   onStop: stopAt,
 });
 const params = makeParams({ example: page.kind === "instance" ? null : page.example?.slug ?? null, max: page.limits.value_bytes, onChange: changed });
+const fired = whose.tenant ? null : makeFired({ schedule: page.example?.schedule ?? null });
+fired?.look(page.source);
 const halves = makeHalves();
 const outlineList = makeOutline({
   onPick: (line, ofRun) => show({ line, ofRun }),
@@ -142,6 +145,7 @@ const start = makeStart({
   aimed: (early) => page.kind !== "new" || runId !== null || (!early && inSight()),
   source: editor.text,
   stops: () => pendingStopsOf(parsed.flat),
+  schedule: () => fired?.cron() ?? null,
   params,
   onStarting: () => (halves.status("starting"), tell("starting")),
   onStopped: () => (halves.status(counted), tell("stopped")),
@@ -291,6 +295,7 @@ function changed() {
   drafts.keep();
   checker.soon();
   start.edited();
+  fired?.look(editor.text());
   relabel(editor.text());
   tell("edited");
 }

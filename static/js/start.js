@@ -16,7 +16,7 @@ const FULL_WAIT_S = 10; // before a full server is asked again, when it does not
  *   `early` one, before the script had come, is meant for this page; `ready`: what a press waits for, the editor;
  *   `onLost`: the server was not reached, and whoever asks for something next should say when it is
  */
-export function makeStart({ create, ready = null, aimed = () => true, source, params, onStarting, onStarted, onStopped, onLost = () => {}, onDiagnostics, stops = () => [] }) {
+export function makeStart({ create, ready = null, aimed = () => true, source, params, onStarting, onStarted, onStopped, onLost = () => {}, onDiagnostics, stops = () => [], schedule = () => null }) {
   const buttons = [...document.querySelectorAll("[data-run]")];
   let state = "ready"; // ready, loading, starting, waiting
   let timer = null;
@@ -55,7 +55,7 @@ export function makeStart({ create, ready = null, aimed = () => true, source, pa
     const json = params.json();
     try {
       let allowance = null;
-      const instance = await create({ source: text, params: json, breaks: pendingBody(), breakpoints: stops(), skips: pendingSkip() }, { allowed: (it) => (allowance = it.starts_per_minute) });
+      const instance = await create({ source: text, params: json, breaks: pendingBody(), breakpoints: stops(), skips: pendingSkip(), schedule: schedule() }, { allowed: (it) => (allowance = it.starts_per_minute) });
       set("ready");
       if (!instance) return onStopped();
       forgetPending();

@@ -304,12 +304,15 @@ def _bindings(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
 
 
 def check_named_workflows(workflow: Workflow) -> Iterator[Diagnostic]:
-    """Findings about children of another workflow, which only a tenant has; one for each place that names it."""
+    """Findings about children of another workflow, which only a tenant has; one for each place that names it. Those
+    that are named as a class of the source may be that class.
+    """
+    classes = {node.name for node in workflow.tree.nodes_by_type[ast.ClassDef]}
     for call in workflow.tree.nodes_by_type[ast.Call]:
         if runs_child(call):
             for given in call.keywords:
-                nothing = isinstance(given.value, ast.Constant) and given.value.value is None
-                if given.arg == "workflow" and not nothing:
+                known = isinstance(given.value, ast.Constant) and given.value.value in {None, *classes}
+                if given.arg == "workflow" and not known:
                     yield report("named-workflow", workflow.source.span(given))
 
 

@@ -1,4 +1,6 @@
-"""`env.WORKFLOWS` of code that is nobody's: it can run itself with other params, as a child, and nothing else.
+"""`env.WORKFLOWS` of code that is nobody's: it can run itself with other params, as a child, or another class of its
+source by the class's name, and nothing else. A tenant deploys each of them as a workflow of that name, and the same
+code runs there.
 
 The children are charged to the address of their parent and change with its token, so that they need no key.
 """
@@ -34,8 +36,9 @@ class OwnWorkflow(Binding):
 
     async def start_child(self, child: NewChild) -> int:
         """See `ChildStarter`."""
-        if child.workflow is not None:
+        if child.workflow is not None and not child.workflow.isidentifier():
             raise BindingError(
-                "Only a tenant has workflows that are named. Code of the page runs itself: look at the payload."
+                f'Code of the page has no workflow "{child.workflow[:80]}": it runs itself, or another class of its '
+                "own by the class's name. Only a tenant has others."
             )
         return await self._start(self._row, child)

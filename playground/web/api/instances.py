@@ -18,6 +18,7 @@ from playground.engine import CreateInstance, queues
 from playground.engine.forks import FORK
 from playground.engine.instances import checked_types
 from playground.engine.message_queues import TRIGGER
+from playground.engine.schedules import next_firing
 from playground.store.rows import InstanceRow
 from playground.web.api import snippets
 from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
@@ -45,6 +46,7 @@ class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
     breaks: list[BreakBody] = msgspec.field(default_factory=list)
     breakpoints: NewBreakpoints = msgspec.field(default_factory=list)
     skip_sleeps: bool = False
+    schedule: str | None | msgspec.UnsetType = msgspec.UNSET  # cron: it stands for the next firing
 
 
 async def create(context: Context, request: Request) -> Response:
@@ -54,6 +56,7 @@ async def create(context: Context, request: Request) -> Response:
     )
     context.limits.checks.charge_request(request, context.addresses.client_of(request))
     source, params, snippet_params = await _source_and_params(context, body)
+    cron = _cron(context, body)
     token = context.ids.token()
     new = CreateInstance(
         source=source,
@@ -64,6 +67,7 @@ async def create(context: Context, request: Request) -> Response:
         breaks=parse_breaks(body.breaks),
         breakpoints=parse_breakpoints(body.breakpoints),
         skip_sleeps=body.skip_sleeps,
+        limits=None if cron is None else dict(next_firing(cron, context.now())),
     )
     return created_response(await start_anonymous(context, request, new), token)
 
@@ -141,6 +145,12 @@ async def _source_and_params(context: Context, body: CreateBody) -> tuple[str, A
     else:
         source = str(body.source)
     return source, default if body.params is msgspec.UNSET else body.params, text
+
+
+def _cron(context: Context, body: CreateBody) -> str | None:
+    if body.schedule is not msgspec.UNSET:
+        return body.schedule
+    return context.example(body.example).schedule if isinstance(body.example, str) else None
 
 
 IDS_MAX = 50  # in one question

@@ -490,6 +490,7 @@ def _example_names(example: Example) -> dict[str, Any]:
         "lesson": example.lesson,
         "params": example.params,
         "tasks": example.tasks,
+        "schedule": example.schedule,
     }
     return {"title": example.title, "source": example.source, "params": params_text(example.params), "example": told}
 
