@@ -42,6 +42,7 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
         "help": "text: file:line:column: severity code message, on a terminal with the line and what fixes it; "
         "json: with ends and fixes",
     },
+    "--cloudflare": {"action": "store_true", "help": "say, too, what exists only here, for who takes it to Cloudflare"},
     "--class-name": {"default": CLASS_NAME, "help": "the class that is deployed (default: %(default)s)"},
     "--allow-weak-sandbox": {"action": "store_true", "help": "as for the server: with the system-call filter only"},
     "--unsafe-no-sandbox": {"action": "store_true", "help": "as for the server: with NO isolation, for your own code"},
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     options = build_parser().parse_args(arguments)
     try:
         settings = _settings(options, environment)
-        checked = asyncio.run(_check_all(options.files, options.class_name, settings))
+        checked = asyncio.run(_check_all(options.files, options.class_name, settings, cloudflare=options.cloudflare))
     except (BadSetting, SandboxRefused) as error:
         raise BadCheck(str(error)) from None
     for problem in (it.problem for it in checked if it.problem):
@@ -131,7 +132,9 @@ def _print_lines(checked: Sequence[FileResult], *, with_source: bool) -> None:
         print("\n".join(lines), flush=True)
 
 
-async def _check_all(files: Sequence[str], class_name: str, settings: Settings) -> list[FileResult]:
+async def _check_all(
+    files: Sequence[str], class_name: str, settings: Settings, *, cloudflare: bool
+) -> list[FileResult]:
     read = [(file, *_read_file(file, settings.source_bytes)) for file in files]
     if all(problem for _, _, problem in read):
         return [FileResult(file, problem=problem) for file, _, problem in read]
@@ -139,16 +142,17 @@ async def _check_all(files: Sequence[str], class_name: str, settings: Settings) 
     try:
         checker = Checker(sandbox, settings.source_bytes, settings.check_seconds_per_minute, _now, FairReading())
         return [
-            FileResult(file, problem=problem) if problem else await _check(checker, file, text, class_name)
+            FileResult(file, problem=problem) if problem else await _check(checker, file, text, class_name, cloudflare)
             for file, text, problem in read
         ]
     finally:
         await sandbox.close()
 
 
-async def _check(checker: Checker, file: str, text: str, class_name: str) -> FileResult:
+async def _check(checker: Checker, file: str, text: str, class_name: str, cloudflare: bool) -> FileResult:
     try:
-        return FileResult(file, (await checker.check(text, class_name=class_name)).diagnostics, source=text)
+        found = await checker.check(text, class_name=class_name, cloudflare=cloudflare)
+        return FileResult(file, found.diagnostics, source=text)
     except (Busy, TooLarge) as error:
         return FileResult(file, problem=f"{file}: {error}")
 

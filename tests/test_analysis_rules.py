@@ -8,6 +8,7 @@ import re
 
 import pytest
 import test_analysis_invisible
+import test_analysis_only_here
 import test_analysis_replay
 import test_analysis_workers
 from analysis_support import apply, check_alone, check_case, program
@@ -230,7 +231,8 @@ def test_finds_what_keeps_a_workflow_from_starting(source, code, span, fixed):
 
 def test_every_rule_of_the_table_has_a_case():
     elsewhere = {"syntax", "syntax-warning", "too-deep", "not-analysed"}
-    cases = [*CASES, *test_analysis_replay.CASES, *test_analysis_workers.CASES, *test_analysis_invisible.CASES]
+    others = (test_analysis_replay, test_analysis_workers, test_analysis_invisible, test_analysis_only_here)
+    cases = [*CASES, *(case for other in others for case in other.CASES)]
     assert {case[1] for case in cases} | {case[2] for case in ENTRIES} | elsewhere == set(RULES)
 
 

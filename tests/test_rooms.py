@@ -22,8 +22,9 @@ MAY_IMPORT = {
     "outbound": set(),
     "worker": {"workflows"},
     "analysis": {"workflows"},
+    "cloudflare": {"workflows"},
     "engine": {"workflows", "store", "sandbox", "outbound", "settings"},
-    "web": {"workflows", "engine", "analysis", "store", "examples", "settings", "paths", "process"},
+    "web": {"workflows", "cloudflare", "engine", "analysis", "store", "examples", "settings", "paths", "process"},
     "testing": {"workflows", "store", "sandbox", "outbound", "worker", "engine", "settings"},
     "examples": set(),
     "settings": set(),
@@ -52,6 +53,8 @@ MAY_IMPORT = {
     "terminal": {
         "client",
         "workflows",
+        "cloudflare",
+        "examples",
         "store",
         "sandbox",
         "engine",
@@ -78,7 +81,17 @@ ALSO = {"worker/main.py": {"analysis", "sandbox"}}
 CLIENT_MAY_SEE = {"playground.web.api.response_types", "playground.web.http.tokens"}
 # The name under which tenants import their API; it exists inside a worker only.
 TENANT_API = "workers"
-STANDARD_LIBRARY_ONLY = {"workflows", "worker", "analysis", "examples", "settings", "paths", "log_lines", "progress"}
+STANDARD_LIBRARY_ONLY = {
+    "workflows",
+    "worker",
+    "analysis",
+    "cloudflare",
+    "examples",
+    "settings",
+    "paths",
+    "log_lines",
+    "progress",
+}
 
 
 def room_of(file: Path) -> str:

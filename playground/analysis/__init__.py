@@ -12,6 +12,7 @@ from playground.analysis.rules import (
     control_flow,
     determinism,
     entry,
+    only_here,
     ordering,
     results,
     side_effects,
@@ -42,13 +43,16 @@ CHECKS = (
     results.check,
     control_flow.check_broad_handlers,
 )
+DEFAULT = "Default"  # the class whose handlers Cloudflare calls
 MOST_DIAGNOSTICS = 200  # a longer list is not read
 
 
-def check(source: str, entry_class: str = CLASS_NAME) -> dict[str, Any]:
+def check(source: str, entry_class: str = CLASS_NAME, *, cloudflare: bool = False) -> dict[str, Any]:
     """Analyse a source: `{"diagnostics": [...], "outline": [...], "tool": {...}}`, the first two as in the API.
 
-    Never raises, for any text.
+    Never raises, for any text. With `cloudflare`, diagnostics include what exists only here (rules/only_here.py), and
+    `project` has what a project for Cloudflare is made from: the workflow's `class_name`, and whether the file
+    `has_default`, a class `Default` that handles requests there.
 
     A diagnostic has severity, code, message, line, column, end_line, end_column and, where it is mechanical, a fix
     {title, text and the same four}. A node of the outline has kind (do, sleep, wait, loop, branch, parallel), name,
@@ -56,26 +60,38 @@ def check(source: str, entry_class: str = CLASS_NAME) -> dict[str, Any]:
     past the last one. `tool` is what analysis/signature.py finds.
     """
     tool: dict[str, Any] = {}
+    project: dict[str, Any] = {}
     try:
-        diagnostics, nodes, tool = _inspect(source, entry_class)
+        diagnostics, nodes, tool, project = _inspect(source, entry_class, cloudflare)
     except (RecursionError, MemoryError):
         diagnostics, nodes = [report("too-deep", Span(1, 1, 1, 2))], []
     except Exception:  # noqa: BLE001 - a fault of the lint must not prevent a run
         diagnostics, nodes = [report("not-analysed", Span(1, 1, 1, 2))], []
-    return {"diagnostics": [found.as_json() for found in diagnostics], "outline": nodes, "tool": tool}
+    shown = {"diagnostics": [found.as_json() for found in diagnostics], "outline": nodes, "tool": tool}
+    return {**shown, "project": project} if cloudflare else shown
 
 
-def inspect(text: str, entry_class: str = CLASS_NAME) -> tuple[list[Diagnostic], list[dict[str, Any]]]:
+def inspect(
+    text: str, entry_class: str = CLASS_NAME, *, cloudflare: bool = False
+) -> tuple[list[Diagnostic], list[dict[str, Any]]]:
     """Like `check` without the tool, but errors of the lint are raised."""
-    return _inspect(text, entry_class)[:2]
+    return _inspect(text, entry_class, cloudflare)[:2]
 
 
-def _inspect(text: str, entry_class: str) -> tuple[list[Diagnostic], list[dict[str, Any]], dict[str, Any]]:
+def _inspect(
+    text: str, entry_class: str, cloudflare: bool
+) -> tuple[list[Diagnostic], list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
     source, diagnostics = syntax.parse_source(text)
     if source is None:
-        return diagnostics, [], {}
+        return diagnostics, [], {}, {}
     workflow = Workflow(source, entry_class)
-    for check_rules in CHECKS:
+    for check_rules in (*CHECKS, *((only_here.check,) if cloudflare else ())):
         diagnostics.extend(check_rules(workflow))
     found = sorted(dict.fromkeys(diagnostics), key=lambda diagnostic: (diagnostic.span, diagnostic.code))
-    return found[:MOST_DIAGNOSTICS], outline.outline(workflow), signature(workflow)
+    return found[:MOST_DIAGNOSTICS], outline.outline(workflow), signature(workflow), _project(workflow)
+
+
+def _project(workflow: Workflow) -> dict[str, Any]:
+    if workflow.entry is None:
+        return {}
+    return {"class_name": workflow.entry.name, "has_default": any(it.name == DEFAULT for it in workflow.classes)}

@@ -279,4 +279,31 @@ RULES = {
         "A bare number is milliseconds here: {number} is {meaning}. Cloudflare's Python page says seconds, its runtime "
         "counts milliseconds; a string such as {text} is clear everywhere.",
     ),
+    # analysis/rules/only_here.py, only where Cloudflare is asked about
+    "only-here-import": Rule(INFO, "Cloudflare's {module} has no `{name}`. {advice}"),
+    "only-here-binding": Rule(INFO, "`self.env.{name}` is not the same on Cloudflare. {advice}"),
+    "only-here-step": Rule(
+        INFO,
+        "`step.do` only decorates on Cloudflare: it takes no function, and stands with parentheses. Write `{form}`, "
+        "which is the same step here.",
+    ),
+    "only-here-argument": Rule(INFO, "`step.{method}` takes no {what} on Cloudflare. {advice}"),
+    "only-here-parameter": Rule(
+        INFO,
+        "On Cloudflare a parameter is another step by its name, and the step of the function `{name}` is called {step}."
+        " Name the step `{name}`, or leave out its name.",
+    ),
+    "only-here-value": Rule(
+        INFO, "A tuple can't be stored on Cloudflare: returning one raises TypeError. Return a list, `[{items}]`."
+    ),
+    "only-here-reply": Rule(
+        INFO,
+        "An event can't be answered on Cloudflare. Keep the answer in a step's result or in a store, where whoever "
+        "asked reads it.",
+    ),
+    "only-here-handler": Rule(
+        INFO,
+        "On Cloudflare messages of a queue go to `queue` of a `WorkerEntrypoint`, not of a workflow. Move it into "
+        "`class Default(WorkerEntrypoint)`, and start the workflow from there.",
+    ),
 }

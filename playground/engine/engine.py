@@ -307,14 +307,22 @@ class Engine:
         await self._scheduler.abandon()
         self._services.workers.close()
 
-    async def check(self, source: str, owner: str = "", class_name: str = CLASS_NAME, *, to_run: bool = False) -> Check:
+    async def check(
+        self,
+        source: str,
+        owner: str = "",
+        class_name: str = CLASS_NAME,
+        *,
+        to_run: bool = False,
+        cloudflare: bool = False,
+    ) -> Check:
         """Problems and outline of a source, found in the sandbox without running it; owners take turns.
 
-        `to_run`: the owner is about to create an instance of it.
+        `to_run`: the owner is about to create an instance of it. `cloudflare`: see `Checker.check`.
 
         Raises TooLarge, CheckedTooMuch, Busy.
         """
-        return await self._checker.check(source, owner, class_name, to_run=to_run)
+        return await self._checker.check(source, owner, class_name, to_run=to_run, cloudflare=cloudflare)
 
     async def create(self, new: CreateInstance) -> InstanceRow:
         """See `Creation.create`."""

@@ -283,6 +283,7 @@ class Checked(Struct, frozen=True, tag="checked", tag_field="op"):
     diagnostics: Annotated[list[dict[str, Any]], Meta(max_length=1_000)]
     outline: Annotated[list[dict[str, Any]], Meta(max_length=10_000)]
     tool: dict[str, Any] = {}
+    project: dict[str, Any] = {}
 
 
 class Probed(Struct, frozen=True, tag="probed", tag_field="op"):

@@ -106,6 +106,10 @@ async def _act(options: argparse.Namespace, place: "Place", screen: "Screen") ->
             from playground.terminal.tenants import deploy
 
             return await deploy(options, place, screen)
+        case "export":
+            from playground.terminal.exporting import export
+
+            return await export(options, place, screen)
     from playground.terminal.tenants import act
 
     return await act(options, place, screen)

@@ -19,6 +19,7 @@ SUMMARIES: Mapping[str, str] = {
     "runs": "list, show, follow and control runs",
     "test": "crash a workflow at every commit, and compare",
     "deploy": "make a file the newest version of a tenant's workflow",
+    "export": "make a project for Cloudflare of a workflow",
     "tenants": "list tenants, make keys, delete",
     "schedules": "what starts by the clock",
     "queues": "queues of messages",
@@ -43,6 +44,9 @@ _EXAMPLES: Mapping[str, str] = {
   playground test approval.py --event 'approved={"by": "ada"}' --victim worker""",
     "deploy": """
   PLAYGROUND_TOKEN=pk_… playground deploy acme order.py --server https://play.example""",
+    "export": """
+  playground export order.py --to order-project
+  playground export --example approval --to approval.zip""",
     "tenants": """
   PLAYGROUND_TOKEN=… playground tenants list
   PLAYGROUND_TOKEN=… playground tenants make-key acme --label laptop""",
@@ -78,6 +82,7 @@ def build_parser() -> Parser:
     _add_runs(made["runs"])
     _add_test(made["test"])
     _add_deploy(made["deploy"])
+    _add_export(made["export"])
     _add_tenants(made["tenants"])
     _add_schedules(made["schedules"])
     _add_queues(made["queues"])
@@ -249,6 +254,15 @@ def _add_deploy(parser: Parser) -> None:
     parser.add_argument("--class-name", default=CLASS_NAME, metavar="NAME", help="the class (default: %(default)s)")
     parser.add_argument("--warm", action="store_true", help="keep workers with this code")
     _add_place(parser, tenant=False)
+
+
+def _add_export(parser: Parser) -> None:
+    parser.add_argument("file", nargs="?", metavar="FILE", help="a workflow's source; - for stdin")
+    parser.add_argument("--example", metavar="NAME", help="an example instead, such as approval")
+    parser.add_argument("--to", required=True, metavar="FOLDER|FILE.zip", help="a new folder, or a zip of it")
+    parser.add_argument("--params", metavar="JSON|@FILE", help="params to start runs with")
+    parser.add_argument("--class-name", default=CLASS_NAME, metavar="NAME", help="the class (default: %(default)s)")
+    _add_format(parser)
 
 
 def _add_tenants(parser: Parser) -> None:

@@ -144,7 +144,8 @@ def serve(execution: Execution) -> None:
                 if keep:
                     execution.prepare_another()
             elif first["op"] == "check":
-                _reply(channel, {"op": "checked", **analysis.check(first["source"], first["class_name"])})
+                found = analysis.check(first["source"], first["class_name"], cloudflare=first.get("cloudflare", False))
+                _reply(channel, {"op": "checked", **found})
             else:
                 from playground.sandbox import probe_attacks
 

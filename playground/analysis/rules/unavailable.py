@@ -96,7 +96,7 @@ _OF_SYSTEM = frozenset(
 
 def check_unavailable(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about imports that fail, and about calls that can't work, in code that a run reaches."""
-    places = _Places(workflow)
+    places = Places(workflow)
     yield from _imports(workflow, places)
     yield from _of_workers(workflow, places)
     for node in workflow.tree.nodes_by_type[ast.Call]:
@@ -131,7 +131,7 @@ def kind_of(workflow: Workflow, node: ast.Call) -> str | None:
     return PROCESSES if isinstance(node.func, ast.Attribute) and node.func.attr == "run_in_executor" else None
 
 
-class _Places:
+class Places:
     """Which code a run reaches, and which of it handles the error that it would get."""
 
     def __init__(self, workflow: Workflow) -> None:
@@ -184,7 +184,7 @@ class _Places:
         return any(self.tree.dotted(kind) in errors for kind in made.args)
 
 
-def _of_cloudflares_runtime(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
+def _of_cloudflares_runtime(workflow: Workflow, places: Places) -> Iterator[Diagnostic]:
     """What a file for Cloudflare's runtime may use and does not work here: types that can only be named, and options
     of `fetch`.
     """
@@ -204,7 +204,7 @@ def _of_cloudflares_runtime(workflow: Workflow, places: _Places) -> Iterator[Dia
                 yield report("fetch-option", place, name=given.arg, there=", ".join(FETCH_OPTIONS))
 
 
-def _imports(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
+def _imports(workflow: Workflow, places: Places) -> Iterator[Diagnostic]:
     for node in workflow.tree.nodes_by_type[ast.ImportFrom]:
         if node.level > 0:
             if not places.is_optional(node):
@@ -225,7 +225,7 @@ def _imports(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
 
 def _import(
     workflow: Workflow,
-    places: _Places,
+    places: Places,
     node: ast.Import | ast.ImportFrom,
     place: ast.Import | ast.ImportFrom | ast.alias,
     module: str,
@@ -243,7 +243,7 @@ def _import(
     )
 
 
-def _of_workers(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
+def _of_workers(workflow: Workflow, places: Places) -> Iterator[Diagnostic]:
     """Names that the `workers` module does not have here."""
     for statement in workflow.tree.nodes_by_type[ast.ImportFrom]:
         if statement.module in ("workers", "workers.workflows") and not statement.level:
@@ -269,7 +269,7 @@ def _not_of_workers(workflow: Workflow, node: ast.alias | ast.Attribute, name: s
     return report("not-of-workers", place, fix, name=name, error=error, cure=cure)
 
 
-def _bindings(workflow: Workflow, places: _Places) -> Iterator[Diagnostic]:
+def _bindings(workflow: Workflow, places: Places) -> Iterator[Diagnostic]:
     """Bindings that other platforms have, or that are nearly one of ours. All others may be the operator's own."""
     seen: set[str] = set()
     if any(

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from playground.engine.code.project import Project, read_project
 from playground.engine.code.tool_signature import NO_SIGNATURE, ToolSignature, read_signature
 from playground.engine.limits import SlidingWindow
 from playground.sandbox import frames
@@ -107,6 +108,7 @@ class Check:
     diagnostics: tuple[dict[str, Any], ...]
     outline: tuple[dict[str, Any], ...]
     tool: ToolSignature = NO_SIGNATURE
+    project: Project | None = None  # only where Cloudflare was asked about
 
     @property
     def ok(self) -> bool:
@@ -181,13 +183,20 @@ class Checker:
         self._took = SlidingWindow(MINUTE_SECONDS, 1000, now)  # milliseconds by owner
 
     async def check(
-        self, source: str, owner: str = OWN, class_name: str = CLASS_NAME, *, to_run: bool = False
+        self,
+        source: str,
+        owner: str = OWN,
+        class_name: str = CLASS_NAME,
+        *,
+        to_run: bool = False,
+        cloudflare: bool = False,
     ) -> Check:
         """Check a source for an owner: the queue of a client address, or `tenant:` and a name.
 
         A result that is known costs nothing.
 
         `class_name` is the class that is to run. `to_run`: the owner runs it as soon as it is found to be all right.
+        `cloudflare`: diagnostics include what exists only here, and `project` says what to make of it there.
 
         Raises:
             TooLarge: it is over its limit.
@@ -201,7 +210,7 @@ class Checker:
                 f"The source has {len(data):,} bytes; the limit is {self._source_bytes:,}. Make it shorter.",
                 setting="source_bytes",
             )
-        digest = hashlib.sha256(class_name.encode() + b"\0" + data).digest()
+        digest = hashlib.sha256(class_name.encode() + (b"\0\1" if cloudflare else b"\0") + data).digest()
         known = self._cache.get(digest)
         if known is None:
             self._check_time(owner)
@@ -210,7 +219,7 @@ class Checker:
                     known = self._cache.get(digest)  # it may have been the same source that was waited for
                     if known is None:
                         self._check_time(owner)
-                        known = await self._check_timed(source, owner, class_name, to_run=to_run)
+                        known = await self._check_timed(source, owner, class_name, cloudflare, to_run=to_run)
             except TooManyWait:
                 raise CheckedTooMuch(_TOO_MANY, retry_after=RETRY_AFTER_SECONDS) from None
             if known is UNREADABLE:
@@ -228,15 +237,17 @@ class Checker:
             _TOO_LONG.format(most=self._seconds_most, wait=wait), retry_after=wait, setting="check_seconds_per_minute"
         )
 
-    async def _check_timed(self, source: str, owner: str, class_name: str, *, to_run: bool) -> Check:
+    async def _check_timed(self, source: str, owner: str, class_name: str, cloudflare: bool, *, to_run: bool) -> Check:
         began = self._now()
         try:
-            return await self._check_in_child(source, owner, class_name, self._keep if to_run else None)
+            return await self._check_in_child(source, owner, class_name, cloudflare, self._keep if to_run else None)
         finally:
             if owner != OWN:
                 self._took.add(owner, self._now() - began)
 
-    async def _check_in_child(self, source: str, owner: str, class_name: str, keep: Keep | None) -> Check:
+    async def _check_in_child(
+        self, source: str, owner: str, class_name: str, cloudflare: bool, keep: Keep | None
+    ) -> Check:
         try:
             worker = await self._sandbox.take_worker()
         except SandboxDown as down:
@@ -252,7 +263,8 @@ class Checker:
                 return
             if isinstance(frame, frames.Checked):
                 tool = read_signature(frame.tool)
-                result.set_result(Check(tuple(frame.diagnostics), tuple(frame.outline), tool))
+                project = read_project(frame.project) if cloudflare else None
+                result.set_result(Check(tuple(frame.diagnostics), tuple(frame.outline), tool, project))
             else:
                 result.set_result(UNREADABLE)
 
@@ -263,7 +275,8 @@ class Checker:
         channel, kept = FrameChannel(worker.sock, on_frames, on_closed, self._reading), False
         try:
             text = source.encode("utf-8", "replace").decode()
-            channel.send({"op": "check", "source": text, "class_name": class_name, "keep": keep is not None})
+            asked = {"source": text, "class_name": class_name, "cloudflare": cloudflare}
+            channel.send({"op": "check", **asked, "keep": keep is not None})
             async with asyncio.timeout(SECONDS):
                 checked = await result
             if keep is not None and checked.ok and channel.release():

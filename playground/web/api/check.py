@@ -20,6 +20,7 @@ JSON_ESCAPE_FACTOR = 6  # bytes that one byte of source may take as JSON (\\u000
 
 class CheckBody(bodies.SourceBody, forbid_unknown_fields=True):
     source: str
+    cloudflare: bool = False  # say, too, what exists only here
 
 
 async def check(context: Context, request: Request) -> Response:
@@ -27,7 +28,8 @@ async def check(context: Context, request: Request) -> Response:
     body = await bodies.read_object(request, CheckBody, source_body_bytes(context))
     context.limits.checks.charge_request(request, context.addresses.client_of(request))
     check_source_size(context, body.source)
-    checked = await context.engine.check(body.source, queues.of_address(context.addresses.client_of(request)))
+    owner = queues.of_address(context.addresses.client_of(request))
+    checked = await context.engine.check(body.source, owner, cloudflare=body.cloudflare)
     return json_response({"ok": checked.ok, "diagnostics": checked.diagnostics, "outline": checked.outline})
 
 
