@@ -133,6 +133,18 @@ class Connection:
             raise refusal(answer.status_code, _json_or_none(answer.content))
         return answer.content
 
+    async def download(self, path: str, *, token: str | None = None) -> AsyncIterator[bytes]:
+        """The content of an answer, as it comes. Raises as `ask`; what has come by then stays with the caller."""
+        timeout = httpx2.Timeout(ANSWER_SECONDS, read=SILENCE_SECONDS)
+        try:
+            async with self._http.stream("GET", path, headers=_authorization(token), timeout=timeout) as answer:
+                if answer.status_code >= 300:
+                    raise refusal(answer.status_code, _json_or_none(await answer.aread()))
+                async for part in answer.aiter_bytes():
+                    yield part
+        except httpx2.TransportError as error:
+            raise self._not_reached(error) from None
+
     async def stream(
         self, path: str, *, after: int, token: str | None, query: Mapping[str, Any] | None = None
     ) -> AsyncIterator[Message]:

@@ -71,6 +71,13 @@ class RunOf:
                 return
             after = page.events[-1].seq
 
+    def export(self) -> AsyncIterator[bytes]:
+        """The run as a file, as docs/run-files.md has it, in pieces of any size. One without its last line is cut off.
+
+        Raises as `get`, while it is read.
+        """
+        return self._connection.download(f"{self.address}/export", token=self.token)
+
     async def stream(self, *, after: int = 0, types: Iterable[str] = ()) -> AsyncIterator[Event | Reset]:
         """Events after a seq, those that there are and those that come, until the instance has ended.
 

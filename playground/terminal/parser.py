@@ -38,6 +38,8 @@ _EXAMPLES: Mapping[str, str] = {
   playground runs logs --follow 37bf11bb
   playground runs send-event 37bf11bb approved '{"by": "ada"}'
   playground runs restart 37bf11bb --from "charge card"
+  playground runs export 37bf11bb > run.jsonl
+  playground runs show run.jsonl
   playground runs list --format json | jq -r 'select(.status == "errored").run'""",
     "test": """
   playground test order.py --params '{"order": 7}'
@@ -180,7 +182,8 @@ def _add_runs(parser: Parser) -> None:
         parser,
         [
             ("list", "the runs that were started from here, or a tenant's; newest first"),
-            ("show", "one run: its steps, result and error"),
+            ("show", "one run, or one in a file: its steps, result and error"),
+            ("export", "a run as a file, which the page and `runs show` open"),
             ("logs", "what has happened in a run, and with --follow what happens"),
             ("send-event", "send an event to a run"),
             ("pause", "start no new step"),
@@ -198,7 +201,10 @@ def _add_runs(parser: Parser) -> None:
     )
     for name, action in made.items():
         if name != "list":
-            action.add_argument("id", metavar="ID", help="the run's id, or the beginning of one started from here")
+            more = ", or a file that `runs export` wrote" if name == "show" else ""
+            action.add_argument(
+                "id", metavar="ID", help=f"the run's id, or the beginning of one started from here{more}"
+            )
     made["list"].add_argument("--status", metavar="STATUS", help="only those: running, waiting, errored, …")
     made["list"].add_argument(
         "--limit", type=_positive, default=50, metavar="N", help="at most so many, and never more than 1,000"

@@ -9,6 +9,7 @@ import msgspec
 
 from playground.client import NOTHING, Anonymous, NotFound, RunOf
 from playground.client.tenants import OfTenant
+from playground.terminal.files import file_words, is_file, print_export, read_file, sensible_journal, view_of
 from playground.terminal.following import Follower, follow_words, journal_event, now_ms, run_safely
 from playground.terminal.inputs import json_input, read_text, step_of
 from playground.terminal.narration import (
@@ -29,7 +30,7 @@ from playground.terminal.screen import Screen
 from playground.terminal.state import KnownRun
 from playground.web.api.response_types import Accepted, Instance, Listed, StatusRow
 from playground.workflows import events as ev
-from playground.workflows.events import StepKey
+from playground.workflows.events import Event, StepKey
 
 LISTED = 50  # runs that `list` shows without --limit
 LISTED_MAX = 1_000
@@ -44,6 +45,8 @@ async def runs(options: argparse.Namespace, place: Place, screen: Screen) -> int
     action = ACTIONS[options.action]
     if options.action == "logs" and options.follow:
         return await _follow(options, place, screen)
+    if options.action == "show" and is_file(options.id):
+        return _show_file(options, screen)
     async with opened_place(place, plays=options.action == "chaos") as opened:
         try:
             return await action(options, opened, screen)
@@ -108,20 +111,47 @@ def _listed(id: str, name: str, created_at: int, row: StatusRow | Listed | None)
 
 async def _show(options: argparse.Namespace, opened: Opened, screen: Screen) -> int:
     run = opened.run(options.id)
-    shown = await run.get()
-    screen.json("run", run=shown.id, **msgspec.to_builtins(shown))
-    if screen.shows_json:
-        return OK
-    now = now_ms()
-    screen.print(f"run {shown.id}  {shown.status}")
-    for title, value in _facts(shown, now):
-        screen.print(f"  {title:<10} {value}")
+    shown, now = await run.get(), now_ms()
     narrator = Narrator()
-    async for event in run.journal():
-        screen.lines([it for it in narrator.lines(journal_event(event)) if it.kind != "log"])
+    if _show_facts(shown, _facts(shown, now), screen):
+        async for event in run.journal():
+            _show_event(journal_event(event), narrator, screen)
+        _show_end(shown, narrator, now, screen)
+    return OK
+
+
+def _show_file(options: argparse.Namespace, screen: Screen) -> int:
+    found = read_file(options.id)
+    shown, now, narrator = view_of(found), found.head.written_at, Narrator()
+    if _show_facts(shown, [("file", file_words(found.head, options.id)), *_facts(shown, now)], screen):
+        with sensible_journal():
+            for event in found.events:
+                _show_event(event, narrator, screen)
+            _show_end(shown, narrator, now, screen)
+    return OK
+
+
+def _show_facts(shown: Instance, facts: list[tuple[str, str]], screen: Screen) -> bool:
+    """Print what is known of a run; in JSON that is all, and the result is False."""
+    screen.json("run", run=shown.id, **msgspec.to_builtins(shown))
+    screen.print(f"run {plain(shown.id)}  {shown.status}")
+    for title, value in facts:
+        screen.print(f"  {title:<10} {value}")
+    return not screen.shows_json
+
+
+def _show_event(event: Event, narrator: Narrator, screen: Screen) -> None:
+    screen.lines([it for it in narrator.lines(event) if it.kind != "log"])
+
+
+def _show_end(shown: Instance, narrator: Narrator, now: int, screen: Screen) -> None:
     screen.lines(open_rows(narrator.state, now))
     if shown.output is not None:
         screen.value(shown.output)
+
+
+async def _export(options: argparse.Namespace, opened: Opened, screen: Screen) -> int:
+    await print_export(opened.run(options.id), screen)
     return OK
 
 
@@ -248,6 +278,7 @@ def _killed(killed: Any) -> str:
 ACTIONS: Mapping[str, Action] = {
     "list": _list,
     "show": _show,
+    "export": _export,
     "logs": _logs,
     "send-event": _send_event,
     "pause": _simple(lambda run, options: run.pause()),

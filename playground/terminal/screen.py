@@ -93,6 +93,12 @@ class Screen:
         for cut, texts in itertools.groupby(waiting, key=lambda it: it[1]):
             self._write(Text("\n").join(text for text, _ in texts), cut=cut)
 
+    def bytes(self, content: bytes) -> None:
+        """Print the content of a file as it is, whatever else is printed."""
+        self._out.flush()
+        self._out.buffer.write(content)
+        self._out.buffer.flush()
+
     def value(self, value: Any) -> None:
         """Print a value whole, as JSON that is laid out for people."""
         if self.shows_json:

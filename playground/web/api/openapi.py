@@ -11,6 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.runfiles.format import MEDIA_TYPE
 from playground.web.api.response_types import (
     CheckResult,
     Created,
@@ -177,6 +178,8 @@ def _content(call: Call) -> dict[str, Any]:
         return {"content": {"text/plain": {"schema": {"type": "string"}}}}
     if call.path.endswith(("/stream", "/streams/{name}")):
         return {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    if call.path.endswith("/export"):
+        return {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}
     type_ = RESPONSE_TYPES.get((call.method, call.path))
     kinds = {"application/json": {"schema": {"$ref": REF.format(name=type_.__name__)} if type_ else {"type": "object"}}}
     if call.path.endswith(".py"):
