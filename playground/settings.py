@@ -148,6 +148,9 @@ class Settings:
     )
     stream_names: int = _row(100, "streams that one execution may append to", public=True, least=1)
     step_limit: int = _row(25_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
+    patch_limit: int = _row(
+        200, "most names that one instance may call step.patched or step.deprecate_patch with", public=True, least=1
+    )
     reply_seconds: int = _row(
         25, "how long the sender of an event may wait for the workflow's reply", unit="seconds", public=True, least=1
     )

@@ -73,7 +73,9 @@ def rows_say(rows: Rows) -> dict[str, Any]:
     injected = row.injected or {}
     shown["breakpoints"] = list(injected.get("breakpoints", ()))
     shown["stopped_before"], shown["passed"] = injected.get("stopped_before"), list(injected.get("passed", ()))
-    shown["steps"] = {key: _row_says(step) for key, step in rows.steps.items() if key.kind != ev.REPLY}
+    shown["steps"] = {key: _row_says(step) for key, step in rows.steps.items() if key.kind not in ev.ROW_KINDS}
+    patches = [row for key, row in rows.steps.items() if key.kind == ev.PATCH]
+    shown["patches"] = {row.key.name: (row.result, row.started_seq) for row in patches}
     return shown
 
 
@@ -102,6 +104,7 @@ def state_says(state: State) -> dict[str, Any]:
     shown["skips_sleeps"] = state.skips_sleeps
     shown["breakpoints"], shown["stopped_before"] = list(state.breakpoints), state.stopped_before
     shown["passed"] = list(state.passed)
+    shown["patches"] = {name: (one["patched"], one["seq"]) for name, one in state.patches.items()}
     shown["steps"] = {}
     for key, step in state.steps.items():
         status = "open" if step.cut_short else OF_ROWS.get(step.status, step.status)

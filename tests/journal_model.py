@@ -31,6 +31,7 @@ from journal_parts import (
 )  # fmt: skip
 
 from playground.workflows import events as ev
+from playground.workflows.events import StepKey
 
 Move = Callable[[Random], None]
 
@@ -79,7 +80,8 @@ class Model(Injected):
             return [*anywhere, self._fail_to_load, *[self._start] * 10]
         anywhere += [
             self._log, self._arm, self._lose, self._lose, self._end_in_error, self._diverge, self._resume,
-            self._release, self._reply, self._give_up, self._end_suspension, self._end_suspension, *[self._wait] * 4,
+            self._release, self._reply, self._patch, self._give_up, self._end_suspension, self._end_suspension,
+            *[self._wait] * 4,
             self._append, self._append, self._call, self._call,
         ]  # fmt: skip
         if self._status == ev.WAITING:
@@ -296,6 +298,14 @@ class Model(Injected):
         key = step.key._replace(kind=ev.REPLY)
         self._add(ev.EVENT_REPLIED, key, received=step.received, line=8, clock_us=self._clock(), **outcome)
 
+    def _patch(self, pick: Random) -> None:
+        """The code asks for a patch, whose first decision stands."""
+        name = pick.choice(("tax", "mail", "stock"))
+        if name not in self._patches:
+            self._patches[name] = self._seq + 1
+            key = StepKey(ev.PATCH, name, 1)
+            self._add(ev.PATCH_DECIDED, key, patched=pick.random() < 0.5, line=9, clock_us=self._clock())
+
     def _end_child(self, pick: Random) -> None:
         """A child ends, whatever its parent does."""
         waiting = self._with(OPEN, kinds=(ev.CHILD,))
@@ -418,6 +428,7 @@ class Model(Injected):
         before = 0 if first is None else self._steps[first].started_seq
         self._steps = {key: step for key, step in self._steps.items() if step.started_seq < before}
         self._replied = {key: seq for key, seq in self._replied.items() if seq < before}
+        self._patches = {name: seq for name, seq in self._patches.items() if seq < before}
         self._inbox, self._rollback, self._error, self._started, self._status = {}, None, None, False, ev.QUEUED
         self._forget_stops()
         if pick.random() < 0.3:

@@ -72,6 +72,7 @@ class Instance:
         self._error: Any = None  # what is rolled back for
         self._steps: dict[StepKey, Step] = {}
         self._inbox: dict[int, dict[str, Any]] = {}
+        self._patches: dict[str, int] = {}  # patches of this generation that are decided, with their seq
         self._replied: dict[StepKey, int] = {}  # waits of this generation whose events have a reply, with its seq
         self._breaks: list[dict[str, Any]] = []
         self._armed: str | None = None

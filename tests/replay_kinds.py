@@ -28,7 +28,8 @@ POLL = st.tuples(st.just("poll"), st.lists(LONGS, min_size=2, max_size=2))
 TITLED = st.tuples(st.just("titled"), LONGS)
 WORDS = st.lists(st.text("abcdefghij", min_size=1, max_size=4), min_size=2, max_size=6, unique=True)
 SET = st.tuples(st.just("set"), WORDS, st.booleans())
-LEAF = st.one_of(DO, DO, QUICK, SLEEP)
+PATCHED = st.tuples(st.just("patched"), NAMES)
+LEAF = st.one_of(DO, DO, QUICK, SLEEP, PATCHED)
 
 
 def sequences(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:

@@ -120,6 +120,18 @@ return got
 """
 
 
+def _patched(writer: _Writer, name: str | None) -> str:
+    """A place whose code was changed before the run began: every execution takes the new way."""
+    if not writer.settled:
+        return _do(writer, 0, 0, 0, name)
+    unit = writer.unit()
+    return f'''
+got = "{unit} new" if step.patched("{unit}") else "{unit} old"
+seen.append(got)
+return got
+'''
+
+
 def _sleep(writer: _Writer, long: int, name: str | None) -> str:
     unit, duration = writer.unit(), writer.milliseconds(long)
     writer.settled = True
@@ -453,6 +465,7 @@ return asked
 BODIES: dict[str, Callable[..., str]] = {
     "do": _do,
     "quick": _quick,
+    "patched": _patched,
     "sleep": _sleep,
     "pause": _pause,
     "wait": _wait,

@@ -194,7 +194,7 @@ async def assert_rows_agree(run: Run) -> None:
     ):
         assert as_objects(getattr(row, name)) == getattr(state, name), name
     assert row.in_execution == any(execution.ended_at is None for execution in state.executions)
-    rows = {key: row for key, row in (await run.snapshot()).steps.items() if key.kind != ev.REPLY}
+    rows = {key: row for key, row in (await run.snapshot()).steps.items() if key.kind not in ev.ROW_KINDS}
     assert rows.keys() == state.steps.keys()
     for key, step in state.steps.items():
         shown = rows[key]

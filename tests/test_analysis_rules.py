@@ -85,6 +85,12 @@ CASES = [
     ("older rollback", "unknown-method", "@«step.with_rollback»('a')\nasync def a(): ...\n\nawait a()"),
     ("older rollback of all", "unknown-method", "await «step.rollback_all»()"),
     ("typo", "unknown-method", "await «step.sleeep»('a', '1 day') => await step.sleep('a', '1 day')"),
+    ("a patch inside a step", "patch-in-step",
+     "return await step.do('a', lambda: «step.patched('tax')»)"),
+    ("an awaited patch", "patch-awaited",
+     "return «await step.patched('tax')» => return step.patched('tax')"),
+    ("a patch that decides nothing", "patch-unused", "«step.patched('tax')»"),
+    ("another word for patched", "unknown-method", "return «step.patch»('tax') => return step.patched('tax')"),
     ("retries beside the config", "unknown-argument",
      ("await step.do('a', lambda: 1, «retries=3») => "
       "await step.do('a', lambda: 1, config={\"retries\": {\"limit\": 3, \"delay\": \"10 seconds\"}})")),

@@ -90,7 +90,11 @@ def test_every_call_of_python_is_there(api: dict[str, Any]) -> None:
             calls.add("run")  # counted when it is called, as the methods of `step` are
         if kind is ReceivedEvent:
             calls = {"reply", "reject"}
-        assert named == ({"do", "sleep", "sleep_until", "wait_for_event"} if kind is steps.Steps else calls), owner
+        assert named == (
+            {"do", "sleep", "sleep_until", "wait_for_event", "patched", "deprecate_patch"}
+            if kind is steps.Steps
+            else calls
+        ), owner
     assert set(api["env"]) == set(OWNERS) - {"step", "handle", "received"}
 
 

@@ -14,6 +14,7 @@ from playground.analysis.rules import (
     entry,
     only_here,
     ordering,
+    patches,
     results,
     side_effects,
     step_calls,
@@ -40,6 +41,7 @@ CHECKS = (
     step_names.check_names,
     step_names.check_invisible,
     step_calls.check_config,
+    patches.check,
     results.check,
     control_flow.check_broad_handlers,
 )

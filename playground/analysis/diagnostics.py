@@ -265,6 +265,20 @@ RULES = {
     "unstorable-output": Rule(
         WARNING, "The output is {what}, which can't be stored: the run fails with `not serialisable`.{cure}"
     ),
+    # analysis/rules/patches.py
+    "patch-in-step": Rule(
+        WARNING,
+        "`{call}` inside a step fails the run: no replay runs the step again to see which way it took. Ask outside of "
+        "steps, and use the answer in the step.",
+    ),
+    "patch-awaited": Rule(
+        WARNING, "`{call}` answers at once: awaiting its answer raises TypeError. Remove the `await`."
+    ),
+    "patch-unused": Rule(
+        WARNING,
+        "The answer is not used, so that all runs take the same way. Write `if step.patched(…):` with the new way, and "
+        "`else:` with the old one; once no run takes the old one, `step.deprecate_patch(…)`.",
+    ),
     # analysis/rules/control_flow.py
     "catches-all": Rule(
         WARNING,

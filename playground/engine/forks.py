@@ -79,6 +79,9 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
         if edited is not NO_EDIT:
             assert from_step is not None, "checked above"
             events.append(_edited(snapshot.steps[from_step], edited, engine.clock.now()))
+    events += [
+        _copied_patch(row) for row in snapshot.steps.values() if row.key.kind == ev.PATCH and row.started_seq < seq
+    ]
     if not row.tenant:
         names = {step.key for step in copied}
         events += [event for at, event in parent.keys if at < seq or event.step in names]
@@ -114,7 +117,7 @@ def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[New
 
 def _copied_steps(snapshot: History, from_step: StepKey | None) -> tuple[list[StepRow], int]:
     """The steps that a fork copies, by start, and the seq of the parent's journal at which it branches off."""
-    over = [step for step in snapshot.steps.values() if step.is_over and step.key.kind != ev.REPLY]
+    over = [step for step in snapshot.steps.values() if step.is_over and step.key.kind not in ev.ROW_KINDS]
     if from_step is None:
         last, seq = _step_that_ended(snapshot, over), snapshot.row.last_seq
         over = [step for step in over if step is not last]
@@ -161,6 +164,11 @@ def _copied(step: StepRow, parent: "_ParentJournal", ended: int) -> NewEvent:
     shown = parent.shown_outputs.get(step.key, step.result)
     hidden = shown is not step.result and shown != step.result
     return NewEvent(ev.STEP_COPIED, {**data, "output": shown}, step.key, step.result if hidden else None)
+
+
+def _copied_patch(row: StepRow) -> NewEvent:
+    """The way that its parent took at a change of the code, which a fork takes too."""
+    return NewEvent(ev.PATCH_DECIDED, {"patched": bool(row.result), "line": row.line, "copied": True}, row.key)
 
 
 def _edited(step: StepRow, tree: Any, now: int) -> NewEvent:

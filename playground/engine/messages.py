@@ -22,6 +22,7 @@ LIMITS: Mapping[str, tuple[str, str]] = {
     ),
     "memory": ("worker_memory_bytes", "Work through the data in smaller pieces."),
     "steps": ("step_limit", "Split the work into several instances."),
+    "patches": ("patch_limit", "Remove patches whose old way no run takes any more."),
     "journal": ("journal_events", "Split the work into several instances."),
     "result": ("value_bytes", "Keep large data elsewhere and return its address."),
     "storage": ("instance_bytes", "Keep large data elsewhere and store its address."),

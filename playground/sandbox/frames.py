@@ -40,7 +40,7 @@ class ProtocolError(Exception):
 
 
 class Step(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    kind: Literal["do", "sleep", "wait", "child", "reply"]
+    kind: Literal["do", "sleep", "wait", "child", "reply", "patch"]
     name: Name
     count: Count
     parent: "Step | None" = None  # the step in whose callback it was called
@@ -185,6 +185,16 @@ class Reply(Struct, frozen=True, tag="reply", tag_field="op"):
     step: Step
     value: Any = None
     refusal: Annotated[str, Meta(max_length=10_000)] | None = None
+    line: Line = None
+    clock: Clock | None = None
+
+
+class Patch(Struct, frozen=True, tag="patch", tag_field="op"):
+    """The code asked for a patch of the step's name: `patched` is which way it took."""
+
+    step: Step
+    patched: bool
+    deprecated: bool = False
     line: Line = None
     clock: Clock | None = None
 
@@ -336,6 +346,7 @@ _SmallFrame = (
     | Sleep
     | Wait
     | Reply
+    | Patch
     | Stop
     | Cancel
     | Released

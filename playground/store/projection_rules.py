@@ -424,6 +424,18 @@ def _event_replied(fold: Fold, event: NewEvent) -> None:
     fold.begin_step(event, event_rules.AS_COPIED, _step_copied)
 
 
+def _patch_decided(fold: Fold, event: NewEvent) -> None:
+    """A row of its own, of which people see nothing: every replay takes the way that it says."""
+    fold.begin_step(event, event_rules.COMPLETED, _patch_stored)
+
+
+def _patch_stored(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    patched = event.data["patched"]
+    text = fold.results[step.key] = encode(patched)
+    changes["ended_seq"], changes["clock"] = fold.last_seq, event.data.get("clock_us")
+    changes["result"], changes["result_bytes"] = patched, fold.count_stored(text)
+
+
 def _kv_put(fold: Fold, event: NewEvent) -> None:
     text = fold.kv[event.data["key"]] = encode(event.data["value"] if event.secret is None else event.secret)
     fold.count_stored(text)
@@ -492,6 +504,7 @@ INSTANCE_PROJECTIONS: Mapping[str, InstanceProjection] = {
     ev.CODE_CHANGED: _code_changed,
     ev.EVENT_RECEIVED: _event_received,
     ev.EVENT_REPLIED: _event_replied,
+    ev.PATCH_DECIDED: _patch_decided,
     ev.KV_PUT: _kv_put,
     ev.KV_DELETED: _kv_deleted,
     ev.MESSAGE_SENT: _message_sent,

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from playground.engine.code.code_change import change_code
 from playground.engine.engine import Engine
 from playground.engine.execution.breakpoints import ANY_STEP, GivenError, StepPattern
 from playground.engine.execution.faults import NewBreak
@@ -250,6 +251,10 @@ class Run:
         """The values that its steps have appended to a stream, those of the latest attempt of each."""
         return [item.value for item in standing_values(name, await self.journal())]
 
+    async def patches(self) -> dict[str, bool]:
+        """Which way it takes at each patch that its code has asked for (`step.patched`)."""
+        return {name: one["patched"] for name, one in (await self.state()).patches.items()}
+
     # Operations.
 
     async def _operate(self, operation: Callable[[Engine, InstanceRow], Awaitable[T]]) -> T:
@@ -281,6 +286,10 @@ class Run:
         """Run it again from the start, or from a step."""
         origin = None if from_step is None else StepKey(kind, from_step, count)
         return await self._operate(lambda engine, row: engine.restart(row, origin))
+
+    async def change_code(self, source: str) -> Committed:
+        """Let it go on with other code, which must fit its journal. Raises IncompatibleCode where it does not."""
+        return await self._operate(lambda engine, row: change_code(engine, row, source))
 
     async def delete(self) -> None:
         """Remove it."""

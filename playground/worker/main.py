@@ -38,7 +38,7 @@ START: Mapping[str, Any] = {
     "execution": 1,
     "steps": [],
     "env": {},
-    "limits": {"value_bytes": 1 << 20, "step_limit": 1, "delay_function_ms": 1000},
+    "limits": {"value_bytes": 1 << 20, "step_limit": 1, "patch_limit": 1, "delay_function_ms": 1000},
     "mode": "run",
     "now": 0,
     "clock": 0,

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from playground.worker.channel import Channel
 from playground.worker.context import MACHINERY, Key, context_of, parent_of, parse_key
 from playground.worker.loop import Loop
-from playground.workflows.events import CHILD, DO
+from playground.workflows.events import CHILD, DO, PATCH
 
 COMPLETED = "completed"
 ERRORED = "errored"
@@ -46,6 +46,7 @@ class History:
         self._unreached: set[Key] = set()
         self._to_cancel: set[Key] = set()  # cancelled by an earlier execution, and not yet by this one
         self._counts: dict[Key | None, dict[tuple[str, str], int]] = defaultdict(lambda: defaultdict(int))
+        self.patches: dict[str, bool] = {}  # decisions, by name: those of the journal, then those of this execution
 
     def load_steps(self, stored: Iterable[Stored]) -> list[tuple[Key, Stored]]:
         """Load the stored steps, none of which the code has reached yet.
@@ -53,6 +54,8 @@ class History:
         Returns the ended ones that are not nested in others, in the order in which they ended.
         """
         self._stored = {parse_key(step["key"]): step for step in stored}
+        for key in [key for key in self._stored if key[0] == PATCH]:
+            self.patches[key[1]] = self._stored.pop(key)["value"]
         self._unreached = {key for key in self._stored if parent_of(key) is None}
         self._to_cancel = {key for key in self._unreached if self._stored[key]["status"] == CANCELLED}
         ended = [(key, step) for key, step in self._stored.items() if step["status"] in OVER and parent_of(key) is None]

@@ -312,7 +312,7 @@ class Execution:
             self._send_last(
                 {
                     "op": "replayed",
-                    "unread": self._history.unreached_steps()[:REPORTED_STEPS],
+                    "unread": [*self._history.unreached_steps(), *self.steps.refused_patches][:REPORTED_STEPS],
                     "wanted": self.steps.unanswered[:REPORTED_STEPS],
                 }
             )

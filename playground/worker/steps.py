@@ -29,7 +29,7 @@ from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
 from playground.workflows import breakpoints, durations, names, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType, InvalidFlow, InvalidId, InvalidName
-from playground.workflows.events import CHILD, DO, MAX_STEP_DEPTH, REPLY, SLEEP, WAIT
+from playground.workflows.events import CHILD, DO, MAX_STEP_DEPTH, PATCH, REPLY, SLEEP, WAIT
 from playground.workflows.flow import checked_flow
 
 
@@ -85,6 +85,7 @@ class Steps:
         self._only_replays = self._refuses_steps = self._is_over = False
         self._suspended: set[Key] = set()  # sleeps and waits that this execution has announced
         self.unanswered: list[Key] = []  # steps that a replay without new steps reached and has no outcome of
+        self.refused_patches: list[Key] = []  # deprecated ones whose old way the journal of a dry run has taken
         self.module: Any = None
         self.decorated = Decorations()
         self.rollbacks: dict[Key, Callable[..., Any]] = {}
@@ -160,6 +161,45 @@ class Steps:
             raise WorkflowFatalError(f'The timeout of wait "{name}" must be from 1 second to 365 days')
         frame = {"op": "wait", "event_type": event_type, "timeout": milliseconds, "line": _caller_line()}
         return self._suspend(self._next_key(WAIT, name), frame)
+
+    def patched(self, name: Any) -> bool:
+        """Whether this run takes the new way at a change of the code, which is decided once for the whole run.
+
+        True in a run that comes to this place with the new code first; False in one whose journal has gone past it
+        without the patch, and must go on as it began.
+        """
+        return self._decide_patch(name, deprecated=False)
+
+    def deprecate_patch(self, name: Any) -> None:
+        """Stands where `patched` was once the old way is removed: a run that took the old way fails here."""
+        if not self._decide_patch(name, deprecated=True):
+            if self._only_replays:
+                self.refused_patches.append((PATCH, name, 1))
+            raise WorkflowFatalError(
+                f'This run went past the patch "{name}" on the old way, which the code does not have any more. Give it '
+                f'the code with `if step.patched("{name}")` again until it has ended, or restart it.'
+            )
+
+    def _decide_patch(self, name: Any, *, deprecated: bool) -> bool:
+        name = self._checked_name(name)
+        if step_of_caller() is not None:
+            raise WorkflowFatalError(
+                f'The patch "{name}" is asked for inside a step, which no replay runs again. Ask outside of steps, and '
+                "use the answer in the step."
+            )
+        patches = self._history.patches
+        if name in patches:
+            return patches[name]
+        if len(patches) >= self._limits["patch_limit"]:
+            raise WorkflowFatalError(f"The limit of {self._limits['patch_limit']} patches has been reached")
+        # A step that stands in the journal, and that the code has not called yet, was called by code without the patch:
+        # with it, the decision would have been committed before that step.
+        patches[name] = patched = self._replay.live or not self._history.has_unreached
+        if not self._only_replays:
+            frame: dict[str, Any] = {"op": "patch", "step": (PATCH, name, 1), "patched": patched}
+            frame |= {"deprecated": deprecated, "line": _caller_line(), "clock": self._replay.observed_clock()}
+            self._channel.post(frame)
+        return patched
 
     def run_child(
         self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool, asked: Mapping[str, Any]

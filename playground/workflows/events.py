@@ -17,7 +17,9 @@ SLEEP = "sleep"
 WAIT = "wait"
 CHILD = "child"
 REPLY = "reply"  # in rows only: that a wait has replied to its event, so that no replay does again
+PATCH = "patch"  # in rows only: which way a run takes at a change of its code, so that every replay takes it again
 KINDS = (DO, SLEEP, WAIT, CHILD)
+ROW_KINDS = (REPLY, PATCH)  # of rows that are no steps
 
 # Each with what has happened and, after a colon, the fields of `data`. docs/events.md is generated from these lines.
 WORKFLOW_QUEUED = "workflow_queued"  # the instance was created: params, trigger (a word, or {kind, of, …} where another
@@ -81,6 +83,9 @@ STEP_RELEASED = "step_released"  # the code received the end of a step later tha
 # (its place is after all that stands before this)
 REPLAY_DIVERGED = "replay_diverged"  # a replay started something new before it had called every step of the
 # journal: steps (not called)
+PATCH_DECIDED = "patch_decided"  # the code asked for a patch, which decides for the whole run: patched (whether it
+# takes the new way; false: it had gone past the place without the patch), line, clock_us, deprecated? (the code has no
+# other way any more), copied? (a fork took it over)
 EVENT_RECEIVED = "event_received"  # an event was sent to it: type, payload
 EVENT_REPLIED = "event_replied"  # the code replied to the event of a wait, or refused it: status, line, received
 # (seq of its event_received), output?, error?, clock_us
@@ -119,7 +124,8 @@ ROLLBACK_COMPLETED = "rollback_completed"  # every handler has run
 ROLLBACK_ERRORED = "rollback_errored"  # a handler failed for good, and the remaining ones do not run: error
 
 # Every type: what is named above, but the kinds of steps.
-TYPES = frozenset(text for name, text in list(globals().items()) if name.isupper() and isinstance(text, str)) - {*KINDS}
+_NAMED = frozenset(text for name, text in list(globals().items()) if name.isupper() and isinstance(text, str))
+TYPES = _NAMED - {*KINDS, *ROW_KINDS}
 
 # Why an execution ended.
 HIBERNATED = "hibernated"  # was stopped, since only durable waits are left

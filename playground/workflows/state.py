@@ -188,6 +188,7 @@ class State:
         self.passed: list[Passed] = []
         self.armed: str | None = None  # when the worker is to be killed
         self.skips_sleeps = False
+        self.patches: dict[str, dict[str, Any]] = {}  # decisions of `step.patched`, by name
 
     def apply(self, event: Event) -> None:
         """Apply the next event.
@@ -220,6 +221,7 @@ class State:
             if keeps is not None:
                 before = keeps(event.data, self.steps)
                 self.steps = {key: step for key, step in self.steps.items() if step.started_seq < before}
+                self.patches = {name: one for name, one in self.patches.items() if one["seq"] < before}
             if postpones is not None:
                 self._postpone(postpones(self, event.at))
             for name, value in instance_rule(self, event.data, event.at).items():
@@ -257,6 +259,8 @@ class State:
         }
         if isinstance(self.trigger, Mapping):
             shown["trigger"] = self.trigger
+        if self.patches:
+            shown["patches"] = list(self.patches.values())
         if self.code_changes:
             shown["code_changes"] = list(self.code_changes)
         return shown
@@ -407,6 +411,11 @@ def _execution_ended(state: State, event: Event) -> None:
         state.executions[-1].ended_at, state.executions[-1].reason = event.at, event.data["reason"]
 
 
+def _patch_decided(state: State, event: Event) -> None:
+    name, data = event.key.name, event.data
+    state.patches[name] = {"name": name, "patched": data["patched"], "at": event.at, "seq": event.seq}
+
+
 def _event_replied(state: State, event: Event) -> None:
     step = state.steps.get(event.key._replace(kind=ev.WAIT))
     if step is not None:
@@ -495,6 +504,7 @@ INSTANCE_CHANGES: Mapping[str, InstanceChange] = {
     ev.EXECUTION_ENDED: _execution_ended,
     ev.CODE_CHANGED: _code_changed,
     ev.EVENT_REPLIED: _event_replied,
+    ev.PATCH_DECIDED: _patch_decided,
     ev.LOG_TRUNCATED: _log_truncated,
     ev.STREAM_APPENDED: _stream_appended,
     ev.STREAM_TRUNCATED: _stream_truncated,

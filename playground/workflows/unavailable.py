@@ -117,6 +117,8 @@ def similar_binding(name: str) -> str | None:
 
 
 STEP_METHODS = {"do": DO, "sleep": SLEEP, "sleep_until": SLEEP, "wait_for_event": WAIT}  # with the kind of step
+PATCH_METHODS = ("patched", "deprecate_patch")  # of `step`, that are no steps
+METHODS = (*STEP_METHODS, *PATCH_METHODS)
 # Methods in JavaScript's spelling, or called by another word.
 METHOD_SPELLINGS = {
     "sleepUntil": "sleep_until",
@@ -124,6 +126,7 @@ METHOD_SPELLINGS = {
     "run": "do",
     "wait": "wait_for_event",
     "wait_until": "sleep_until",
+    "patch": "patched",
 }
 # Cloudflare's older calls for a rollback.
 OLDER_METHODS = {
@@ -134,11 +137,11 @@ OLDER_METHODS = {
 
 def closest_method(name: str) -> str | None:
     """The method of `step` that a wrong name probably means."""
-    near = difflib.get_close_matches(name, STEP_METHODS, n=1)
+    near = difflib.get_close_matches(name, METHODS, n=1)
     return METHOD_SPELLINGS.get(name) or (near[0] if near and name not in OLDER_METHODS else None)
 
 
 def method_advice(name: str) -> str:
     """One sentence for the author of `step.name`."""
     method = closest_method(name)
-    return OLDER_METHODS.get(name) or (f"Did you mean `{method}`?" if method else f"It has {', '.join(STEP_METHODS)}.")
+    return OLDER_METHODS.get(name) or (f"Did you mean `{method}`?" if method else f"It has {', '.join(METHODS)}.")

@@ -107,6 +107,7 @@ class PlannedWorkflow(WorkflowEntrypoint):
         if kind == CHILD:
             return await self.env.WORKFLOWS.run(part[2], name=name)
         if kind == SLEEP:
+            assert step.patched(f"before {name}"), "no run had gone past the place before the patch stood there"
             await step.sleep(name, part[2])
         else:
             try:

@@ -33,6 +33,14 @@ export const CALLS = table({
     params: [NAME, ["event_type", "The type of the events it waits for: 1 to 100 letters, digits, `_` and `-`. Of a list of up to 10 types the first event ends it, and its `type` says which came."], ['timeout="24 hours"', "How long it waits, 1 second to 365 days; then WorkflowTimeoutError."]],
     doc: "Waits durably until an event of this type is sent. Returns its `payload`, `timestamp` and `type`. Events that were sent earlier are stored in order.",
   },
+  "step.patched": {
+    params: [["name", "What the change is called in the journal, at most 256 characters. One name decides once for the whole run."]],
+    doc: "Whether this run takes the new way at a change of the code: True in a run that comes here with the new code first, False in one that had already gone past this place without it. Answers at once, not awaited, outside of steps.",
+  },
+  "step.deprecate_patch": {
+    params: [["name", "The name of the patch."]],
+    doc: "Stands in the place of `patched` once its old way is removed. Code with it is refused to runs that took the old way. Remove it when no run is left that was created with the code before.",
+  },
   NonRetryableError: { params: [["message", "The message in the journal."]], doc: "Raise it in a step: the step fails at once, without a retry." },
   fetch: { params: [["resource", "The URL: of a host that is allowed, https unless its rule says http."], ["options=None", "`{method, headers, body, redirect}`, which may stand here by name too."]], doc: "Asks another host, by the server. Returns a response: `status`, `ok`, `headers`, and to be awaited `text()`, `json()`, `bytes()`. Await it in a step; outside it is a step of its own." },
   "FETCH.fetch": { params: [["resource", "The URL: of a host that is allowed, https unless its rule says http."], ["options=None", "`{method, headers, body, redirect}`, which may stand here by name too."]], doc: "The same as `fetch` of `workers`." },

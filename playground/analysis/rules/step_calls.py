@@ -275,7 +275,7 @@ def check_calls(workflow: Workflow) -> Iterator[Diagnostic]:
 
 def _methods(workflow: Workflow) -> Iterator[Diagnostic]:
     for node in workflow.tree.nodes_by_type[ast.Attribute]:
-        if node.attr in unavailable.STEP_METHODS or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
+        if node.attr in unavailable.METHODS or node.attr.startswith("__") or not isinstance(node.ctx, ast.Load):
             continue
         if (
             isinstance(node.value, ast.Name)

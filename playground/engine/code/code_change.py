@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from playground.engine import operations
-from playground.engine.code.compatibility import Compatibility
+from playground.engine.code.compatibility import OLD_WAY, Compatibility
 from playground.engine.engine import Engine
 from playground.store.protocol import Committed, Decider, DeciderWithNeeds, History, Needs, Snapshot
 from playground.store.rows import InstanceRow
@@ -90,7 +90,14 @@ def _refusal(history: History, result: Compatibility) -> IncompatibleCode:
     """The refusal: the steps of the history, and those that the code came to: read ones first, then new ones."""
     if not result.in_time:
         return IncompatibleCode(_SLOW.format(id=history.row.id), recorded=[], requested=[])
-    steps = [step.key for step in sorted(history.steps.values(), key=lambda step: step.started_seq)]
+    if result.old_ways:
+        message = OLD_WAY.format(id=history.row.id, name=result.old_ways[0])
+        return IncompatibleCode(message, recorded=[], requested=[])
+    steps = [
+        step.key
+        for step in sorted(history.steps.values(), key=lambda step: step.started_seq)
+        if step.key.kind != ev.PATCH
+    ]
     # The worker reports only the first of many.
     reported = len(steps) if len(result.recorded) < SHOWN else steps.index(result.recorded[-1])
     read = [step for step in steps[:reported] if step not in result.recorded]

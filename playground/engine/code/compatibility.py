@@ -16,12 +16,17 @@ from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.store.protocol import History
 from playground.store.tables import Version
+from playground.workflows import events as ev
 from playground.workflows.errors import Busy, CannotMigrate
 from playground.workflows.events import StepKey
 
 SECONDS = 5.0  # that a replay may take
 RETRY_AFTER_SECONDS = 5
 
+OLD_WAY = (
+    'Instance "{id}" went the old way of the patch "{name}", which this code has removed. Keep it on code with '
+    '`if step.patched("{name}")` until it has ended.'
+)
 _NOT_NOW = "The code is only tried on a history; it can't call env.{name}.{method} outside a step now."
 
 
@@ -29,18 +34,19 @@ _NOT_NOW = "The code is only tried on a history; it can't call env.{name}.{metho
 class Compatibility:
     """How far code came: steps of the history that it did not come to, and new ones that it asked for.
 
-    `called` are bindings it called.
+    `called` are bindings it called. `old_ways` are patches whose old way the history has taken, and the code removed.
     """
 
     recorded: tuple[StepKey, ...]
     requested: tuple[StepKey, ...]
     called: tuple[str, ...]
     in_time: bool = True
+    old_ways: tuple[str, ...] = ()
 
     @property
     def is_compatible(self) -> bool:
         """Whether the instance may continue with this code."""
-        return self.in_time and not self.recorded
+        return self.in_time and not self.recorded and not self.old_ways
 
 
 async def dry_run(services: Services, code: Code, snapshot: History) -> Compatibility:
@@ -88,8 +94,9 @@ class _DryRun:
             elif isinstance(frame, frames.Replayed) and not self.result.done():
                 known = self._snapshot.steps  # a hostile worker may name any others
                 unread = tuple(step for step in map(frames.step_key, frame.unread) if step in known)
+                old_ways = tuple(step.name for step in frame.unread if step.kind == ev.PATCH)
                 new = tuple(step for step in map(frames.step_key, frame.wanted) if step not in known)
-                self.result.set_result(Compatibility(unread, new, tuple(self.called)))
+                self.result.set_result(Compatibility(unread, new, tuple(self.called), old_ways=old_ways))
 
     def on_closed(self, error: Exception | None) -> None:
         if not self.result.done():
@@ -115,6 +122,8 @@ def check_compatible(id: str, target: Version, result: Compatibility) -> None:
             f'Version {target.id} could not be tried on the history of instance "{id}": it took too long, or its '
             "worker died."
         )
+    if result.old_ways:
+        raise CannotMigrate(OLD_WAY.format(id=id, name=result.old_ways[0]))
     lost = ", ".join(map(str, result.recorded[:5]))
     called = f" (it calls {', '.join(result.called)} outside steps, which a dry run refuses)" if result.called else ""
     raise CannotMigrate(

@@ -43,6 +43,7 @@ LIMITS = (
     "attempt_wall_seconds",
     "value_bytes",
     "step_limit",
+    "patch_limit",
     "instance_bytes",
     "log_bytes",
     "stream_bytes",

@@ -165,6 +165,28 @@ def _reply(execution: Handling, frame: frames.Reply, size: int) -> None:
         execution.waits.reply(frame)
 
 
+def _patch(execution: Handling, frame: frames.Patch, size: int) -> None:
+    """The code decided a patch; the first decision of its run stands."""
+    key = frames.step_key(frame.step)
+    if key.kind != ev.PATCH or key.count != 1 or key.parent is not None:
+        execution.break_limit("protocol: the worker decided a patch that is none")
+        return
+    if key in execution.steps:
+        return
+    most = execution.services.limit(execution.row, "patch_limit")
+    if sum(step.kind == ev.PATCH for step in execution.steps) >= most:
+        execution.break_limit(f"patches: the limit of {most:,} patches has been reached", "patch_limit")
+        return
+    execution.steps[key] = open_steps.ENDED
+    execution.advance_workflow_clock(frame.clock)
+    data: dict[str, Any] = {"patched": frame.patched, "line": frame.line}
+    if frame.clock is not None:
+        data["clock_us"] = frame.clock
+    if frame.deprecated:
+        data["deprecated"] = True
+    execution.pipeline.add_soon(NewEvent(ev.PATCH_DECIDED, data, key))
+
+
 def _stop(execution: Handling, frame: frames.Stop, size: int) -> None:
     try:
         execution.breakpoints.claim(frame)
@@ -301,6 +323,7 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Wait: _suspend,
     frames.Child: _child,
     frames.Reply: _reply,
+    frames.Patch: _patch,
     frames.Stop: _stop,
     frames.Cancel: lambda execution, frame, size: execution.waits.cancel(frame),
     frames.Received: _received,

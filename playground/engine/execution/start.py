@@ -36,7 +36,7 @@ from playground.workflows import events as ev
 from playground.workflows.errors import NonRetryableError, TooLarge
 from playground.workflows.events import NewEvent
 
-LIMITS = ("value_bytes", "step_limit")  # checked in the worker too, so that its code can catch the error
+LIMITS = ("value_bytes", "step_limit", "patch_limit")  # checked in the worker too, so that its code can catch the error
 
 # Modes of a worker.
 RUN = "run"

@@ -218,6 +218,13 @@ class Instance(msgspec.Struct):
     armed: str | None
     skips_sleeps: bool
     trigger: Json | UnsetType = UNSET
+    patches: (
+        Annotated[
+            list[Json],
+            msgspec.Meta(description="ways taken at changes of the code (step.patched): name, patched, at, seq"),
+        ]
+        | UnsetType
+    ) = UNSET
     code_changes: list[Json] | UnsetType = UNSET
     forks: Annotated[list[str], msgspec.Meta(description="for who may change it")] | UnsetType = UNSET
 

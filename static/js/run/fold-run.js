@@ -36,6 +36,7 @@ function restarted(state, event, data) {
   const before = [...state.steps.values()];
   const first = data.from_step && state.steps.get(keyOf(data.from_step));
   const kept = first ? before.filter((step) => step.startedSeq < first.startedSeq) : [];
+  state.patches = new Map([...state.patches].filter(([, patch]) => first && patch.seq < first.startedSeq));
   state.generation += 1;
   for (const step of kept) if (step.byEnd) reopen(step);
   state.steps = new Map(kept.map((step) => [step.key, step]));
@@ -244,6 +245,10 @@ export const RUN = {
   },
   execution_started: executionStarted,
   execution_ended: executionEnded,
+  patch_decided(state, event, { patched }) {
+    const { name } = event.step;
+    state.patches.set(name, { name, patched, at: event.at, seq: event.seq });
+  },
   replay_diverged(state, event, data) {
     state.diverged.push({ seq: event.seq, execution: event.execution, steps: data.steps });
   },

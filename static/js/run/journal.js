@@ -252,6 +252,8 @@ export function said(event) {
       return `the code gave it up${data.returned ? "; its event went back to those that are kept" : ""}`;
     case "step_released":
       return "the code learned of its end";
+    case "patch_decided":
+      return `${data.patched ? "this run takes the new way" : "this run stays on the old way, on which it came here"}${data.copied ? ", as the run that it was forked from" : ""}`;
     case "replay_diverged":
       return `replay took another way: ${notReached(data.steps)}`;
     default:

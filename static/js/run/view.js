@@ -35,6 +35,7 @@ export function view(state) {
     skips_sleeps: state.skipsSleeps,
   };
   if (state.trigger !== null && typeof state.trigger === "object") shown.trigger = state.trigger;
+  if (state.patches.size) shown.patches = [...state.patches.values()];
   if (state.codeChanges.length) shown.code_changes = [...state.codeChanges];
   return shown;
 }
