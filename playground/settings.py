@@ -147,6 +147,7 @@ class Settings:
         public=True,
     )
     stream_names: int = _row(100, "streams that one execution may append to", public=True, least=1)
+    tags_per_run: int = _row(20, "tags of one run", public=True, least=1)
     step_limit: int = _row(25_000, "most steps of one instance; sleeps and waits do not count", public=True, least=1)
     patch_limit: int = _row(
         200, "most names that one instance may call step.patched or step.deprecate_patch with", public=True, least=1

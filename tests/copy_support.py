@@ -105,7 +105,8 @@ async def fill(store: Store, *, many: int = 30) -> None:
     # A child, and new ones in several queues and lanes.
     await store.create([new("child", parent=row.key, trigger={"kind": "fork", "of": "killed"})], at=AT)
     await create(store, *(f"new-{n}" for n in range(many)), queue="q2")
-    await create(store, "of-acme", tenant="acme", queue="t:acme", id_chosen=False)
+    tagged = NewEvent(ev.WORKFLOW_TAGGED, {"tags": ["order-7", "größe"]})
+    await create(store, "of-acme", tenant="acme", queue="t:acme", id_chosen=False, events=[tagged])
 
 
 async def fill_at(url: str, *, keyring: Keyring | None = None, many: int = 30) -> None:

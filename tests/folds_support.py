@@ -69,6 +69,7 @@ def rows_say(rows: Rows) -> dict[str, Any]:
         shown["error"] = None  # what is rolled back for is in the row from the beginning, and shown at the end
     shown["armed"] = (row.injected or {}).get("armed")
     shown["skips_sleeps"] = (row.injected or {}).get("skips_sleeps", False)
+    shown["tags"] = list((row.injected or {}).get("tags", ()))
     shown["breaks"] = list((row.injected or {}).get("breaks", ()))
     injected = row.injected or {}
     shown["breakpoints"] = list(injected.get("breakpoints", ()))
@@ -101,7 +102,7 @@ def state_says(state: State) -> dict[str, Any]:
     """What `State` has in common with the rows."""
     shown: dict[str, Any] = {name: getattr(state, name) for name in OF_THE_ROW}
     shown["armed"], shown["breaks"] = state.armed, list(state.breaks)
-    shown["skips_sleeps"] = state.skips_sleeps
+    shown["skips_sleeps"], shown["tags"] = state.skips_sleeps, state.tags
     shown["breakpoints"], shown["stopped_before"] = list(state.breakpoints), state.stopped_before
     shown["passed"] = list(state.passed)
     shown["patches"] = {name: (one["patched"], one["seq"]) for name, one in state.patches.items()}

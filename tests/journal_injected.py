@@ -47,6 +47,9 @@ class Injected(Instance):
     def _skip_sleeps(self, pick: Random) -> None:
         self._add(pick.choice((ev.SLEEPS_SKIPPED, ev.SLEEPS_KEPT)))
 
+    def _tag(self, pick: Random) -> None:
+        self._add(ev.WORKFLOW_TAGGED, tags=pick.choice((["order-7"], ["order-7", "eu"], ["vip"])))
+
     def _disarm(self, pick: Random) -> None:
         if self._armed is not None:
             self._add(ev.KILL_DISARMED)

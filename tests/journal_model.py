@@ -68,7 +68,7 @@ class Model(Injected):
             return [self._restart]
         anywhere = [
             self._receive, self._receive, self._set_break, self._clear_break, self._disarm, self._skip_sleeps,
-            self._terminate,
+            self._tag, self._terminate,
             self._set_breakpoint, self._clear_breakpoint,
             self._restart, self._recode, self._wake, self._pause, self._end_child,
         ]  # fmt: skip

@@ -52,6 +52,18 @@ def test_streams_of_one_execution(make_site: MakeSite) -> str:
     return str(made.finish(made.create(source.replace("COUNT", "4")))["error"]["message"])
 
 
+@edge("tags_per_run", "A run has at most 3 tags.", "into its params")
+def test_tags_of_one_run(make_site: MakeSite) -> str:
+    made = make_site(tags_per_run=3)
+    source = in_run('step.tag(*[f"t{n}" for n in range(COUNT)])')
+    assert made.finish(made.create(source.replace("COUNT", "3")))["tags"] == ["t0", "t1", "t2"]
+    total = made.finish(made.create(source.replace("COUNT", "3"), tags=["other"]))["error"]["message"]
+    assert "tags: more than 3 of them" in total
+    answer = made.client.post("/api/instances", json={"source": source, "tags": ["a", "b", "c", "d"]})
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "workflow.invalid_tag"
+    return str(made.finish(made.create(source.replace("COUNT", "4")))["error"]["message"])
+
+
 @edge("step_limit", "The limit of 5 steps has been reached")
 def test_steps(make_site: MakeSite) -> str:
     made = make_site(step_limit=5)

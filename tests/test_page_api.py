@@ -91,7 +91,7 @@ def test_every_call_of_python_is_there(api: dict[str, Any]) -> None:
         if kind is ReceivedEvent:
             calls = {"reply", "reject"}
         assert named == (
-            {"do", "sleep", "sleep_until", "wait_for_event", "patched", "deprecate_patch"}
+            {"do", "sleep", "sleep_until", "wait_for_event", "tag", "patched", "deprecate_patch"}
             if kind is steps.Steps
             else calls
         ), owner

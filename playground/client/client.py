@@ -1,6 +1,6 @@
 """`Client`: one server, and what it has to offer to whoever has no key: check, share, examples, instances."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 from urllib.parse import quote
 
@@ -70,8 +70,10 @@ class Client:
         params: Any = NOTHING,
         id: str | None = None,
         skip_sleeps: bool = False,
+        tags: Sequence[str] = (),
     ) -> Anonymous:
-        """Start an instance of one of source, snippet or example. With an `id` it may be repeated after a cut.
+        """Start an instance of one of source, snippet or example, found by its `tags`. With an `id` it may be repeated
+        after a cut.
 
         Raises:
             SourceRefused: the source has errors.
@@ -79,7 +81,7 @@ class Client:
         """
         given = {"source": source, "snippet": snippet, "example": example}
         body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-        body |= {"params": params, "id": id, "skip_sleeps": skip_sleeps}
+        body |= {"params": params, "id": id, "skip_sleeps": skip_sleeps, "tags": [*tags]}
         made = await self._connection.ask("POST", "/api/instances", Created, body)
         return anonymous(self._connection, made.id, made.control_token)
 

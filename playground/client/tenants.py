@@ -70,7 +70,7 @@ class TenantClient:
     async def create(
         self, params: Any = NOTHING, *, workflow: str | None = None, id: str | None = None, **flow: Any
     ) -> OfTenant:
-        """Start an instance. `flow`: version, key, delay, priority, singleton, debounce, limits, retention."""
+        """Start an instance. `flow`: version, key, delay, priority, singleton, debounce, limits, retention, tags."""
         body = {"params": params, "workflow": workflow, "id": id, **flow}
         made = await self._ask("POST", "/instances", TenantCreated, body)
         return self.instance(made.id)

@@ -1,10 +1,11 @@
 """Batches of instances, as Cloudflare's `createBatch` and `deleteBatch` take and answer them.
 
-A batch to create is a list of entries, or an object: `{"count": 10, "params": …, "retention": …}` for instances that
-are alike and get ids of their own, or `{"instances": [entry, …]}`. An entry has `id`, `params` and `retention`, all
-optional, and what says when it may start (workflows/flow.py). An entry that can't be used refuses the batch; an id that
-is taken, or repeated in the batch, is left out and reported with its place, a code and a message, and so is an entry in
-whose place there is another instance of its key. Codes are the numbers that Cloudflare's runtime gives.
+A batch to create is a list of entries, or an object: `{"count": 10, "params": …, "retention": …, "tags": …}` for
+instances that are alike and get ids of their own, or `{"instances": [entry, …]}`. An entry has `id`, `params`,
+`retention` and `tags`, all optional, and what says when it may start (workflows/flow.py). An entry that can't be used
+refuses the batch; an id that is taken, or repeated in the batch, is left out and reported with its place, a code and a
+message, and so is an entry in whose place there is another instance of its key. Codes are the numbers that Cloudflare's
+runtime gives.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,8 @@ NOT_FOUND = 10400
 ALREADY_EXISTS = 10405
 DUPLICATE_IN_BATCH = 10415
 
-_ENTRY = frozenset({"id", "params", "retention"}) | FIELDS
-_ALIKE = frozenset({"count", "params", "retention"})
+_ENTRY = frozenset({"id", "params", "retention", "tags"}) | FIELDS
+_ALIKE = frozenset({"count", "params", "retention", "tags"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def batch_entries(batch: Any) -> list[dict[str, Any]]:
     for index, entry in enumerate(entries):
         if not isinstance(entry, Mapping) or not entry.keys() <= _ENTRY:
             raise InvalidBatch(
-                f"Entry {index} of the batch can't be used: each is a dict with id, params, retention and what says "
-                "when it may start, all optional."
+                f"Entry {index} of the batch can't be used: each is a dict with id, params, retention, tags and what "
+                "says when it may start, all optional."
             )
     return [dict(entry) for entry in entries]
 
@@ -61,7 +62,7 @@ def batch_entries(batch: Any) -> list[dict[str, Any]]:
 def _alike(batch: Mapping[str, Any]) -> list[dict[str, Any]]:
     count = batch["count"]
     if not batch.keys() <= _ALIKE:
-        raise InvalidBatch("A batch with `count` has params and retention, both optional, and nothing else.")
+        raise InvalidBatch("A batch with `count` has params, retention and tags, all optional, and nothing else.")
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= BATCH_MOST:
         raise InvalidBatch(f"The `count` of a batch takes a whole number from 1 to {BATCH_MOST}.")
     entry = {name: value for name, value in batch.items() if name != "count"}

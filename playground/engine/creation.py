@@ -45,6 +45,7 @@ from playground.workflows.errors import (
 from playground.workflows.events import NewEvent
 from playground.workflows.flow import KEY_OF_RUN, NO_LIMITS, Flow, checked_flow
 from playground.workflows.names import CLASS_NAME, without_byte_order_mark
+from playground.workflows.tags import check_tags
 
 
 class CreateInstance(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +56,8 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     `source` is None where a `CodeSource` is registered for `workflow`; `version` then identifies that code.
     `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
     `parent`, `awaited` and `injected`: see `NewInstance`; `id_is_chosen`: whether an id that is given was chosen.
-    `breaks` and `breakpoints` are set before it runs. `flow` is when it may start, see workflows/flow.py.
+    `breaks` and `breakpoints` are set before it runs. `flow` is when it may start, see workflows/flow.py,
+    `tags` what it is found by (workflows/tags.py).
     """
 
     source: str | None
@@ -80,6 +82,7 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     breakpoints: Sequence[StepPattern] = ()
     skip_sleeps: bool = False  # from the beginning
     flow: Flow | None = None
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.source is not None:
@@ -133,7 +136,7 @@ class Creation:
 
         Raises:
             InstanceAlreadyExists: the tenant has one of this id, which is untouched.
-            InvalidId, InvalidName, TooLarge, NotSerialisable: an input can't be used.
+            InvalidId, InvalidName, InvalidTag, TooLarge, NotSerialisable: an input can't be used.
             CannotBreak: one of its breaks or breakpoints makes no sense.
             Busy: too many instances are queued, or one was debounced too often.
         """
@@ -233,6 +236,7 @@ class Creation:
                 *await break_events(new.breaks),
                 *breakpoint_events(new.breakpoints),
                 *_skipped(new.skip_sleeps),
+                *_tagged(check_tags(new.tags, self._settings.tags_per_run)),
             ],
             parent=new.parent,
             awaited=new.awaited,
@@ -264,6 +268,10 @@ async def break_events(new_breaks: Sequence[NewBreak]) -> list[NewEvent]:
 
 def _skipped(skip_sleeps: bool) -> list[NewEvent]:
     return [NewEvent(ev.SLEEPS_SKIPPED)] if skip_sleeps else []
+
+
+def _tagged(tags: Sequence[str]) -> list[NewEvent]:
+    return [NewEvent(ev.WORKFLOW_TAGGED, {"tags": [*tags]})] if tags else []
 
 
 def breakpoint_events(new_breakpoints: Sequence[StepPattern]) -> list[NewEvent]:
@@ -312,5 +320,6 @@ def _are_alike(one: CreateInstance, other: CreateInstance) -> bool:
         and one.breakpoints is other.breakpoints
         and one.skip_sleeps == other.skip_sleeps
         and one.flow is other.flow
+        and one.tags == other.tags
         and (one.id is None) == (other.id is None)
     )

@@ -23,6 +23,7 @@ from playground.workflows import events as ev
 from playground.workflows.errors import CannotFork, InstanceNotFound, TooLarge
 from playground.workflows.events import NewEvent, StepKey, outermost
 from playground.workflows.names import split_event_types
+from playground.workflows.tags import tags_of
 
 FORK = "fork"  # the kind of its trigger
 NO_EDIT: Any = msgspec.UNSET  # no edited result
@@ -112,6 +113,7 @@ def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[New
         version=row.snippet,
         events=events,
         parent=row.key,
+        tags=tags_of(row.injected),
     )
 
 

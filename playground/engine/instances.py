@@ -260,6 +260,7 @@ class Instances:
         self, id: str | None = None, params: Any = None, retention: Mapping[str, Any] | None = None, *,
         key: str | None = None, delay: Any = None, priority: int = 0, singleton: bool = False,
         debounce: Mapping[str, Any] | None = None, limits: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
     ) -> WorkflowInstance:  # fmt: skip
         """Start an instance; without an id it gets a random one.
 
@@ -272,23 +273,25 @@ class Instances:
             debounce: `{"seconds", "longest"}`: while that of the key has not started, it is given, with the new params,
                 and starts `seconds` from now, at most `longest` after the first create.
             limits: `{"concurrency_per_key", "rate": {"count", "seconds"}}`, both optional, in place of the workflow's.
+            tags: texts that it is found by (workflows/tags.py).
 
         Raises:
             InvalidFlow: these make no sense.
             InstanceAlreadyExists: this tenant has, or had, one of this id; it is left as it is. An id stays used when
             its instance is removed for its age,
                 and is free again when it is removed by `delete`.
-            InvalidId, InvalidRetention, NotSerialisable, TooLarge: an input can't be used.
+            InvalidId, InvalidRetention, InvalidTag, NotSerialisable, TooLarge: an input can't be used.
             Busy: the tenant has too many queued.
         """
         template, days = await self.template(), self._engine.settings.retention_days
         flow = checked_flow(key, delay, priority, singleton, debounce, limits, of_workflow=flow_limits(template))
-        row = await self._engine.create(replace(new_instance(template, days, id, params, retention), flow=flow))
+        row = await self._engine.create(replace(new_instance(template, days, id, params, retention, tags), flow=flow))
         return WorkflowInstance(self._engine, self.tenant, row.id)
 
     async def create_batch(self, batch: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Batch:
-        """Start 1 to 100 instances: a list of `{"id", "params", "retention"}` and what else `create` takes, all
-        optional, or `{"instances": [...]}`, or `{"count", "params", "retention"}`.
+        """Start 1 to 100 instances: a list of `{"id", "params", "retention", "tags"}` and what else `create` takes, all
+        optional, or `{"instances": [...]}`, or `{"count", "params", "retention",
+        "tags"}`.
 
         Raises InvalidBatch, and as `create`, with the index of the entry; then none is started.
         """
@@ -400,12 +403,13 @@ def new_instance(
     id: str | None = None,
     params: Any = None,
     retention: Mapping[str, Any] | None = None,
+    tags: Sequence[str] = (),
 ) -> CreateInstance:
     """A template with what one instance has of its own. Raises InvalidRetention."""
     if retention is None:
-        return replace(template, id=id, params=params, flow=None)
+        return replace(template, id=id, params=params, flow=None, tags=tags)
     limits = {**(template.limits or {}), **retention_limits(retention, retention_days)}
-    return replace(template, id=id, params=params, limits=limits or None, flow=None)
+    return replace(template, id=id, params=params, limits=limits or None, flow=None, tags=tags)
 
 
 def new_batch(

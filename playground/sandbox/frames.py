@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from playground.workflows.events import MAX_STEP_DEPTH, StepKey
+from playground.workflows.tags import TAG_LENGTH
 from playground.workflows.values import RAW_JSON_BYTES, deeper_than
 
 HEADER_BYTES = 4
@@ -251,6 +252,12 @@ class Append(Struct, frozen=True, tag="append", tag_field="op"):
     value: Any = None
 
 
+class Tagged(Struct, frozen=True, tag="tagged", tag_field="op"):
+    """The code gives the run a tag (workflows/tags.py), and goes on at once."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=TAG_LENGTH)]
+
+
 class Finish(Struct, frozen=True, tag="finish", tag_field="op"):
     output: Any = None
     ready: bool = False  # it can play another execution
@@ -354,6 +361,7 @@ _SmallFrame = (
     | Diverged
     | Log
     | Append
+    | Tagged
     | Crash
     | Idle
     | Missing

@@ -85,6 +85,7 @@ TABLES = (
     _table("used_id", 2, "tenant id workflow status ended_at"),
     _table("snippet", 1, "id source params created_at"),
     _table("kv", 3, "tenant instance key value"),
+    _table("tag", 3, "tenant tag instance"),
     _table("child", 1, "instance parent kind"),
     _table("awaited", 1, "instance parent name count started_seq cascades"),
     _table("inbox", 2, "instance seq at type payload"),

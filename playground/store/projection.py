@@ -67,7 +67,7 @@ class Change(msgspec.Struct, frozen=True):
     steps that started at that seq or later are deleted, the others move to the new generation, then `steps` apply. With
     `inbox_cleared`, all stored inbox rows are deleted before `inbox_added` apply. `results` has the JSON text of those
     new results that the step's row stores, because its event shows something else; other stored results are unchanged.
-    `messages` go into queues of the instance's tenant.
+    `messages` go into queues of the instance's tenant. `tagged` are the tags that it got.
     `kv` has keys of the instance's scope (`tables.scope_of`) with their new value as JSON text, None: deleted.
     """
 
@@ -81,6 +81,7 @@ class Change(msgspec.Struct, frozen=True):
     results: dict[StepKey, str]
     kv: dict[str, str | None]
     messages: list[MessageRow]
+    tagged: list[str]
 
 
 def initial_row(new: NewInstance, key: int, at: int) -> InstanceRow:
@@ -157,4 +158,5 @@ def project(row: InstanceRow, events: Sequence[NewEvent], at: int, steps: Mappin
         fold.results,
         fold.kv,
         fold.messages,
+        fold.tagged,
     )

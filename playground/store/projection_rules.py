@@ -20,6 +20,7 @@ from playground.workflows.breaks import Break
 from playground.workflows.errors import WORKER_LOST
 from playground.workflows.event_rules import Changes, Rule
 from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.tags import tags_of
 
 replace = msgspec.structs.replace
 
@@ -31,7 +32,7 @@ RETENTION_OF_SUCCESS = "success_retention_ms"
 RETENTION_OF_ERROR = "error_retention_ms"
 HANDLER_COLUMNS = {"status": "rollback", "attempt": "rollback_attempt", "until": "rollback_until"}
 # Fields of an instance that rows keep inside `injected`.
-INJECTED = ("breaks", "armed", "breakpoints", "stopped_before", "passed", "skips_sleeps")
+INJECTED = ("breaks", "armed", "breakpoints", "stopped_before", "passed", "skips_sleeps", "tags")
 
 # Called with the step's row as before the event; adds to its changed columns.
 StepProjection = Callable[["Fold", NewEvent, StepRow, Changes], None]
@@ -68,6 +69,7 @@ class Fold(msgspec.Struct):
     results: dict[StepKey, str] = {}
     kv: dict[str, str | None] = {}
     messages: list[MessageRow] = []
+    tagged: list[str] = []
 
     def get(self, name: str) -> Any:
         """A field of the row after the events folded so far."""
@@ -104,6 +106,10 @@ class Fold(msgspec.Struct):
     @property
     def passed(self) -> Sequence[Passed]:
         return breakpoints.passed_of(self.get("injected"))
+
+    @property
+    def tags(self) -> Sequence[str]:
+        return tags_of(self.get("injected"))
 
     def apply(
         self,
@@ -452,6 +458,10 @@ def _message_sent(fold: Fold, event: NewEvent) -> None:
     fold.messages.append(MessageRow(data["queue"], data["id"], fold.at, due_at, data["content_type"], text))
 
 
+def _workflow_tagged(fold: Fold, event: NewEvent) -> None:
+    fold.tagged += event.data["tags"]
+
+
 def _log_line(fold: Fold, event: NewEvent) -> None:
     text = event.data["text"]
     try:
@@ -499,6 +509,7 @@ INSTANCE_PROJECTIONS: Mapping[str, InstanceProjection] = {
     ev.WORKFLOW_ERRORED: _workflow_final,
     ev.WORKFLOW_TERMINATED: _workflow_final,
     ev.WORKFLOW_MIGRATED: _workflow_migrated,
+    ev.WORKFLOW_TAGGED: _workflow_tagged,
     ev.EXECUTION_STARTED: _execution_started,
     ev.EXECUTION_ENDED: _execution_ended,
     ev.CODE_CHANGED: _code_changed,

@@ -83,8 +83,9 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     ended. `in_execution` is true from `execution_started` to `execution_ended`; an owned row without it has not got its
     worker yet. `injected` holds what was set on purpose (None: nothing): `breaks` (workflows/breaks.py),
     `breakpoints`, `stopped_before` and `passed` (workflows/breakpoints.py), `armed`, `skips_sleeps`, `chaos`
-    (engine/execution/faults.py). `clock` is the last time of the workflow's clock that a worker sent, in microseconds,
-    and `clock_at` when it was committed. `crashes` counts the workers that died in a row without progress in between.
+    (engine/execution/faults.py), and its `tags` (workflows/tags.py). `clock` is the last time of the workflow's
+    clock that a worker sent, in microseconds, and `clock_at` when it was committed. `crashes` counts the workers that
+    died in a row without progress in between.
     `nonce` is the random part of idempotency keys (None: the instance is older than they are). `id_chosen`: the
     creator chose the id and may send it again, so it stays used after the instance expires. `flow_key`, `priority` and
     `held_until`: see workflows/flow.py; the limits that it is held by are among its `limits`.

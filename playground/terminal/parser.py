@@ -172,6 +172,9 @@ def _add_run(parser: Parser) -> None:
     parser.add_argument("--params", metavar="JSON|@FILE", help="its params; @- for stdin")
     parser.add_argument("--id", metavar="ID", help="the run's id, instead of one at random")
     parser.add_argument("--follow", action="store_true", help="show what happens, as it is committed")
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="TAG", help="a tag to find it by; may be repeated"
+    )
     parser.add_argument("--skip-sleeps", action="store_true", help="have every sleep be over at once")
     _add_patience(parser)
     _add_place(parser)

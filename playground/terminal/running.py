@@ -64,9 +64,14 @@ async def _create(options: argparse.Namespace, opened: Opened, source: str | Non
     if options.workflow is not None or opened.place.tenant:
         if options.workflow is None:
             raise BadCommand("a tenant runs what it has deployed: `playground deploy`, then `run --workflow NAME`")
-        return await opened.tenant().create(params, workflow=options.workflow, id=options.id)
+        return await opened.tenant().create(params, workflow=options.workflow, id=options.id, tags=options.tag)
     return await opened.client.create(
-        source, example=options.example, params=params, id=options.id, skip_sleeps=options.skip_sleeps
+        source,
+        example=options.example,
+        params=params,
+        id=options.id,
+        skip_sleeps=options.skip_sleeps,
+        tags=options.tag,
     )
 
 

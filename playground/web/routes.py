@@ -114,7 +114,7 @@ def _key(method: str, path: str, view: View, *refuses: str, **rest: Any) -> Call
 
 
 _NEW = ("tenant.not_found", "workflow.not_found", "version.not_found", "instance.invalid_id",
-        "workflow.invalid_retention", "flow.invalid", "busy")  # fmt: skip
+        "workflow.invalid_retention", "workflow.invalid_tag", "flow.invalid", "busy")  # fmt: skip
 _DEPLOY = ("source.refused", "workflow.invalid_name", "workflow.invalid_limit", "workflow.invalid_retention",
            "flow.invalid", "workflow.too_many", "version.too_many", *_CODE)  # fmt: skip
 
@@ -231,6 +231,7 @@ CALLS: tuple[Call, ...] = (
             "snippet.not_found",
             "example.not_found",
             "instance.cannot_break",
+            "workflow.invalid_tag",
             "busy",
             *_CODE,
         ),

@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -28,9 +29,12 @@ from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
 from playground.workflows import breakpoints, durations, names, unavailable, values
 from playground.workflows import step_config as configs
-from playground.workflows.errors import InvalidEventType, InvalidFlow, InvalidId, InvalidName
+from playground.workflows.errors import InvalidEventType, InvalidFlow, InvalidId, InvalidName, InvalidTag
 from playground.workflows.events import CHILD, DO, MAX_STEP_DEPTH, PATCH, REPLY, SLEEP, WAIT
 from playground.workflows.flow import checked_flow
+from playground.workflows.tags import check_tag, too_many
+
+_TAG_INSIDE = "step.tag is for the code outside of steps: what a step did is not done again in a replay."
 
 
 class Breakpoints:
@@ -84,6 +88,7 @@ class Steps:
         self._on_resumed: list[Callable[[], None]] = []  # sleeps and waits that begin then
         self._only_replays = self._refuses_steps = self._is_over = False
         self._suspended: set[Key] = set()  # sleeps and waits that this execution has announced
+        self._tags: set[str] = set()  # that this execution has given
         self.unanswered: list[Key] = []  # steps that a replay without new steps reached and has no outcome of
         self.refused_patches: list[Key] = []  # deprecated ones whose old way the journal of a dry run has taken
         self.module: Any = None
@@ -229,6 +234,22 @@ class Steps:
         if not self._history.is_over(key):
             frame["params"], _ = encode_value(params, f'params of child "{name}"', self._limits["value_bytes"])
         return self._suspend(key, frame)
+
+    def tag(self, *tags: Any) -> None:
+        """Give the run tags, by which it is found: words such as "order-7". One that it has already changes nothing."""
+        if step_of_caller() is not None:
+            raise WorkflowFatalError(_TAG_INSIDE)
+        for tag in tags:
+            try:
+                checked = check_tag(tag)
+            except InvalidTag as refused:
+                raise WorkflowFatalError(refused.message) from None
+            if checked in self._tags or self._only_replays or self._refuses_steps:
+                continue
+            if len(self._tags) >= self._limits["tags_per_run"]:
+                raise WorkflowFatalError(too_many(self._limits["tags_per_run"]))
+            self._tags.add(checked)
+            self._replay.when_live(partial(self._channel.post, {"op": "tagged", "name": checked}))
 
     # Called for frames.
 

@@ -146,6 +146,10 @@ class InvalidName(WorkflowError):
     code = "workflow.invalid_name"
 
 
+class InvalidTag(WorkflowError):
+    code = "workflow.invalid_tag"
+
+
 class InvalidBatch(WorkflowError):
     code = "workflow.invalid_batch"
 

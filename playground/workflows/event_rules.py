@@ -15,6 +15,7 @@ from playground.workflows import events as ev
 from playground.workflows.breakpoints import Breakpoint, Passed, Stop
 from playground.workflows.breaks import Break
 from playground.workflows.events import StepKey
+from playground.workflows.tags import tags_after
 
 # Statuses of a step. Those of its rollback handler are PENDING, RUNNING, RETRYING, COMPLETED and ERRORED.
 RUNNING = "running"  # an attempt is open
@@ -67,6 +68,9 @@ class Instance(Protocol):
     def passed(self) -> Sequence[Passed]: ...
 
     @property
+    def tags(self) -> Sequence[str]: ...
+
+    @property
     def last_seq(self) -> int: ...
 
 
@@ -92,7 +96,7 @@ class Rule(NamedTuple):
     every open deadline moves. Only a rule that has `instance` too may have these two.
     `instance` returns fields of the instance: `status`, `generation`, `params`, `output`, `error`, `rollback`,
     `started_at`, `ended_at`, `paused_at`, `wait_until`, `held_until`, `in_execution`, `breaks`, `breakpoints`,
-    `stopped_before`, `passed`, `armed` (when its worker is to be killed) and `skips_sleeps`.
+    `stopped_before`, `passed`, `armed` (when its worker is to be killed), `skips_sleeps` and `tags`.
     `activates`: an instance that waits stops waiting, see `activated`.
     """
 
@@ -275,6 +279,10 @@ def _armed(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
     return {"armed": data.get("when")}
 
 
+def _tagged(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
+    return {"tags": tags_after(it.tags, data["tags"])}
+
+
 def _sleeps_skipped(it: Instance, data: Mapping[str, Any], at: int) -> Changes:
     return {"skips_sleeps": True}
 
@@ -315,6 +323,7 @@ RULES: Mapping[str, Rule] = {
     ev.EXECUTION_ENDED: Rule(instance=_execution_ended),
     ev.KILL_ARMED: Rule(instance=_armed),
     ev.KILL_DISARMED: Rule(instance=_armed),
+    ev.WORKFLOW_TAGGED: Rule(instance=_tagged),
     ev.SLEEPS_SKIPPED: Rule(instance=_sleeps_skipped),
     ev.SLEEPS_KEPT: Rule(instance=_sleeps_kept),
     ev.BREAK_SET: Rule(instance=_break_set),

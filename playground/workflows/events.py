@@ -59,6 +59,7 @@ STEP_GIVEN = "step_given"  # a person gave the end of the step that it was stopp
 # line, edited, clock_us, error?, and those of its kind: config, rollback, event_type, output
 KILL_ARMED = "kill_armed"  # the worker is to be killed at its next attempt, or with its next result uncommitted: when
 KILL_DISARMED = "kill_disarmed"  # the kill was cancelled
+WORKFLOW_TAGGED = "workflow_tagged"  # it got further tags, by which it is found: tags
 SLEEPS_SKIPPED = "sleeps_skipped"  # from here on each sleep, and each wait before a retry, is over at once: virtual
 SLEEPS_KEPT = "sleeps_kept"  # … and from here on they last as long as they say again
 RETRY_WOKEN = "retry_woken"  # a person ended the wait between two attempts: virtual

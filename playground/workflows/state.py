@@ -189,6 +189,7 @@ class State:
         self.armed: str | None = None  # when the worker is to be killed
         self.skips_sleeps = False
         self.patches: dict[str, dict[str, Any]] = {}  # decisions of `step.patched`, by name
+        self.tags: list[str] = []
 
     def apply(self, event: Event) -> None:
         """Apply the next event.
@@ -256,6 +257,7 @@ class State:
             "stopped_before": self.stopped_before,
             "armed": self.armed,
             "skips_sleeps": self.skips_sleeps,
+            "tags": [*self.tags],
         }
         if isinstance(self.trigger, Mapping):
             shown["trigger"] = self.trigger

@@ -41,6 +41,10 @@ export const CALLS = table({
     params: [["name", "The name of the patch."]],
     doc: "Stands in the place of `patched` once its old way is removed. Code with it is refused to runs that took the old way. Remove it when no run is left that was created with the code before.",
   },
+  "step.tag": {
+    params: [["*tags", "Texts of 1 to 100 characters, such as an order's number."]],
+    doc: "Gives the run tags, by which it is found in lists. Call it outside of steps; nothing is awaited, and a tag that it has already changes nothing.",
+  },
   NonRetryableError: { params: [["message", "The message in the journal."]], doc: "Raise it in a step: the step fails at once, without a retry." },
   fetch: { params: [["resource", "The URL: of a host that is allowed, https unless its rule says http."], ["options=None", "`{method, headers, body, redirect}`, which may stand here by name too."]], doc: "Asks another host, by the server. Returns a response: `status`, `ok`, `headers`, and to be awaited `text()`, `json()`, `bytes()`. Await it in a step; outside it is a step of its own." },
   "FETCH.fetch": { params: [["resource", "The URL: of a host that is allowed, https unless its rule says http."], ["options=None", "`{method, headers, body, redirect}`, which may stand here by name too."]], doc: "The same as `fetch` of `workers`." },

@@ -62,6 +62,7 @@ from playground.workflows.errors import (
     InvalidFlow,
     InvalidId,
     InvalidSecret,
+    InvalidTag,
     NonRetryableError,
     TenantBusy,
     TenantNotFound,
@@ -272,12 +273,13 @@ class Tenants:
         trigger: str = "api",
         workflow: str | None = None,
         retention: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
     ) -> InstanceRow:
         """Create an instance.
 
         Raises as `Engine.create`, and as `version`; InvalidId when the id holds a secret of the tenant's.
         """
-        row, _ = await self.create_or_find(tenant, params, id, version, trigger, workflow, retention)
+        row, _ = await self.create_or_find(tenant, params, id, version, trigger, workflow, retention, tags=tags)
         return row
 
     async def create_or_find(
@@ -290,22 +292,28 @@ class Tenants:
         workflow: str | None = None,
         retention: Mapping[str, Any] | None = None,
         asked: Mapping[str, Any] = NOTHING_ASKED,
+        tags: Sequence[str] = (),
     ) -> tuple[InstanceRow, bool]:
         """As `create`, with what is asked of the start (workflows/flow.py); also says whether it was created.
 
-        Raises InvalidFlow too, also when the key holds a secret of the tenant's.
+        Raises InvalidFlow too, also when the key holds a secret of the tenant's, and InvalidTag.
         """
         if id is not None and await self._hides(tenant, id):
             raise InvalidId(secret_in_name("An instance's id"))
         template = await self.template(tenant, version, trigger, workflow)
         flow = checked_flow(**asked, of_workflow=flow_limits(template))
         await self._check_key(tenant, flow)
-        new = new_instance(template, self._days, id, params, retention)
+        await self._check_tags(tenant, tags)
+        new = new_instance(template, self._days, id, params, retention, tags)
         return await self._engine.create_or_find(replace(new, flow=flow))
 
     async def _check_key(self, tenant: str, flow: Flow | None) -> None:
         if flow is not None and flow.key is not None and await self._hides(tenant, flow.key):
             raise InvalidFlow(secret_in_name("A key"))
+
+    async def _check_tags(self, tenant: str, tags: Sequence[str]) -> None:
+        if tags and await self._hides(tenant, *map(str, tags)):
+            raise InvalidTag(secret_in_name("A tag"))
 
     async def create_batch(
         self,
@@ -326,7 +334,8 @@ class Tenants:
         for index, one in enumerate(new):
             try:
                 await self._check_key(tenant, one.flow)
-            except InvalidFlow as refusal:
+                await self._check_tags(tenant, one.tags)
+            except (InvalidFlow, InvalidTag) as refusal:
                 raise batch_entry_error(index, refusal) from None
         created, refused = await self._engine.create_batch(new)
         return created, batch_errors([ids.get(index) for index in range(len(entries))], refused)

@@ -73,6 +73,7 @@ class ExecutionContext(Protocol):
     `calls` is how many calls of bindings are under way, `calls_on_timers` how many of them wait for the clock alone,
     `armed_kill` the point at which a kill is armed. `closing`: no further frame is handled. `pausing`: the ends of
     steps are withheld from the worker. `skips_sleeps`: sleeps, and waits before a retry, are over at once.
+    `tags`: those that it has, and those that wait for their commit.
     """
 
     services: Services
@@ -89,6 +90,7 @@ class ExecutionContext(Protocol):
     calls_on_timers: int
     armed_kill: str | None
     skips_sleeps: bool
+    tags: set[str]
 
     @property
     def idle(self) -> bool:

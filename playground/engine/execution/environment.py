@@ -132,13 +132,15 @@ class ExecutionEnvironment:
         return self._redactor.redact_event(event)
 
     def name_refusal(self, frame: frames.WorkerFrame) -> dict[str, Any] | None:
-        """The error that ends an instance whose worker announces a new step with a secret in its names, or appends to a
-        stream whose name holds one; else None. It does not show the secret.
+        """The error that ends an instance whose worker announces a new step with a secret in its names, appends to a
+        stream whose name holds one, or gives such a tag; else None. It does not show the secret.
         """
         if not self._redactor.has_secrets:
             return None
         if isinstance(frame, frames.Append) and self._redactor.contains_secret(frame.stream):
             return messages.error(BindingError.__name__, secret_in_name("The name of a stream"))
+        if isinstance(frame, frames.Tagged) and self._redactor.contains_secret(frame.name):
+            return messages.error(BindingError.__name__, secret_in_name("A tag"))
         if not isinstance(frame, _NAMING):
             return None
         key = frames.step_key(frame.step)

@@ -94,6 +94,7 @@ class Execution:
         self.worker_is_ready = False  # it says that it can
         self.armed_kill: str | None = None
         self.skips_sleeps = False
+        self.tags: set[str] = set()
         self.calls = self.calls_on_timers = 0
         self._ended: asyncio.Future[Decider | None] = asyncio.get_running_loop().create_future()
         self._unwritten: BaseException | None = None  # why a commit could not be made

@@ -24,16 +24,24 @@ from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.workflows import events as ev
 from playground.workflows.events import NewEvent
+from playground.workflows.tags import is_tag
 
 _UNCOUNTED = (
     frames.Log,
     frames.Append,
+    frames.Tagged,
     frames.Idle,
     frames.Call,
     frames.Diverged,
     frames.Received,
 )  # frames that add no step to the journal
-_NO_PROGRESS = (frames.Log, frames.Append, frames.Idle, frames.Received)  # what a stalled worker may send for ever
+_NO_PROGRESS = (
+    frames.Log,
+    frames.Append,
+    frames.Tagged,
+    frames.Idle,
+    frames.Received,
+)  # what a stalled worker may send for ever
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
 
@@ -49,6 +57,7 @@ class Handling(Appending, Protocol):
     worker_exit: WorkerExit
     idle_timeout: IdleTimeout
     rollback: Rollback
+    tags: set[str]
     waits: Waits
     worker_is_ready: bool
 
@@ -95,6 +104,21 @@ def _append(execution: Handling, frame: frames.Append, size: int) -> None:
         return
     execution.idle_timeout.on_progress()
     append_value(execution, frames.step_key(frame.step), frame.attempt, frame.stream, frame.value)
+
+
+def _tagged(execution: Handling, frame: frames.Tagged, size: int) -> None:
+    if frame.name in execution.tags:
+        return
+    if not is_tag(frame.name):
+        execution.break_limit("protocol: the worker gave a tag that can't be one")
+        return
+    most = execution.services.settings.tags_per_run
+    if len(execution.tags) >= most:
+        execution.break_limit(f"tags: more than {most:,} of them", "tags_per_run")
+        return
+    execution.tags.add(frame.name)
+    execution.budget.count_stored(size)
+    execution.pipeline.add_soon(NewEvent(ev.WORKFLOW_TAGGED, {"tags": [frame.name]}))
 
 
 def _do(execution: Handling, frame: frames.Do, size: int) -> None:
@@ -333,6 +357,7 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Crash: _crash,
     frames.Log: _log,
     frames.Append: _append,
+    frames.Tagged: _tagged,
     frames.Idle: _idle,
     frames.Call: lambda execution, frame, size: execution.bindings.on_call(frame, size),
 }

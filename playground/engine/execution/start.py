@@ -35,6 +35,7 @@ from playground.store.rows import STEP_RUNNING, InstanceRow, StepRow
 from playground.workflows import events as ev
 from playground.workflows.errors import NonRetryableError, TooLarge
 from playground.workflows.events import NewEvent
+from playground.workflows.tags import tags_of
 
 LIMITS = ("value_bytes", "step_limit", "patch_limit")  # checked in the worker too, so that its code can catch the error
 
@@ -81,6 +82,7 @@ def first_frame(
             "delay_function_ms": services.settings.delay_function_ms,
             "call_bytes": services.settings.call_bytes,
             "stream_names": services.settings.stream_names,
+            "tags_per_run": services.settings.tags_per_run,
         },
         "mode": mode,
         "breaks": breaks,
@@ -266,6 +268,7 @@ class Start:
         execution.chaos.begin(row.injected, execution.steps.values())
         execution.armed_kill = (row.injected or {}).get("armed")
         execution.skips_sleeps = operations.skips_sleeps(row.injected) or execution.chaos.virtual
+        execution.tags = set(tags_of(row.injected))
         watched = execution.breaks.is_set or execution.breakpoints.is_set
         execution.gate.closed = execution.armed_kill is not None or watched
         rolling_back = row.rollback == "running"

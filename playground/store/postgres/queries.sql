@@ -364,10 +364,13 @@ SELECT key, tenant, queue, status, owner IS NOT NULL AS owned FROM instance WHER
 -- name: delete_instances
 WITH gone AS (
     DELETE FROM instance WHERE key = ANY($1::bigint[])
-    RETURNING key, tenant, queue, status, workflow, flow_key, flow_key IS NOT NULL AND ended_at IS NULL AND held_until IS NULL AS frees
+    RETURNING key, tenant, queue, status, workflow, injected, flow_key, flow_key IS NOT NULL AND ended_at IS NULL AND held_until IS NULL AS frees
 ), looks AS (
     INSERT INTO flow_look (at, instance, tenant, workflow, flow_key)
     SELECT 0, key, tenant, workflow, flow_key FROM gone WHERE frees ON CONFLICT DO NOTHING
+), tags AS (
+    DELETE FROM tag t USING gone g, json_array_elements_text((g.injected::json) -> 'tags') AS of (tag)
+    WHERE t.tenant = g.tenant AND t.tag = of.tag AND t.instance = g.key
 ), events AS (DELETE FROM event WHERE instance = ANY($1::bigint[])
 ), steps AS (DELETE FROM step WHERE instance = ANY($1::bigint[])
 ), open_steps AS (DELETE FROM step_open WHERE instance = ANY($1::bigint[])

@@ -90,13 +90,14 @@ class Staged:
     events and keys, and which of the changed steps stand in the table of open ones.
     """
 
-    __slots__ = ("cached", "events", "keys", "messages", "were_open")
+    __slots__ = ("cached", "events", "keys", "messages", "tags", "were_open")
 
     def __init__(self, cached: CachedInstance) -> None:
         self.cached = cached
         self.events: list[Any] = []
         self.keys: dict[str, str | None] = {}
         self.messages: list[MessageRow] = []
+        self.tags: list[str] = []
         self.were_open: set[StepKey] = set()
 
     def apply(self, change: Change, values: list[Any]) -> None:
@@ -111,6 +112,7 @@ class Staged:
             self.keys.pop(name, None)  # the order of the last changes
             self.keys[name] = text
         self.messages += change.messages
+        self.tags += change.tagged
 
     @property
     def sent(self) -> int | None:
@@ -187,10 +189,13 @@ def _add_journal(statement: Statement, staged: Sequence[Staged]) -> None:
     gone: list[Any] = []
     keys: list[Any] = []
     messages: list[Any] = []
+    tags: list[Any] = []
     for each in staged:
         cached = each.cached
         for message in each.messages:
             messages += (cached.key, owner_of(cached.row), *message)
+        for tag in dict.fromkeys(each.tags):
+            tags += (cached.key, cached.row.tenant, tag)
         events += each.events
         if cached.inbox_cleared:
             gone += (cached.key, 0)
@@ -207,6 +212,7 @@ def _add_journal(statement: Statement, staged: Sequence[Staged]) -> None:
     statement.add("inbox_gone", gone, 2)
     statement.add("keys", keys, 5)
     statement.add("messages", messages, 8)
+    statement.add("tags", tags, 3)
 
 
 def _add_steps(statement: Statement, staged: Sequence[Staged]) -> None:

@@ -213,6 +213,13 @@ unnest(:1::bigint[], :2::integer[], :3::text[], :4::text[], :5::integer[]) AS n 
     ON CONFLICT (tenant, id) DO NOTHING
 )
 
+-- name: tags
+, tagged AS (
+    INSERT INTO tag (tenant, tag, instance)
+    SELECT n.tenant, n.tag, n.key FROM unnest(:1::bigint[], :2::text[], :3::text[]) AS n (key, tenant, tag) WHERE n.key {kept}
+    ON CONFLICT DO NOTHING
+)
+
 -- name: tally
 , tallied AS (
     INSERT INTO tally_change (tenant, queue, status, n)

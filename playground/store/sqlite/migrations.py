@@ -43,6 +43,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("16.sql"),
     _script_migration("17.sql"),
     _script_migration("18.sql"),
+    _script_migration("19.sql"),
 )
 
 

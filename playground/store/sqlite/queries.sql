@@ -474,6 +474,14 @@ ON CONFLICT (tenant, instance, key) DO UPDATE SET value = excluded.value
 INSERT INTO message (tenant, queue, id, sent_at, due_at, content_type, body) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO NOTHING
 
+-- name: insert_tag
+INSERT INTO tag (tenant, tag, instance) VALUES (?, ?, ?) ON CONFLICT DO NOTHING
+
+-- name: delete_tags
+DELETE FROM tag WHERE (tenant, tag, instance) IN (
+    SELECT i.tenant, t.value, i.key FROM instance i, json_each(i.injected, '$.tags') t WHERE i.key = ?
+)
+
 -- name: delete_key
 DELETE FROM kv WHERE tenant = ? AND instance = ? AND key = ?
 

@@ -43,7 +43,8 @@ BULK_UPDATE_ROWS = 16  # below this, one UPDATE per row is quicker than one for 
 # The statements that delete an instance, in order.
 DELETE_INSTANCE = (
     "delete_events", "delete_steps", "delete_inbox", "delete_effects", "delete_own_keys", "delete_own_usage",
-    "delete_own_messages", "delete_own_queue", "delete_own_tokens", "delete_child", "delete_origin", "delete_instance",
+    "delete_own_messages", "delete_own_queue", "delete_own_tokens", "delete_tags", "delete_child",
+    "delete_origin", "delete_instance",
 )  # fmt: skip
 
 
@@ -83,6 +84,7 @@ class SqliteTransaction:
         self._events: list[Any] = []
         self._kv: dict[tuple[str, int, str], str | None] = {}
         self._messages: list[tuple[Any, ...]] = []
+        self._tags: list[tuple[str, str, int]] = []
         self._new_sent: int | None = None  # when the first message of this transaction falls due
         self._deleted: list[int] = []
         # When the first new instance since the last commit falls due; touched ones are looked at in `commit`.
@@ -158,6 +160,7 @@ class SqliteTransaction:
             self._new_due = at if self._new_due is None else min(at, self._new_due)
         for new, change in with_extras:
             self._kv.update(self._new.add(new, change))
+            self._note_tags(change)
         self._new.ids |= ids
         run = {row.snippet for row in (*rows, *(part.row for part, _ in alike))} & maybe_new.keys()
         return created, refused, self._new.add_snippets(run, maybe_new, self._has_snippet)
@@ -335,6 +338,9 @@ class SqliteTransaction:
         for message in self._messages:
             self._execute_named("send_message", message)
         self._messages.clear()
+        for tag in self._tags:
+            self._execute_named("insert_tag", tag)
+        self._tags.clear()
         self.queues.write()
         self.flow.write()
         self._unwritten.clear()
@@ -384,6 +390,7 @@ class SqliteTransaction:
         self._events.clear()
         self._kv.clear()
         self._messages.clear()
+        self._tags.clear()
         self._new.clear()
         self._deleted.clear()
         self._new_due = self._new_sent = None
@@ -445,6 +452,10 @@ class SqliteTransaction:
         for message in change.messages:
             self._messages.append((owner_of(change.row), *message))
             self._new_sent = message.due_at if self._new_sent is None else min(message.due_at, self._new_sent)
+        self._note_tags(change)
+
+    def _note_tags(self, change: Change) -> None:
+        self._tags += [(change.row.tenant, tag, change.row.key) for tag in change.tagged]
 
     def _write_new(self) -> None:
         for row in self._new.rows:

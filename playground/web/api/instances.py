@@ -47,6 +47,7 @@ class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
     breakpoints: NewBreakpoints = msgspec.field(default_factory=list)
     skip_sleeps: bool = False
     schedule: str | None | msgspec.UnsetType = msgspec.UNSET  # cron: it stands for the next firing
+    tags: list[str] = msgspec.field(default_factory=list)
 
 
 async def create(context: Context, request: Request) -> Response:
@@ -68,6 +69,7 @@ async def create(context: Context, request: Request) -> Response:
         breakpoints=parse_breakpoints(body.breakpoints),
         skip_sleeps=body.skip_sleeps,
         limits=None if cron is None else dict(next_firing(cron, context.now())),
+        tags=body.tags,
     )
     return created_response(await start_anonymous(context, request, new), token)
 

@@ -217,6 +217,7 @@ class Instance(msgspec.Struct):
     stopped_before: Json | None
     armed: str | None
     skips_sleeps: bool
+    tags: list[str]
     trigger: Json | UnsetType = UNSET
     patches: (
         Annotated[
@@ -344,6 +345,7 @@ class Listed(msgspec.Struct):
     ended_at: Time | None
     waiting_until: Time | None
     held_until: Time | None
+    tags: list[str]
     error: Json | None
     queue: Queue | None
 

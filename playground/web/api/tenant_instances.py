@@ -21,6 +21,7 @@ from playground.web.instance_view import instance_address
 from playground.web.queue_view import queue_json
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
+from playground.workflows.tags import tags_of
 
 LISTED_DEFAULT = 50
 LISTED_MAX = 200
@@ -78,21 +79,24 @@ class TenantCreateBody(FlowBody, forbid_unknown_fields=True):
     version: str = ""
     workflow: str | None = None
     retention: Retention | None = None
+    tags: list[str] = msgspec.field(default_factory=list)
 
 
 class BatchEntry(FlowBody, forbid_unknown_fields=True):
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     id: str | None = None
     retention: Retention | None = None
+    tags: list[str] = msgspec.field(default_factory=list)
 
 
 class BatchBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Either `instances`, or `count` with the params and the retention of each."""
+    """Either `instances`, or `count` with the params, the retention and the tags of each."""
 
     instances: list[BatchEntry] | msgspec.UnsetType = msgspec.UNSET
     count: int | msgspec.UnsetType = msgspec.UNSET
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     retention: Retention | None = None
+    tags: list[str] = msgspec.field(default_factory=list)
     version: str = ""
     workflow: str | None = None
 
@@ -117,7 +121,14 @@ async def create(context: Context, request: Request) -> Response:
     params = _params_or_none(body.params)
     kept = as_mapping(body.retention)
     row, created = await context.tenants.create_or_find(
-        tenant, params, body.id, body.version, workflow=body.workflow, retention=kept, asked=body.asked()
+        tenant,
+        params,
+        body.id,
+        body.version,
+        workflow=body.workflow,
+        retention=kept,
+        asked=body.asked(),
+        tags=body.tags,
     )
     return created_response(row, created=created)
 
@@ -142,14 +153,24 @@ def _batch(body: BatchBody) -> dict[str, Any]:
     if (body.instances is msgspec.UNSET) == (body.count is msgspec.UNSET):
         raise BadBody("A batch takes either `instances`, a list, or `count`, a number of instances that are alike.")
     if isinstance(body.count, int):
-        alike = {"params": _params_or_none(body.params), "retention": as_mapping(body.retention)}
+        alike = {
+            "params": _params_or_none(body.params),
+            "retention": as_mapping(body.retention),
+            "tags": body.tags,
+        }
         return {"count": body.count, **alike}
-    if body.params is not msgspec.UNSET or body.retention is not None:
-        raise BadBody("`params` and `retention` of a batch go with `count`; each of `instances` has its own.")
+    if body.params is not msgspec.UNSET or body.retention is not None or body.tags:
+        raise BadBody("`params`, `retention` and `tags` of a batch go with `count`; each of `instances` has its own.")
     assert isinstance(body.instances, list), "one of the two was given"
     return {
         "instances": [
-            {"params": _params_or_none(it.params), "id": it.id, "retention": as_mapping(it.retention), **it.asked()}
+            {
+                "params": _params_or_none(it.params),
+                "id": it.id,
+                "retention": as_mapping(it.retention),
+                "tags": it.tags,
+                **it.asked(),
+            }
             for it in body.instances
         ]
     }
@@ -240,5 +261,6 @@ def _listed_json(row: InstanceRow) -> dict[str, Any]:
         **times,
         "waiting_until": row.wait_until if row.status == ev.WAITING else None,
         "held_until": row.held_until,
+        "tags": tags_of(row.injected),
         "error": row.error,
     }

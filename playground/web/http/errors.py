@@ -65,6 +65,7 @@ STATUS_OF: Mapping[str, int] = {
     "workflow.not_found": 404,
     "queue.not_found": 404,
     "method_not_allowed": 405,
+    "workflow.invalid_tag": 400,
     "instance.already_exists": 409,
     "instance.in_finite_state": 409,
     "event.rejected": 409,

@@ -7,6 +7,7 @@ gets that tenant's runs, and runs what the tenant has deployed.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -66,6 +67,7 @@ RUN_WORKFLOW = tool(
         "example": {"type": "string"},
         "deployed": {"type": "string"},
         "params": _PARAMS,
+        "tags": {"type": "array", "items": {"type": "string"}, "description": "words to find it by"},
     },
     [],
     CHANGES,
@@ -210,8 +212,10 @@ class PublicToolbox(Runs):
             if not ANONYMOUS_KEY_CHARACTERS <= len(key) <= KEY_CHARACTERS:
                 raise BadCall(_SHORT_KEY.format(least=ANONYMOUS_KEY_CHARACTERS, most=KEY_CHARACTERS))
             id, token = names.derived_id(f"mcp id\0{key}"), names.derived_id(f"mcp token\0{key}")
-        text = msgspec.Raw(checked_json(params, context.settings.value_bytes))
-        new = CreateInstance(source=source, params=text, id=id, control_hash=tokens.digest(token), trigger=TRIGGER)
+        text, tags = msgspec.Raw(checked_json(params, context.settings.value_bytes)), given.get("tags", ())
+        new = CreateInstance(
+            source=source, params=text, id=id, control_hash=tokens.digest(token), trigger=TRIGGER, tags=tags
+        )
         try:
             row = await start_anonymous(context, self.request, new)
         except InstanceAlreadyExists:
@@ -225,7 +229,7 @@ class PublicToolbox(Runs):
     async def _start_deployed(self, tenant: str, call: Call, given: Mapping[str, Any]) -> InstanceRow:
         params = given.get("params")
         text = msgspec.Raw(checked_json(params, self.context.settings.value_bytes))
-        start, workflow = self.context.tenants.create, given["deployed"]
+        start, workflow = partial(self.context.tenants.create, tags=given.get("tags", ())), given["deployed"]
         if call.idempotency_key is None:
             return await start(tenant, text, trigger=TRIGGER, workflow=workflow)
         id = names.derived_id(f"mcp\0{tenant}\0{call.idempotency_key[:KEY_CHARACTERS]}")

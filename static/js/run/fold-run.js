@@ -258,6 +258,9 @@ export const RUN = {
     state.breakpoints = lastingOnes(state.breakpoints);
     state.stoppedBefore = stopOf(data);
   },
+  workflow_tagged(state, event, data) {
+    state.tags = [...new Set([...state.tags, ...data.tags])];
+  },
   sleeps_skipped(state) {
     state.skipsSleeps = true;
   },

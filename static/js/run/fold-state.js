@@ -48,6 +48,7 @@ export function newState() {
     breakpoints: [],
     stoppedBefore: null, // the step, with what it would begin with
     skipsSleeps: false,
+    tags: [],
     armed: null, // when the worker is to be killed
     patches: new Map(), // decisions of `step.patched`, by name
     diverged: [], // [{seq, execution, steps}]: stored steps that a replay did not come to again

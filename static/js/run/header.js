@@ -19,6 +19,7 @@ const WHY = {
   busy: "Being sent.",
 };
 
+const TAGS_SHOWN = 3;
 const LONG_MS = 3_000; // a shorter wait is over before somebody has pressed
 
 /** Whether a run has slept long, or waits long before a retry: then there is something to skip. */
@@ -33,7 +34,7 @@ export class Header {
     this.status = part("status");
     this.icon = this.status.querySelector("svg");
     this.word = part("word");
-    this.facts = { elapsed: part("elapsed"), of: part("elapsed-of"), executions: part("executions"), seq: part("seq"), id: part("id"), mode: part("mode") };
+    this.facts = { elapsed: part("elapsed"), of: part("elapsed-of"), executions: part("executions"), seq: part("seq"), id: part("id"), mode: part("mode"), tags: part("tags") };
     this.buttons = Object.fromEntries(["pause", "terminate", "restart", "skip", "fork", "chaos", "kill", "moment"].map((name) => [name, part(name)]));
     for (const button of Object.values(this.buttons)) button.dataset.title = button.title;
     this.split = part("split");
@@ -129,8 +130,17 @@ export class Header {
     setText(this.facts.seq, past ? `${past.seq.toLocaleString("en")} of ${past.last.toLocaleString("en")}` : state.lastSeq.toLocaleString("en"));
     setText(this.facts.mode, watching ? "watching" : "");
     this.facts.mode.hidden = !watching;
+    this.tags(state.tags);
     this.tick(context);
     this.controls(state, final, context.why);
+  }
+
+  /** What the run is found by: the first few, and all of them in the title. */
+  tags(tags) {
+    const rest = tags.length - TAGS_SHOWN;
+    this.facts.tags.hidden = tags.length === 0;
+    this.facts.tags.title = rest > 0 ? tags.join(", ") : "";
+    setText(this.facts.tags.querySelector("b"), tags.slice(0, TAGS_SHOWN).join(", ") + (rest > 0 ? ` and ${rest} more` : ""));
   }
 
   controls(state, final, why) {

@@ -176,6 +176,8 @@ export function said(event) {
       return data.when === "during-step" ? "the worker will be killed during its next step" : "the worker will be killed after its next effect, before the commit";
     case "kill_disarmed":
       return "the worker will not be killed";
+    case "workflow_tagged":
+      return data.tags.join(", ");
     case "sleeps_skipped":
       return "from here on each sleep, and each wait before a retry, is over at once";
     case "sleeps_kept":

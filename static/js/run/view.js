@@ -33,6 +33,7 @@ export function view(state) {
     stopped_before: state.stoppedBefore,
     armed: state.armed,
     skips_sleeps: state.skipsSleeps,
+    tags: [...state.tags],
   };
   if (state.trigger !== null && typeof state.trigger === "object") shown.trigger = state.trigger;
   if (state.patches.size) shown.patches = [...state.patches.values()];
