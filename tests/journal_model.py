@@ -275,7 +275,9 @@ class Model(Injected):
 
     def _wait_for_event(self, pick: Random) -> None:
         key, type = self._new_key(pick, ev.WAIT), pick.choice(EVENT_TYPES)
-        self._add(ev.WAIT_STARTED, key, event_type=type, until=self._at + 900, line=6, clock_us=self._clock())
+        config = {"config": {"schema": {"type": ["string", "null", "object", "array", "number", "boolean"]}}}
+        more = config if pick.random() < 0.3 else {}
+        self._add(ev.WAIT_STARTED, key, event_type=type, until=self._at + 900, line=6, clock_us=self._clock(), **more)
         step = self._begin(key, OPEN, event_type=type)
         self._take_kept([step])
 

@@ -6,7 +6,7 @@ They see what is open, and what they name in their needs.
 import pytest
 from msgspec.structs import replace
 
-from playground.engine import operations
+from playground.engine import delivery, operations
 from playground.store.projection import initial_row
 from playground.store.protocol import NO_NEEDS, Decider, Needs, Snapshot, needs_of
 from playground.store.rows import STEP_OPEN, STEP_RUNNING, InboxRow, NewInstance, StepRow
@@ -46,14 +46,14 @@ WAITS = step(WAIT, STEP_OPEN, until=2 * AT, event_type="go")
     ("decider", "status", "open_", "types"),
     [
         pytest.param(
-            operations.send_event("go", 1, AT),
+            delivery.send_event("go", 1, AT),
             ev.RUNNING,
             WAITS,
             [ev.EVENT_RECEIVED, ev.WAIT_COMPLETED],
             id="an event for a wait",
         ),
         pytest.param(
-            operations.send_event("go", 1, AT), ev.RUNNING, WORKS, [ev.EVENT_RECEIVED], id="an event that is kept"
+            delivery.send_event("go", 1, AT), ev.RUNNING, WORKS, [ev.EVENT_RECEIVED], id="an event that is kept"
         ),
         pytest.param(
             operations.pause, ev.RUNNING, WORKS, [ev.WORKFLOW_WAITING_FOR_PAUSE], id="a pause while a step runs"
@@ -121,11 +121,11 @@ def test_while_a_pause_waits_for_an_attempt_only_what_its_callback_calls_goes_on
     status: str, open_: list[StepRow], takes: bool, wakes: bool
 ) -> None:
     snapshot = Snapshot(replace(RUNS, status=status), {INSIDE.key: None}, [], open_)
-    sent = operations.send_event("go", 1, AT)(snapshot)
+    sent = delivery.send_event("go", 1, AT)(snapshot)
     assert [event.step for event in sent[1:]] == ([INSIDE.key] if takes else [])
     others = [one for one in open_ if one is not INSIDE]
     kept = Snapshot(snapshot.row, {INSIDE.key: None}, [InboxRow(2, AT, "go", 1)], others)
-    begun = operations.start_wait(INSIDE.key, {"event_type": "go", "until": 2 * AT, "line": 1})(kept)
+    begun = delivery.start_wait(INSIDE.key, {"event_type": "go", "until": 2 * AT, "line": 1})(kept)
     assert [event.type for event in begun[1:]] == ([ev.WAIT_COMPLETED] if takes else [])
     if wakes:
         assert [event.step for event in operations.wake(None, AT)(snapshot)] == [INSIDE.key]
@@ -145,7 +145,7 @@ STEP = StepKey(DO, "it", 1)
 @pytest.mark.parametrize(
     ("decider", "needs"),
     [
-        pytest.param(operations.start_wait(STEP, {}), Needs(steps=(STEP,)), id="a wait begins"),
+        pytest.param(delivery.start_wait(STEP, {}), Needs(steps=(STEP,)), id="a wait begins"),
         pytest.param(operations.cancel_suspension(STEP, AT, {}), Needs(steps=(STEP,)), id="a wait is given up"),
         pytest.param(operations.end_wait(STEP, 1), NO_NEEDS, id="a wait times out"),
         pytest.param(operations.end_sleep(STEP), NO_NEEDS, id="a sleep ends"),

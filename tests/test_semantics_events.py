@@ -14,6 +14,7 @@ from playground.workflows.errors import (
     InstanceNotFound,
     InvalidEventType,
     NotSerialisable,
+    PayloadMismatch,
     TooLarge,
 )
 
@@ -429,3 +430,60 @@ async def test_who_asks_is_told_that_no_reply_comes():
             await run.send_event("ask", "nothing", reply=True)
         with pytest.raises(EventNotAnswered, match="has ended, or was restarted"):
             await run.send_event("ask", "quit", reply=True)
+
+
+ASKED = """
+await step.sleep("nap", "1 hour")
+answer = await step.wait_for_event("sign", "signed", schema={"type": "boolean"})
+after = await step.wait_for_event("sign", "signed", timeout="1 hour")
+return [answer.payload, after.payload]
+"""
+
+
+@story
+async def test_a_payload_that_does_not_fit_is_refused_where_it_is_sent_and_the_wait_goes_on():
+    """One that was kept from before there was a wait stays kept for one that it fits; the schema outlives a crash."""
+    async with playing(ASKED, skip=False) as (tester, run):
+        await run.wait_for_step("nap", status="sleeping")
+        await run.send_event("signed", {"early": 1})
+        await tester.advance("1 hour")
+        await run.wait_for_step("sign", status="waiting")
+        await tester.restart_server()
+        for pause in (False, True):
+            if pause:
+                await run.pause()
+            with pytest.raises(PayloadMismatch) as refused:
+                await run.send_event("signed", "yes")
+            assert refused.value.message == (
+                'The payload does not fit what "sign" asks for: $ takes a boolean, not "yes". Nothing was sent; the '
+                "wait goes on."
+            )
+            assert refused.value.details["path"] == "$"
+        await run.resume()
+        await run.send_event("signed", True)
+        assert await run.result() == [True, {"early": 1}]
+        started = next(event for event in await run.journal() if event.type == ev.WAIT_STARTED)
+        assert started.data["config"] == {"schema": {"type": "boolean"}}
+
+
+@story
+async def test_of_parallel_waits_the_oldest_that_the_payload_fits_gets_the_event():
+    body = """
+    yes, any = await asyncio.gather(
+        step.wait_for_event("yes", "go", schema={"const": True}), step.wait_for_event("any", "go")
+    )
+    return [yes.payload, any.payload]
+    """
+    async with playing(body, skip=False) as (_, run):
+        await run.wait_for_step("any", status="waiting")
+        await run.send_event("go", 1)
+        with pytest.raises(PayloadMismatch, match="takes true, not 2"):
+            await run.send_event("go", 2)
+        await run.send_event("go", True)
+        assert await run.result() == [True, 1]
+
+
+@story
+async def test_a_schema_that_cannot_be_used_ends_the_run_with_what_to_do():
+    shown = await failure('await step.wait_for_event("w", "go", schema={"pattern": "(a+)+$"})')
+    assert shown["message"].startswith("The schema of wait \"w\" can't be used: `pattern` can't be used: a regular")

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from playground.engine import operations, queues, replies
+from playground.engine import delivery, operations, queues, replies
 from playground.engine.bindings.binding import Binding, NewChild
 from playground.engine.bindings.fetch import FETCH, Fetch, open_outbound, operators_rules
 from playground.engine.bindings.own_workflow import OwnWorkflow
@@ -341,11 +341,16 @@ class Engine:
     # Operations. Each takes the row that its caller has found, and gives what it committed, which is nothing where it
     # had no effect. All raise InstanceNotFound where the instance has been deleted meanwhile.
 
-    async def send_event(self, row: InstanceRow, type: str, payload: Any = None) -> Committed:
-        """Send an event. Raises InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable."""
+    async def send_event(
+        self, row: InstanceRow, type: str, payload: Any = None, *, by: Mapping[str, Any] | None = None
+    ) -> Committed:
+        """Send an event; the journal has who sends it (`by`).
+
+        Raises InvalidEventType, InstanceInFiniteState, PayloadMismatch, TooLarge, NotSerialisable.
+        """
         names.check_event_type(type)
         tree = await encode_input(payload, "event payload", self.settings.value_bytes)
-        return await self.operate(row, operations.send_event(type, tree, self.clock.now()))
+        return await self.operate(row, delivery.send_event(type, tree, self.clock.now(), by))
 
     async def ask(self, row: InstanceRow, type: str, payload: Any = None) -> Any:
         """Send an event and wait for the workflow's reply, in its stored form, which is in the journal by then.
@@ -353,7 +358,7 @@ class Engine:
         Raises:
             EventRejected: the workflow refuses the event.
             EventNotAnswered: it has not replied within `reply_seconds`, or has ended; the event stays with it.
-            InvalidEventType, InstanceInFiniteState, TooLarge, NotSerialisable, InstanceNotFound
+            InvalidEventType, InstanceInFiniteState, PayloadMismatch, TooLarge, NotSerialisable, InstanceNotFound
         """
         committed = await self.send_event(row, type, payload)
         return await self.reply_to(row, committed)

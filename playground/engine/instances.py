@@ -114,6 +114,7 @@ class WorkflowInstance:
 
         Raises:
             InvalidEventType, InstanceInFiniteState, NotSerialisable, TooLarge
+            PayloadMismatch: the payload does not fit the schema of the wait that takes such events.
             EventRejected: the workflow refuses it with `event.reject(message)`.
             EventNotAnswered: it has not replied within `reply_seconds`, or has ended.
         """

@@ -9,6 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from playground.engine import messages
+from playground.engine.delivery import (
+    HELD,
+    Fit,
+    clock_stamp,
+    fits,
+    free_wait,
+    is_held,
+    takes,
+    wait_completed,
+)
 from playground.sandbox.frames import size_of
 from playground.store.encoding import as_objects
 from playground.store.protocol import Decider, DeciderWithNeeds, Needs, Snapshot
@@ -34,100 +44,11 @@ from playground.workflows.errors import (
 )
 from playground.workflows.events import NewEvent, StepKey, outermost
 from playground.workflows.flow import NO_LIMITS, Debounce, limits_of
-from playground.workflows.names import split_event_types
-
-HELD = frozenset({ev.PAUSED, ev.WAITING_FOR_PAUSE})
 
 
 def in_execution(snapshot: Snapshot) -> bool:
     """Whether an execution has started and not ended."""
     return snapshot.row.owner is not None and snapshot.row.in_execution
-
-
-def may_go_on(step: StepKey, is_pausing: bool) -> bool:
-    """Whether a sleep, a wait or a wait before a retry may end while a worker lives. A pause holds them, except those
-    that an attempt's callback calls: a pause lets attempts that run come to their end.
-    """
-    return not is_pausing or step.parent is not None
-
-
-def _is_held(row: InstanceRow, step: StepKey) -> bool:
-    """Whether a pause holds a sleep, a wait or a wait before a retry."""
-    return row.status == ev.PAUSED or not may_go_on(step, row.status == ev.WAITING_FOR_PAUSE)
-
-
-def _free_wait(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
-    """The wait that an event of this type goes to now: the oldest, unless a pause holds it."""
-    wait = oldest_wait(snapshot, type, at)
-    return None if wait is None or _is_held(snapshot.row, wait.key) else wait
-
-
-def oldest_wait(snapshot: Snapshot, type: str, at: int) -> StepRow | None:
-    """The oldest wait of this event type that can still take an event at this time."""
-    waits = [
-        step
-        for step in snapshot.open
-        if step.key.kind == ev.WAIT and step.status == STEP_OPEN and takes(step, type) and (step.until or 0) > at
-    ]
-    return min(waits, key=lambda step: step.started_seq, default=None)
-
-
-def takes(wait: StepRow, type: str) -> bool:
-    """Whether an event of this type ends a wait."""
-    return wait.event_type is not None and type in split_event_types(wait.event_type)
-
-
-def clock_stamp(row: InstanceRow, at: int) -> dict[str, int]:
-    """The approximate time on the workflow's clock for what is decided while a worker lives: it runs on from the last
-    time that was committed.
-    """
-    if not row.in_execution or row.clock is None or row.clock_at is None:
-        return {}
-    return {"clock_us": row.clock + max(0, at - row.clock_at) * 1_000}
-
-
-def wait_completed(step: StepKey, event: InboxRow, details: Mapping[str, Any] | None = None) -> NewEvent:
-    """An event is delivered to a wait; `details` are added to the event of its end."""
-    shown = {"type": event.type, "payload": event.payload, "timestamp": event.at}
-    return NewEvent(ev.WAIT_COMPLETED, {"event": shown, "received": event.seq, **(details or {})}, step)
-
-
-def send_event(type: str, payload: Any, at: int) -> Decider:
-    """Deliver an event to the oldest wait of its type, or keep it. Raises InstanceInFiniteState."""
-
-    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        row = snapshot.row
-        if row.status in ev.FINAL_STATUSES:
-            raise InstanceInFiniteState(f'Instance "{row.id}" has ended ({row.status}); it takes no more events.')
-        events = [NewEvent(ev.EVENT_RECEIVED, {"type": type, "payload": payload})]
-        wait = _free_wait(snapshot, type, at)
-        if wait is not None:
-            events.append(wait_completed(wait.key, InboxRow(row.last_seq + 1, at, type, payload), clock_stamp(row, at)))
-        return events
-
-    return decide
-
-
-def start_wait(step: StepKey, started: Mapping[str, Any], *, ignore_inbox: bool = False) -> Decider:
-    """Start a wait, and deliver the oldest event of its types in the inbox, unless `ignore_inbox`.
-
-    `started` is the data of its event: event_type, until, line.
-    """
-
-    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
-        if snapshot.step(step) is not None:
-            return []
-        events = [NewEvent(ev.WAIT_STARTED, started, step)]
-        types = split_event_types(started["event_type"])
-        kept = next((event for event in snapshot.inbox if event.type in types), None)
-        is_held = snapshot.row.status in HELD and (
-            _is_held(snapshot.row, step) or (kept is not None and oldest_wait(snapshot, kept.type, 0) is not None)
-        )  # what a pause keeps goes to the oldest wait once it is over
-        if kept is not None and not ignore_inbox and not is_held:
-            events.append(wait_completed(step, kept))
-        return events
-
-    return DeciderWithNeeds(decide, Needs(steps=(step,)))
 
 
 def end_wait(step: StepKey, timeout: int, *, virtual: bool = False) -> Decider:
@@ -159,7 +80,7 @@ def cancel_suspension(step: StepKey, at: int, clocked: Mapping[str, Any]) -> Dec
             return [NewEvent(ev.WAIT_CANCELLED, clocked, step)]
         events = [NewEvent(ev.WAIT_CANCELLED, {"returned": row.received, **clocked}, step)]
         result = as_objects(row.result)
-        next_wait = _free_wait(snapshot, result["type"], at)
+        next_wait = free_wait(snapshot, Fit(result["type"], result["payload"]), at)
         if next_wait is not None:
             events.append(
                 wait_completed(
@@ -267,7 +188,7 @@ def resume(at: int) -> Decider:
         kept = list(snapshot.inbox)
         waits = [step for step in snapshot.open if step.key.kind == ev.WAIT and step.status == STEP_OPEN]
         for wait in sorted(waits, key=lambda step: step.started_seq):
-            event = next((event for event in kept if takes(wait, event.type)), None)
+            event = next((it for it in kept if takes(wait, it.type) and fits(it, wait.config)), None)
             if event is not None:
                 kept.remove(event)
                 events.append(wait_completed(wait.key, event, clock_stamp(snapshot.row, at)))
@@ -389,7 +310,7 @@ def _waiting(snapshot: Snapshot) -> list[StepRow]:
     return [
         step
         for step in snapshot.open
-        if step.until is not None and step.status in (STEP_OPEN, STEP_RETRYING) and not _is_held(snapshot.row, step.key)
+        if step.until is not None and step.status in (STEP_OPEN, STEP_RETRYING) and not is_held(snapshot.row, step.key)
     ]
 
 

@@ -153,6 +153,7 @@ class Wait(Struct, frozen=True, tag="wait", tag_field="op"):
     timeout: Milliseconds
     line: Line = None
     clock: Clock | None = None
+    schema: dict[str, Any] | None = None  # of the payload (`workflows/payload_schema.py`)
 
 
 class ChildFlow(Struct, frozen=True, forbid_unknown_fields=True):
@@ -210,6 +211,7 @@ class Stop(Struct, frozen=True, tag="stop", tag_field="op"):
     rollback: Config | None = None
     event_type: EventTypes | None = None
     timeout: Milliseconds | None = None
+    schema: dict[str, Any] | None = None
     duration: Milliseconds | None = None
     until: Timestamp | None = None
 

@@ -307,6 +307,11 @@ def _store_result(fold: Fold, event: NewEvent, step: StepRow, changes: Changes, 
     changes["result"], changes["result_bytes"] = result, fold.count_stored(text)
 
 
+def _wait_started(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
+    if step.config is not None:
+        fold.count_stored(encode(step.config))
+
+
 def _wait_completed(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:
     received = changes["received"] = event.data.get("received")
     if received is not None and fold.inbox_added.pop(received, None) is None:
@@ -485,6 +490,7 @@ STEP_PROJECTIONS: Mapping[str, StepProjection] = {
     ev.STEP_ERRORED: _step_ended,
     ev.SLEEP_COMPLETED: _step_ended,
     ev.SLEEP_CANCELLED: _step_ended,
+    ev.WAIT_STARTED: _wait_started,
     ev.WAIT_COMPLETED: _wait_completed,
     ev.WAIT_TIMED_OUT: _wait_timed_out,
     ev.WAIT_CANCELLED: _wait_cancelled,

@@ -264,7 +264,7 @@ class Run:
     async def send_event(self, type: str, payload: Any = None, *, reply: bool = False) -> Any:
         """Send an event, before or while it waits for one; with `reply`, the result is what the workflow replies.
 
-        Raises EventRejected, EventNotAnswered.
+        Raises PayloadMismatch, EventRejected, EventNotAnswered.
         """
         if not reply:
             return await self._operate(lambda engine, row: engine.send_event(row, type, payload))

@@ -27,7 +27,7 @@ from playground.worker.context import (
 from playground.worker.decorated_steps import Decorated, Decorations
 from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
-from playground.workflows import breakpoints, durations, names, unavailable, values
+from playground.workflows import breakpoints, durations, names, payload_schema, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType, InvalidFlow, InvalidId, InvalidName, InvalidTag
 from playground.workflows.events import CHILD, DO, MAX_STEP_DEPTH, PATCH, REPLY, SLEEP, WAIT
@@ -148,10 +148,10 @@ class Steps:
         return self._suspend(self._next_key(SLEEP, name), {"op": "sleep", "until": round(when), "line": _caller_line()})
 
     def wait_for_event(
-        self, name: Any, event_type: Any = None, /, timeout: Any = "24 hours", **more: Any
+        self, name: Any, event_type: Any = None, /, timeout: Any = "24 hours", schema: Any = None, **more: Any
     ) -> Coroutine[Any, Any, Record]:
         """Wait durably for an event of a type, or of the first of several (a list); returns a mapping with payload,
-        timestamp and type.
+        timestamp and type. An event whose payload does not fit `schema` is refused where it is sent.
         """
         event_type = more.pop("type", more.pop("event_type", event_type))
         if more:
@@ -165,6 +165,11 @@ class Steps:
         if not durations.SECOND <= milliseconds <= durations.LONGEST:
             raise WorkflowFatalError(f'The timeout of wait "{name}" must be from 1 second to 365 days')
         frame = {"op": "wait", "event_type": event_type, "timeout": milliseconds, "line": _caller_line()}
+        if schema is not None:
+            try:
+                frame["schema"] = payload_schema.check_schema(schema)
+            except payload_schema.InvalidSchema as refused:
+                raise WorkflowFatalError(f'The schema of wait "{name}" can\'t be used: {refused}') from None
         return self._suspend(self._next_key(WAIT, name), frame)
 
     def patched(self, name: Any) -> bool:

@@ -84,6 +84,12 @@ class EventRejected(WorkflowError):
     code = "event.rejected"
 
 
+class PayloadMismatch(WorkflowError):
+    """An event's payload does not fit the schema of the wait that it would go to; the wait goes on."""
+
+    code = "event.payload_mismatch"
+
+
 class EventNotAnswered(WorkflowError):
     """The workflow has not replied to an event in time. The event stays with it."""
 

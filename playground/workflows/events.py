@@ -69,9 +69,9 @@ SLEEP_STARTED = "sleep_started"  # a sleep started: until, line
 SLEEP_COMPLETED = "sleep_completed"  # it ended: skipped?
 SLEEP_CANCELLED = "sleep_cancelled"  # the code cancelled it
 WAIT_STARTED = "wait_started"  # a wait for an event started: event_type (several with a comma between: the first of
-# any of them ends it), until, line
+# any of them ends it), until, line, config? (schema: what the payload has to fit)
 WAIT_COMPLETED = "wait_completed"  # the event came: event {type, payload, timestamp}, received (seq of its
-# event_received)
+# event_received), by? (who sent it, where it came while the wait was open)
 WAIT_TIMED_OUT = "wait_timed_out"  # it did not come in time: error
 WAIT_CANCELLED = "wait_cancelled"  # the code cancelled it: returned? (seq of the event_received that had ended the wait
 # unseen by the code, and can end another)
@@ -87,7 +87,8 @@ REPLAY_DIVERGED = "replay_diverged"  # a replay started something new before it 
 PATCH_DECIDED = "patch_decided"  # the code asked for a patch, which decides for the whole run: patched (whether it
 # takes the new way; false: it had gone past the place without the patch), line, clock_us, deprecated? (the code has no
 # other way any more), copied? (a fork took it over)
-EVENT_RECEIVED = "event_received"  # an event was sent to it: type, payload
+EVENT_RECEIVED = "event_received"  # an event was sent to it: type, payload, by? (who sent it {how, name?}: the owner of
+# the run, a tenant's key of this name, or a signed link with this label)
 EVENT_REPLIED = "event_replied"  # the code replied to the event of a wait, or refused it: status, line, received
 # (seq of its event_received), output?, error?, clock_us
 LOG = "log"  # the code printed or logged: stream, level, text, replay, line?, partial? (the line goes on in the

@@ -87,6 +87,7 @@ class Step:
     edited: bool = False  # a person gave its result
     child: str | None = None  # the id of the instance that it runs
     reply: dict[str, Any] | None = None  # of a wait, to its event
+    by: dict[str, Any] | None = None  # who sent the event of a wait
     ai: dict[str, Any] | None = None  # what its calls of models came to
     mcp: dict[str, Any] | None = None  # what its calls of tools came to
 
@@ -106,7 +107,7 @@ class Step:
             "started_at": self.started_at,
             "ended_at": self.ended_at,
         }
-        shown |= _present(self, "until", "event_type", "child", "reply", "config", "error", "ai", "mcp")
+        shown |= _present(self, "until", "event_type", "child", "reply", "by", "config", "error", "ai", "mcp")
         if self.has_output:
             shown["output"] = self.output
         if self.virtual:
@@ -341,12 +342,12 @@ def _step_completed(step: Step, event: Event) -> None:
 
 def _wait_completed(step: Step, event: Event) -> None:
     _ended(step, event)
-    step.has_output, step.output = True, event.data["event"]
+    step.has_output, step.output, step.by = True, event.data["event"], event.data.get("by")
 
 
 def _cancelled(step: Step, event: Event) -> None:
     _ended(step, event)
-    step.has_output, step.output = False, None
+    step.has_output, step.output, step.by = False, None, None
 
 
 def _handler_started(step: Step, event: Event) -> None:

@@ -30,7 +30,7 @@ export const CALLS = table({
     doc: "Sleeps durably until a point in time. The deadline is stored when the sleep starts and does not move.",
   },
   "step.wait_for_event": {
-    params: [NAME, ["event_type", "The type of the events it waits for: 1 to 100 letters, digits, `_` and `-`. Of a list of up to 10 types the first event ends it, and its `type` says which came."], ['timeout="24 hours"', "How long it waits, 1 second to 365 days; then WorkflowTimeoutError."]],
+    params: [NAME, ["event_type", "The type of the events it waits for: 1 to 100 letters, digits, `_` and `-`. Of a list of up to 10 types the first event ends it, and its `type` says which came."], ['timeout="24 hours"', "How long it waits, 1 second to 365 days; then WorkflowTimeoutError."], ["schema=None", 'What the payload has to be, as JSON Schema: `{"type": "boolean"}`. An event that does not fit is refused where it is sent, and the wait goes on. People get a form made from it.']],
     doc: "Waits durably until an event of this type is sent. Returns its `payload`, `timestamp` and `type`. Events that were sent earlier are stored in order.",
   },
   "step.patched": {

@@ -247,7 +247,7 @@ _KEYWORDS = {
     "do": ("name", "callback", "depends", "concurrent", "config", "rollback", "rollback_config"),
     "sleep": ("name", "duration"),
     "sleep_until": ("name", "when"),
-    "wait_for_event": ("event_type", "type", "timeout"),
+    "wait_for_event": ("event_type", "type", "timeout", "schema"),
 }
 _NEEDS = {
     "sleep": (2, "a name and a duration"),

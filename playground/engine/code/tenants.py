@@ -365,14 +365,16 @@ class Tenants:
                 return id, expired.details["status"]
         return row.id, row.status
 
-    async def send_event(self, row: InstanceRow, type: str, payload: Any = None) -> Committed:
+    async def send_event(
+        self, row: InstanceRow, type: str, payload: Any = None, *, by: Mapping[str, Any] | None = None
+    ) -> Committed:
         """Send an event.
 
         Raises as `Engine.send_event`, and InvalidEventType when the type holds a secret of the tenant's.
         """
         if await self._hides(row.tenant, type):
             raise InvalidEventType(secret_in_name("An event's type"))
-        return await self._engine.send_event(row, type, payload)
+        return await self._engine.send_event(row, type, payload, by=by)
 
     async def migrate(self, row: InstanceRow, version: str, *, force: bool = False) -> Committed:
         """Let an instance go on with another version of its workflow.

@@ -16,7 +16,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from playground.engine import messages, operations
+from playground.engine import delivery, messages
 from playground.engine.execution import faults, open_steps
 from playground.engine.execution.context import REPLY_GRACE_MS, ExecutionContext
 from playground.engine.execution.environment import ExecutionEnvironment
@@ -48,7 +48,7 @@ class Acknowledgements:
         """Send the end of a step, or withhold it. `ended_step`: a step that the server ended by a commit of its own."""
         execution = self._execution
         end = None if ended_step is None else execution.gate.add_end(ended_step)
-        if not operations.may_go_on(message["step"], execution.pausing):
+        if not delivery.may_go_on(message["step"], execution.pausing):
             self._withheld.append((frames.encode(message), 1, end))
         else:
             sent = execution.send(message)
@@ -298,7 +298,7 @@ class Attempts:
         return step
 
     def _on_retry_due(self, step: OpenStep) -> None:
-        if not self._execution.closing and operations.may_go_on(step.key, self._execution.pausing):
+        if not self._execution.closing and delivery.may_go_on(step.key, self._execution.pausing):
             self.run(step, virtual=self._execution.skips_sleeps)
 
     def _on_timeout(self, step: OpenStep, error: dict[str, Any]) -> None:

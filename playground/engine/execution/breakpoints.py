@@ -212,7 +212,7 @@ def stop_data(frame: frames.Stop) -> dict[str, Any]:
     """The data of the event that a worker's `stop` becomes."""
     step = frames.step_key(frame.step)
     begins = {
-        "config": None if frame.config is None else frames.config_to_builtins(frame.config),
+        "config": _config_of(frame),
         "rollback": None if frame.rollback is None else frames.config_to_builtins(frame.rollback),
         "event_type": frame.event_type,
         "timeout": frame.timeout,
@@ -222,6 +222,13 @@ def stop_data(frame: frames.Stop) -> dict[str, Any]:
     }
     shown = {name: value for name, value in begins.items() if value is not None}
     return {"step": step.as_json(), "line": frame.line, **shown}
+
+
+def _config_of(frame: frames.Stop) -> Mapping[str, Any] | None:
+    """What `config` is in the event that begins the step."""
+    if frame.schema is not None:
+        return {"schema": frame.schema}
+    return None if frame.config is None else frames.config_to_builtins(frame.config)
 
 
 def is_stop(frame: frames.Stop) -> bool:

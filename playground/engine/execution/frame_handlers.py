@@ -23,6 +23,7 @@ from playground.engine.execution.watchdog import IdleTimeout, WorkerExit
 from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.workflows import events as ev
+from playground.workflows import payload_schema
 from playground.workflows.events import NewEvent
 from playground.workflows.tags import is_tag
 
@@ -168,10 +169,23 @@ def _parent_has_begun(
 
 
 def _suspend(execution: Handling, frame: Any, size: int) -> None:
-    if _parent_has_begun(execution, frame):
+    if _parent_has_begun(execution, frame) and _has_usable_schema(execution, frame, size):
         execution.advance_workflow_clock(frame.clock)
         begin = execution.waits.sleep if isinstance(frame, frames.Sleep) else execution.waits.wait
         begin(frame)
+
+
+def _has_usable_schema(execution: Handling, frame: frames.Sleep | frames.Wait | frames.Stop, size: int) -> bool:
+    """Whether a wait has no schema, or one that may be stored; if not, the worker is ended."""
+    schema = None if isinstance(frame, frames.Sleep) else frame.schema
+    if schema is None or frames.step_key(frame.step) in execution.steps:
+        return True
+    try:
+        payload_schema.check_schema(schema)
+    except payload_schema.InvalidSchema as refused:
+        execution.break_limit(f"protocol: a schema: {refused}")
+        return False
+    return _count_result(execution, size)
 
 
 def _child(execution: Handling, frame: frames.Child, size: int) -> None:
@@ -219,6 +233,8 @@ def _stop(execution: Handling, frame: frames.Stop, size: int) -> None:
         return
     if frames.step_key(frame.step) in execution.steps or execution.rollback.running:
         execution.break_limit("protocol: the worker stopped before a step that has begun")
+        return
+    if not _has_usable_schema(execution, frame, size):
         return
     execution.advance_workflow_clock(frame.clock)
     execution.pipeline.decide(stops.stop_before(stops.stop_data(frame)), execution.apply_committed)

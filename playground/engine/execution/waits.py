@@ -5,9 +5,9 @@ for one. A sleep that an earlier execution started is armed for the remainder.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-from playground.engine import messages, operations
+from playground.engine import delivery, messages, operations
 from playground.engine.execution import open_steps
 from playground.engine.execution.attempts import Acknowledgements, Attempts, clock_field
 from playground.engine.execution.context import ExecutionContext
@@ -69,9 +69,16 @@ class Waits:
         if step is None:
             until = now + frame.timeout
             step = execution.steps[key] = OpenStep(key, open_steps.OPEN, frame.line, until=until)
-            started = {"event_type": frame.event_type, "until": until, "line": frame.line, **clock_field(frame.clock)}
+            started: dict[str, Any] = {
+                "event_type": frame.event_type,
+                "until": until,
+                "line": frame.line,
+                **clock_field(frame.clock),
+            }
+            if frame.schema is not None:
+                started["config"] = {"schema": frame.schema}
             execution.pipeline.decide(
-                operations.start_wait(key, started, ignore_inbox=execution.chaos.times_out(key)),
+                delivery.start_wait(key, started, ignore_inbox=execution.chaos.times_out(key)),
                 execution.apply_committed,
             )
         step.timeout = frame.timeout
@@ -191,7 +198,7 @@ class Waits:
         self._decide(step, operations.end_wait(step.key, step.timeout, virtual=self._execution.chaos.virtual))
 
     def _may_go_on(self, step: OpenStep) -> bool:
-        return operations.may_go_on(step.key, self._execution.pausing)
+        return delivery.may_go_on(step.key, self._execution.pausing)
 
     def _decide(self, step: OpenStep, decider: Decider) -> None:
         execution = self._execution

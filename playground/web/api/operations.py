@@ -15,7 +15,7 @@ from playground.store.protocol import Committed
 from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
-from playground.web.http.authorization import TENANT, find_instance, hold_stream
+from playground.web.http.authorization import TENANT, find_instance, hold_stream, sender_of
 from playground.web.http.responses import NO_STORE, json_response
 from playground.workflows import breakpoints, breaks
 from playground.workflows.events import KillPoint, StepKey
@@ -117,12 +117,12 @@ async def send_event(context: Context, request: Request) -> Response:
         heavy = len(bytes(payload)) // bodies.EVENT_CHARGE_BYTES
         await context.limits.changes.charge_request(request, context.addresses.client_of(request), heavy)
     sender = context.tenants if row.tenant else context.engine
-    type = request.path_params["type"]
+    type, by = request.path_params["type"], sender_of(request)
     if request.query_params.get("reply", "0") not in ("1", "true"):
-        return accepted_response(await sender.send_event(row, type, payload))
+        return accepted_response(await sender.send_event(row, type, payload, by=by))
     release = hold_stream(context, request)
     try:
-        reply = await context.engine.reply_to(row, await sender.send_event(row, type, payload))
+        reply = await context.engine.reply_to(row, await sender.send_event(row, type, payload, by=by))
     finally:
         release()
     return json_response({"id": row.id, "reply": as_objects(reply)}, headers=NO_STORE)

@@ -14,6 +14,7 @@ from functools import partial
 from starlette.requests import Request
 
 from playground.store.rows import InstanceRow
+from playground.store.tables import TenantKey
 from playground.web.context import Context
 from playground.web.http import tokens
 from playground.web.http.errors import NoKey, NoOperatorToken, RevokedKey, WrongKey, WrongOperatorToken
@@ -106,6 +107,7 @@ async def authorized_tenant(context: Context, request: Request) -> str:
     if key.revoked_at is not None:
         raise RevokedKey(_REVOKED)
     await context.limits.tenants.charge_request(request, name)
+    request.state.tenant_key = key
     return name
 
 
@@ -124,7 +126,14 @@ async def tenant_of_key(context: Context, request: Request) -> str | None:
     if key.revoked_at is not None:
         raise RevokedKey(_REVOKED)
     await context.limits.tenants.charge_request(request, key.tenant)
+    request.state.tenant_key = key
     return key.tenant
+
+
+def sender_of(request: Request) -> dict[str, str]:
+    """Who sends an event with a request that was let pass, as the journal has it: a tenant's key, or a run's owner."""
+    key: TenantKey | None = getattr(request.state, "tenant_key", None)
+    return {"how": "owner"} if key is None else {"how": "key", "name": key.name}
 
 
 async def check_operator(context: Context, request: Request) -> None:

@@ -92,6 +92,7 @@ STATUS_OF: Mapping[str, int] = {
     "too_large": 413,
     "host.refused": 421,
     "source.refused": 422,
+    "event.payload_mismatch": 422,
     "too_many": 429,
     "internal": 500,
     "busy": 503,

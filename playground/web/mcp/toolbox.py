@@ -21,7 +21,7 @@ from playground.store.rows import InstanceRow
 from playground.web.api.check import check_daily_storage
 from playground.web.context import Context
 from playground.web.http import tokens
-from playground.web.http.authorization import charge_reading, hold_stream
+from playground.web.http.authorization import charge_reading, hold_stream, sender_of
 from playground.web.http.refusals import log_refusal
 from playground.web.mcp import answers, request_state
 from playground.web.mcp.answers import Json
@@ -201,7 +201,7 @@ class Runs:
     async def send_event(self, row: InstanceRow, type: str, payload: Any) -> None:
         """Send an event as the run's owner. Raises as `Engine.send_event`."""
         sender = self.context.tenants if row.tenant else self.context.engine
-        await sender.send_event(row, type, payload)
+        await sender.send_event(row, type, payload, by=sender_of(self.request))
 
     async def _send_responses(self, row: InstanceRow, responses: Mapping[str, Any]) -> bool:
         """Send what a client says to the forms of waits that are open; whether somebody declined."""

@@ -15,7 +15,7 @@ import { attemptOf, setback } from "./setback.js";
 import { planned, skippedWords } from "./skipped.js";
 import { brief } from "./value.js";
 import { ValueTree } from "./value-tree.js";
-import { clock, copiedWords, count, errorBrief, hours, lasting, left, moment, pathLabel, short, stepLabel } from "./words.js";
+import { clock, copiedWords, count, errorBrief, hours, lasting, left, moment, pathLabel, senderText, short, stepLabel } from "./words.js";
 
 const LINES = 200; // printed lines shown here; the Logs tab has all
 const REPLY = 200; // characters of a reply
@@ -233,7 +233,7 @@ function story(step, state, { final, now, pageOf, childOf }) {
   } else if (step.status === "errored") row("i-failed", "the run failed", step.endedAt, "bad");
   else if (step.status === "timed_out") row("i-failed", "no event in time", step.endedAt, "bad");
   else if (step.virtual) row("i-done", [`${skippedWords(step) || "ended early"} `, el("span.tag.open", {}, "virtual")], step.endedAt);
-  else row("i-done", step.kind === "sleep" ? "woke" : step.kind === "child" ? "the run completed" : "received it", step.endedAt);
+  else row("i-done", step.kind === "sleep" ? "woke" : step.kind === "child" ? "the run completed" : step.by ? `received it from ${senderText(step.by)}` : "received it", step.endedAt);
   if (step.reply) row(step.reply.error ? "i-failed" : "i-done", step.reply.error ? ["refused it: ", el("code", {}, step.reply.error.message)] : ["replied ", el("code", {}, short(JSON.stringify(step.reply.output ?? null), REPLY))], step.reply.at);
   if (step.error) list.append(el("li", {}, trace(step.error)));
   return list;

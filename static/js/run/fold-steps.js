@@ -32,6 +32,7 @@ function addStep(state, event, status, more) {
     until: null,
     eventType: null,
     reply: null, // of a wait, to its event
+    by: null, // who sent the event of a wait
     ai: null, // what its calls of models came to
     mcp: null, // what its calls of tools came to
     child: null, // the id of the run that it started and waits for
@@ -171,7 +172,7 @@ function stepGiven(state, event, data) {
 function cancelled(state, event, data) {
   const step = end(state, event, "cancelled");
   if (!step) return;
-  Object.assign(step, { hasOutput: false, output: null, returned: Boolean(data.returned) });
+  Object.assign(step, { hasOutput: false, output: null, by: null, returned: Boolean(data.returned) });
   stirred(state, event);
 }
 
@@ -221,12 +222,12 @@ export const STEPS = {
     if (end(state, event, "completed")) stirred(state, event);
   },
   wait_started(state, event, data) {
-    addStep(state, event, "waiting", { until: data.until, eventType: data.event_type });
+    addStep(state, event, "waiting", { until: data.until, eventType: data.event_type, config: data.config ?? null });
   },
   wait_completed(state, event, data) {
     const step = end(state, event, "completed");
     if (!step) return;
-    Object.assign(step, { hasOutput: true, output: data.event });
+    Object.assign(step, { hasOutput: true, output: data.event, by: data.by ?? null });
     stirred(state, event);
   },
   wait_timed_out(state, event) {

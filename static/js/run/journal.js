@@ -9,7 +9,7 @@ import { Rows } from "./rows.js";
 import { aiBrief, mcpBrief } from "./services.js";
 import { ValueTree } from "./value-tree.js";
 import { brief } from "./value.js";
-import { CUT, clock, errorBrief, innerLabel, lasting, pathLabel, stepLabel } from "./words.js";
+import { CUT, clock, errorBrief, innerLabel, lasting, pathLabel, senderText, stepLabel } from "./words.js";
 
 /** The steps that a breakpoint stands before. */
 const stopped = ({ name, count = 1 }) => (name ? stepLabel({ name, count }) : "the next step");
@@ -197,7 +197,7 @@ export function said(event) {
     case "wait_completed":
       return `${data.event?.type}: ${brief(data.event?.payload)}`;
     case "event_received":
-      return `${data.type}: ${brief(data.payload)}`;
+      return `${data.type}: ${brief(data.payload)}${data.by ? `, from ${senderText(data.by)}` : ""}`;
     case "log":
       return `${data.replay ? "replay: " : ""}${data.text}`;
     case "step_completed":

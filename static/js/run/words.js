@@ -19,6 +19,9 @@ export function copiedWords({ copied }) {
   return copied.took_ms === undefined ? "copied from the run this was forked from" : `copied from the run this was forked from, where it took ${lasting(copied.took_ms)}${tried}`;
 }
 
+/** Who sent an event, by what the journal has of it. */
+export const senderText = ({ how, name }) => (how === "link" ? `${name ? `“${name}”, ` : ""}by a signed link` : how === "key" ? `the key “${name}”` : "who started the run");
+
 /** A step's name as people see it: its count is said from the second on. */
 export const stepLabel = (step) => (step.count > 1 ? `${step.name}-${step.count}` : step.name);
 
