@@ -27,6 +27,7 @@ GROUPS = {
         "body_seconds", "stream_send_seconds", "queue_length",
     ),
     "a run": (
+        "packages", "packages_folder", "packages_preload",
         "source_bytes", "value_bytes", "instance_bytes", "log_bytes", "stream_bytes", "stream_names", "tags_per_run",
         "step_limit", "patch_limit", "journal_events",
         "attempt_cpu_seconds", "attempt_wall_seconds", "worker_losses", "delay_function_ms", "calls_per_execution",

@@ -1,8 +1,14 @@
-"""Opens the database and the sandbox by the settings, for a server and for a program that embeds the engine."""
+"""Opens the database, the packages and the sandbox by the settings, for a server and for a program that embeds us."""
 
+import asyncio
+import os
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from playground.log_lines import Log
+from playground.packages.installation import PackageSet, install
+from playground.packages.requirements import PackagesRefused, read_requirements
 from playground.sandbox.pool import Sandbox
 from playground.settings import BadSetting, Settings, setting_label
 from playground.store import open_store
@@ -81,8 +87,46 @@ def read_private_file(path: Path) -> str:
     return text
 
 
+PACKAGES_FOLDER = "playground-packages"
+_SQLITE = "sqlite:///"
+
+
+def packages_folder(settings: Settings, environment: Mapping[str, str]) -> Path:
+    """Where packages are installed."""
+    if settings.packages_folder:
+        return Path(settings.packages_folder).resolve()
+    if settings.database.startswith(_SQLITE):
+        return Path(settings.database.removeprefix(_SQLITE)).resolve().parent / PACKAGES_FOLDER
+    cache = environment.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache).resolve() / PACKAGES_FOLDER
+
+
+def install_configured_packages(settings: Settings, environment: Mapping[str, str]) -> PackageSet | None:
+    """The packages of the settings, installed if they are not; None where there are none. Blocks.
+
+    Raises:
+        BadSetting: the file can't be used, or its packages can't be installed.
+    """
+    if not settings.packages:
+        return None
+    try:
+        return install(read_requirements(Path(settings.packages)), packages_folder(settings, environment))
+    except PackagesRefused as error:
+        raise BadSetting(f"{setting_label('packages')}: {error}") from None
+
+
 async def open_configured_sandbox(settings: Settings, log: Log, *, loopback: bool = True) -> Sandbox:
-    """Open the sandbox of the settings, see `Sandbox.open`. `loopback`: only this machine can send code."""
+    """Open the sandbox of the settings, see `Sandbox.open`. `loopback`: only this machine can send code.
+
+    Raises:
+        BadSetting: its packages can't be had.
+        SandboxRefused: the isolation is too weak, or does not hold.
+    """
+    began = time.monotonic()
+    packages = await asyncio.to_thread(install_configured_packages, settings, os.environ)
+    if packages is not None:
+        named = ", ".join(f"{it.name} {it.version}" for it in packages.packages)
+        log("packages", packages=named, seconds=round(time.monotonic() - began, 2))
     return await Sandbox.open(
         memory_bytes=settings.worker_memory_bytes,
         cpu_seconds=settings.worker_cpu_seconds,
@@ -90,5 +134,7 @@ async def open_configured_sandbox(settings: Settings, log: Log, *, loopback: boo
         allow_weak=settings.allow_weak_sandbox,
         unsafe=settings.unsafe_no_sandbox,
         loopback=loopback,
+        packages=packages,
+        preload=settings.packages_preload,
         log=log,
     )

@@ -423,6 +423,19 @@ class Settings:
     warm_growth_bytes: int = _row(
         32 * 1024 * 1024, "memory by which one of them may grow", unit="bytes", least=1, limit=False
     )
+    packages: str = _row(
+        "",
+        "requirements file of packages that code may import: exact versions with hashes, of which the wheels are "
+        "installed at start",
+    )
+    packages_folder: str = _row(
+        "",
+        "folder that packages are installed in; when empty: playground-packages beside the SQLite database, or in the "
+        "user's cache folder",
+    )
+    packages_preload: bool = _row(
+        True, "import the packages once in the fork server, where that is safe, instead of in each worker"
+    )
     parked_workers: int = _row(4, "isolated workers that are started in advance", least=1, limit=False)
 
     @property

@@ -26,7 +26,10 @@ from playground.testing.server import ALONE
 HERE = str(Path(__file__).parent)
 # Whatever begins isolation, a server, a browser or any other process goes by one of these names.
 STARTS = frozenset(
-    {"subprocess", "Popen", "Sandbox", "open_engine", "serve", "sync_playwright", "shared_server", "own_server"}
+    {
+        *("subprocess", "Popen", "Sandbox", "open_engine", "serve", "sync_playwright", "shared_server", "own_server"),
+        "installer_command",
+    }
 )
 # Node, which runs the page's pure code, starts in 50 ms and needs no isolation.
 HARMLESS = page_code_support

@@ -18,6 +18,7 @@ import pytest
 from attacks_support import DEADLINE, PROBE, Attack, Field, Outcome, attacks
 from everyone_support import ROOT, as_ordinary, folder, python_for_everyone, readable_by_everyone
 from http_support import APPROVAL, bearer
+from packages_support import FOLDER, REQUIREMENTS, installed_packages
 
 from playground.settings import Settings
 from playground.store.sqlite.connections import READERS
@@ -71,11 +72,14 @@ class Way:
     ordinary: bool = False
     namespaces: bool = True
     warm: bool = False  # by tenants, in workers that are used again
+    packages: bool = False  # where code may import numpy and pydantic
 
     def usual(self) -> list[Attack]:
         """The attacks that are made when not all are asked for."""
         if self is WAYS[0]:
             return attacks()
+        if self.packages:
+            return [attack for attack in attacks() if attack.name.startswith(WITH_PACKAGES)]
         if self.warm:
             return attacks()[1 :: 2 * SHARE]
         if self.namespaces:
@@ -86,9 +90,15 @@ class Way:
 WAYS = (
     Way("as whoever runs this", "A"),
     Way("in warm workers", "A", warm=True),
+    Way("with packages", "A", packages=True),
     Way("as an ordinary user", "A", ordinary=True),
     Way("without namespaces", "B", namespaces=False),
     Way("as an ordinary user without namespaces", "B", ordinary=True, namespaces=False),
+)
+# Where the packages change what workers have: files, loaded code, address space, an environment.
+WITH_PACKAGES = (
+    *("files_everything", "files_poison", "files_proc_self", "files_write", "memory_", "poison_memory", "seen_memory"),
+    *("syscalls_executable", "thread_bomb", "limits_loosened", "packages_"),
 )
 SHARE = 3  # of the attacks as an ordinary user, one in so many
 # What layers stop.
@@ -190,6 +200,7 @@ def run_by(way: Way) -> Iterator[Field]:
     """A server that is run in this way."""
     with ExitStack() as opened:
         server: dict[str, Any] = {}
+        options: tuple[str, ...] = ()
         if way.ordinary or not way.namespaces:
             python = python_for_everyone()
             if python is None:
@@ -198,7 +209,10 @@ def run_by(way: Way) -> Iterator[Field]:
             environment = [f"PYTHONPATH={path}", *([] if way.namespaces else ["PATH=/nonexistent"])]
             become = as_ordinary() if way.ordinary else []
             server["command"] = (*become, "/usr/bin/env", *environment, python, "-B", "-m", "playground")
-        field = Field(opened.enter_context(folder(ordinary=way.ordinary)), warm=way.warm, **server)
+        if way.packages:
+            installed_packages()
+            options = (f"--packages={REQUIREMENTS}", f"--packages-folder={FOLDER}")
+        field = Field(opened.enter_context(folder(ordinary=way.ordinary)), *options, warm=way.warm, **server)
         opened.callback(field.close)
         yield field
 

@@ -4,6 +4,7 @@ It runs inside a sandboxed child like tenants' code, since hostile source can cr
 standard library and playground.workflows only.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from playground.analysis import outline, syntax
@@ -49,12 +50,15 @@ DEFAULT = "Default"  # the class whose handlers Cloudflare calls
 MOST_DIAGNOSTICS = 200  # a longer list is not read
 
 
-def check(source: str, entry_class: str = CLASS_NAME, *, cloudflare: bool = False) -> dict[str, Any]:
+def check(
+    source: str, entry_class: str = CLASS_NAME, packages: Sequence[str] = (), *, cloudflare: bool = False
+) -> dict[str, Any]:
     """Analyse a source: `{"diagnostics": [...], "outline": [...], "tool": {...}}`, the first two as in the API.
 
-    Never raises, for any text. With `cloudflare`, diagnostics include what exists only here (rules/only_here.py), and
-    `project` has what a project for Cloudflare is made from: the workflow's `class_name`, and whether the file
-    `has_default`, a class `Default` that handles requests there.
+    Never raises, for any text. `packages` are the modules that workers have in addition to the standard library. With
+    `cloudflare`, diagnostics include what exists only here (rules/only_here.py), and `project` has what a project for
+    Cloudflare is made from: the workflow's `class_name`, and whether the file `has_default`, a class `Default` that
+    handles requests there.
 
     A diagnostic has severity, code, message, line, column, end_line, end_column and, where it is mechanical, a fix
     {title, text and the same four}. A node of the outline has kind (do, sleep, wait, loop, branch, parallel), name,
@@ -64,7 +68,7 @@ def check(source: str, entry_class: str = CLASS_NAME, *, cloudflare: bool = Fals
     tool: dict[str, Any] = {}
     project: dict[str, Any] = {}
     try:
-        diagnostics, nodes, tool, project = _inspect(source, entry_class, cloudflare)
+        diagnostics, nodes, tool, project = _inspect(source, entry_class, packages, cloudflare)
     except (RecursionError, MemoryError):
         diagnostics, nodes = [report("too-deep", Span(1, 1, 1, 2))], []
     except Exception:  # noqa: BLE001 - a fault of the lint must not prevent a run
@@ -74,19 +78,19 @@ def check(source: str, entry_class: str = CLASS_NAME, *, cloudflare: bool = Fals
 
 
 def inspect(
-    text: str, entry_class: str = CLASS_NAME, *, cloudflare: bool = False
+    text: str, entry_class: str = CLASS_NAME, packages: Sequence[str] = (), *, cloudflare: bool = False
 ) -> tuple[list[Diagnostic], list[dict[str, Any]]]:
     """Like `check` without the tool, but errors of the lint are raised."""
-    return _inspect(text, entry_class, cloudflare)[:2]
+    return _inspect(text, entry_class, packages, cloudflare)[:2]
 
 
 def _inspect(
-    text: str, entry_class: str, cloudflare: bool
+    text: str, entry_class: str, packages: Sequence[str], cloudflare: bool
 ) -> tuple[list[Diagnostic], list[dict[str, Any]], dict[str, Any], dict[str, Any]]:
     source, diagnostics = syntax.parse_source(text)
     if source is None:
         return diagnostics, [], {}, {}
-    workflow = Workflow(source, entry_class)
+    workflow = Workflow(source, entry_class, packages)
     for check_rules in (*CHECKS, *((only_here.check,) if cloudflare else ())):
         diagnostics.extend(check_rules(workflow))
     found = sorted(dict.fromkeys(diagnostics), key=lambda diagnostic: (diagnostic.span, diagnostic.code))

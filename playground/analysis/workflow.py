@@ -2,7 +2,7 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -62,10 +62,13 @@ class StepCall:
 
 
 class Workflow:
-    """One source, indexed once for all rules."""
+    """One source, indexed once for all rules. `packages` are the modules that workers have in addition to the standard
+    library.
+    """
 
-    def __init__(self, source: Source, entry_class: str = CLASS_NAME) -> None:
+    def __init__(self, source: Source, entry_class: str = CLASS_NAME, packages: Sequence[str] = ()) -> None:
         self.source = source
+        self.packages = packages
         self.entry_class = entry_class
         self.tree = Tree(source.tree)
         self._methods: dict[ast.ClassDef, dict[str, Function]] = {}

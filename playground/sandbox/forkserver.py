@@ -62,6 +62,8 @@ class ForkServer:
     def __init__(self, launch: Launch, name: str, *, group: MemoryGroup | None, log: Log) -> None:
         self.name = name
         self.forks = 0
+        self.module_names: dict[str, list[str]] = {}  # of the packages that it has imported
+        self.not_preloaded: dict[str, str] = {}  # the other modules, and why
         self.pid: int | None = None  # in the host's pid namespace
         self.workers: dict[int, Worker] = {}
         self._launch = launch
@@ -252,6 +254,7 @@ class ForkServer:
             self._control.sendall(plan)
             self._control.setblocking(False)
         elif "ready" in message:
+            self.module_names, self.not_preloaded = message["names"], message["left"]
             self._ready.set_result(None)
         elif "failed" in message:
             self._last_error = message["failed"]

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+from playground.packages.installation import PackageSet
 from playground.sandbox import tiers
 from playground.sandbox.layers import bubblewrap, identity, landlock, linux, seccomp, visible_files
 from playground.sandbox.layers.visible_files import Visible
@@ -60,6 +61,8 @@ class Launch:
     entry: str
     pidfds: bool
     path: tuple[str, ...] = ()
+    packages: PackageSet | None = None
+    preload: bool = True  # import them in the fork server, where that is safe
     network: bool = True  # a network namespace of its own, among the others
 
     def command(self, control: int) -> list[str]:
@@ -96,10 +99,20 @@ class Launch:
             "limits": self.limits,
             "memory_bytes": self.memory_bytes,
             "cpu_seconds": self.cpu_seconds,
+            "packages": None
+            if self.packages is None
+            else {"path": self.visible.packages, "modules": self.packages.modules, "preload": self.preload},
         }
 
 
-def strongest_launch(memory_bytes: int, cpu_seconds: int, options: LaunchOptions) -> Launch:
+def strongest_launch(
+    memory_bytes: int,
+    cpu_seconds: int,
+    options: LaunchOptions,
+    packages: PackageSet | None = None,
+    *,
+    preload: bool = True,
+) -> Launch:
     """A launch with all layers that this machine may support; namespaces are known to work only after a try."""
     bwrap = None if tiers.NAMESPACES in options.without else bubblewrap.find_bubblewrap()
     program = b""
@@ -107,7 +120,7 @@ def strongest_launch(memory_bytes: int, cpu_seconds: int, options: LaunchOptions
         with suppress(seccomp.SeccompMissing):
             program = seccomp.build_filter()
     return Launch(
-        visible=visible_files.find_visible_files(in_namespace=bwrap is not None, extra=options.path),
+        visible=_visible(options, packages, in_namespace=bwrap is not None),
         bwrap=bwrap,
         landlock=tiers.LANDLOCK not in options.without and landlock.abi() >= landlock.WANTED_ABI,
         filter=program,
@@ -118,7 +131,14 @@ def strongest_launch(memory_bytes: int, cpu_seconds: int, options: LaunchOptions
         entry=options.entry,
         pidfds=options.pidfds and linux.has_pidfds(),
         path=(options.path,) if options.path else (),
+        packages=packages,
+        preload=preload,
     )
+
+
+def _visible(options: LaunchOptions, packages: PackageSet | None, *, in_namespace: bool) -> Visible:
+    folder = "" if packages is None else os.path.realpath(packages.folder)
+    return visible_files.find_visible_files(in_namespace=in_namespace, extra=options.path, packages=folder)
 
 
 def launch_without_layer(launch: Launch, options: LaunchOptions, reason: str) -> Launch:
@@ -133,13 +153,13 @@ def without_namespaces(launch: Launch, options: LaunchOptions, missing: str) -> 
 
     Raises SandboxRefused where workers could not read Python's files then.
     """
-    visible = visible_files.find_visible_files(in_namespace=False, extra=options.path)
+    visible = _visible(options, launch.packages, in_namespace=False)
     closed = visible_files.unreachable_folder(visible, launch.users[0]) if launch.users else None
     if closed is not None:
         raise SandboxRefused(
             f"There are no namespaces ({missing}), and without them workers run as users of their own, who cannot "
-            f"enter {closed}, where Python is. Get bubblewrap to work, or put Python and the playground where every "
-            "user can read them, or start the server as an ordinary user."
+            f"enter {closed}, where Python is, or packages are. Get bubblewrap to work, or put Python, the playground "
+            "and packages where every user can read them, or start the server as an ordinary user."
         )
     return replace(launch, bwrap=None, visible=visible)
 

@@ -5,9 +5,11 @@
 
 import asyncio
 from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from playground.packages.installation import Package, PackageSet
 from playground.sandbox import launch as launching
 from playground.sandbox import probe, tiers
 from playground.sandbox.forkserver import ForkFailed, ForkServer, LaunchFailed, Log
@@ -49,6 +51,10 @@ class Sandbox:
     ) -> None:
         self.tier = tier
         self.metrics = SandboxMetrics()
+        self.packages: tuple[Package, ...] = launch.packages.packages if launch.packages else ()
+        # The public names of each module of theirs that is imported before a fork, and why others are not.
+        self.module_names: Mapping[str, Sequence[str]] = {}
+        self.not_preloaded: Mapping[str, str] = {}
         self._launch = launch
         self._size = parked
         self._group = group
@@ -77,6 +83,8 @@ class Sandbox:
         allow_weak: bool = False,
         unsafe: bool = False,
         loopback: bool = True,
+        packages: PackageSet | None = None,
+        preload: bool = True,
         log: Log,
         options: LaunchOptions | None = None,
     ) -> "Sandbox":
@@ -85,13 +93,15 @@ class Sandbox:
         Args:
             memory_bytes: the address space of a worker.
             cpu_seconds: the processor time of a worker's whole life.
+            packages: what code may import in addition to the standard library.
+            preload: whether they are imported in the fork server, where that is safe.
             log: called as `log(event, **fields)` for each thing an operator must know.
 
         Raises:
             SandboxRefused: the isolation is too weak to serve, or the probe got through; the message says what to do.
         """
         options = options or LaunchOptions()
-        launch = launching.strongest_launch(memory_bytes, cpu_seconds, options)
+        launch = launching.strongest_launch(memory_bytes, cpu_seconds, options, packages, preload=preload)
         group = _memory_group(options, log)
         missing = ""
         if launch.bwrap is None:
@@ -116,6 +126,8 @@ class Sandbox:
             first = await server.fork()
             if options.entry == ENTRY:
                 probe.require_blocked(tier, await probe.run_attacks(first))
+                if packages is not None:
+                    await probe.require_packages(await server.fork(), packages.modules)
                 first = await server.fork()
         except ForkFailed as error:
             await server.close()
@@ -126,6 +138,12 @@ class Sandbox:
         sandbox._start(server, first)
         log("sandbox.tier", tier=tier.letter, sentence=tier.sentence, layers=", ".join(tier.layers), advice=tier.advice)
         return sandbox
+
+    async def failing_imports(self) -> dict[str, str]:
+        """The modules of the packages that a worker cannot import, with the error. Raises SandboxDown."""
+        modules = [module for package in self.packages for module in package.modules if not module.startswith("_")]
+        tried = {module: await probe.try_import(await self.take_worker(), module) for module in modules}
+        return {module: error for module, error in tried.items() if error}
 
     @property
     def parked(self) -> int:
@@ -210,6 +228,9 @@ class Sandbox:
         self._generation = 1
         self.metrics.zygotes[SandboxMetrics.START] += 1
         self._server = server
+        self.module_names, self.not_preloaded = server.module_names, server.not_preloaded
+        for module, reason in server.not_preloaded.items():
+            self._log("sandbox.package_not_preloaded", module=module, reason=reason)
         self._park(first)
         self._supervisor = asyncio.create_task(self._supervise(), name="sandbox keeper")
         self._fill()

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from playground.sandbox import frames
 from playground.sandbox.handle import Worker
@@ -11,6 +12,7 @@ from playground.sandbox.tiers import LANDLOCK, LIMITS, NAMESPACES, SECCOMP, USER
 
 PROBE_SECONDS = 10.0
 RESULT_BYTES_MAX = 64 * 1024
+MISSING_NAMED = 5
 BLOCKED = "blocked"
 
 # The layers that stop an attack, each of them alone. tests/test_sandbox_layers.py proves it, one layer at a time.
@@ -50,19 +52,45 @@ async def run_attacks(worker: Worker) -> dict[str, str]:
     Raises:
         SandboxRefused: the worker did not answer.
     """
+    results = await _ask(worker, {"op": "probe"})
+    if results is None:
+        raise SandboxRefused("The probe of the sandbox gave no answer.")
+    return results
+
+
+async def try_import(worker: Worker, module: str) -> str:
+    """Have a locked worker import a module of a package. Returns why that fails, "" where it works."""
+    results = await _ask(worker, {"op": "import", "module": module})
+    if results is None:
+        return f"its import ends the worker, or takes more than {PROBE_SECONDS:.0f} s"
+    return results.get(module, "")
+
+
+async def require_packages(worker: Worker, modules: Sequence[str]) -> None:
+    """Check that a locked worker finds each module of the packages. Raises SandboxRefused."""
+    results = await _ask(worker, {"op": "find", "modules": list(modules)})
+    missing = [module for module in modules if results is None or results.get(module) != ""]
+    if missing:
+        raise SandboxRefused(
+            f"Workers can't read the operator's packages ({', '.join(missing[:MISSING_NAMED])}). Let every user of "
+            "this machine read the folder that they are installed in (packages_folder), and the folders above it."
+        )
+
+
+async def _ask(worker: Worker, request: dict[str, Any]) -> dict[str, str] | None:
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(PROBE_SECONDS):
-            await loop.sock_sendall(worker.sock, frames.encode({"op": "probe"}))
+            await loop.sock_sendall(worker.sock, frames.encode(request))
             size = int.from_bytes(await _receive_exactly(loop, worker.sock, frames.HEADER_BYTES), "big")
             if size > RESULT_BYTES_MAX:
-                raise EOFError
+                return None
             answer = json.loads(await _receive_exactly(loop, worker.sock, size))
-    except (TimeoutError, OSError, EOFError, ValueError):
-        raise SandboxRefused("The probe of the sandbox gave no answer.") from None
+        return {str(name): str(result) for name, result in answer["results"].items()}
+    except (TimeoutError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
+        return None
     finally:
         worker.close()
-    return dict(answer["results"])
 
 
 def require_blocked(tier: Tier, results: Mapping[str, str]) -> None:

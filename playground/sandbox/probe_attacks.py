@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from playground.sandbox import preload
+
 BLOCKED = "blocked"
 _CHANNEL = 3
 _OWN_KINDS = (0, stat.S_IFSOCK)  # the event loop's: epoll, and its wakeup socket pair
@@ -58,7 +60,8 @@ def _read_processes() -> object:
 
 
 def _read_environment() -> object:
-    found = set(os.environ) - {"LC_CTYPE", "PWD"}  # set by Python and bubblewrap
+    ours = {"LC_CTYPE", "PWD", *preload.SINGLE_THREADED}  # set by Python, bubblewrap and preload.py
+    found = set(os.environ) - ours
     return f"{len(found)} variables" if found else None
 
 

@@ -8,7 +8,7 @@ the child sends its name and the error on its channel and exits, so nothing runs
 
 Protocol of the control socket, one JSON object per line (-> to the trusted side):
     -> hello                                     <- plan {...}
-    -> ready | failed reason
+    -> ready (with what was imported of the operator's packages) | failed reason
     <- fork number (with the child's end of its channel)
     -> forked number pid (with its pidfd) | refused number reason
     <- kill number                               (only where there is no pidfd)
@@ -36,6 +36,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
+from playground.sandbox import preload
 from playground.sandbox.layers import identity, landlock, linux, resource_limits, seccomp
 
 CHANNEL = 3  # the file descriptor of a worker's one channel
@@ -55,6 +56,7 @@ class Confinement:
     limits: Sequence[tuple[int, int, bool]]
     filter: seccomp.Program | None
     linux: bool
+    reseed: Callable[[], object] | None = None
 
 
 def run_child(
@@ -92,6 +94,8 @@ def run_child(
             stage = "preparation"
             prepare()
             random.seed()
+            if confinement.reseed is not None:
+                confinement.reseed()
             gc.enable()
             stage = "user"
             if user is not None:
@@ -160,15 +164,17 @@ def main(control: int) -> NoReturn:
     try:
         plan = server.next_line()
         server.pidfds = plan["pidfds"]
-        start_child = partial(run_child, *_prepare(plan))
+        packages = _import_ahead(plan)
+        start_child = partial(run_child, *_prepare(plan, packages.bytes))
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is logged for the operator
         server.send({"failed": f"{type(error).__name__}: {error}"})
         os._exit(1)
-    server.send({"ready": True})
+    server.send({"ready": True, "names": packages.names, "left": packages.left})
     server.serve(start_child)
 
 
-def _prepare(plan: dict[str, Any]) -> tuple[Confinement, Callable[[], None], Callable[[], None]]:
+def _import_ahead(plan: dict[str, Any]) -> preload.Preloaded:
+    """Import what workers would import otherwise: ours, the standard library's, and the operator's packages."""
     if plan["linux"]:
         linux.die_with_parent()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -177,6 +183,16 @@ def _prepare(plan: dict[str, Any]) -> tuple[Confinement, Callable[[], None], Cal
     zoneinfo.reset_tzpath([plan["zones"]])
     for name in WARM:
         importlib.import_module(name)
+    packages = plan["packages"]
+    if packages is None:
+        return preload.NOTHING
+    sys.path.append(packages["path"])
+    preload.set_single_threaded()
+    preload.require_visible(packages["path"], packages["modules"])
+    return preload.preload(packages["modules"]) if packages["preload"] else preload.NOTHING
+
+
+def _prepare(plan: dict[str, Any], packages_bytes: int) -> tuple[Confinement, Callable[[], None], Callable[[], None]]:
     entry = importlib.import_module(plan["entry"])
     ready = entry.warm(CHANNEL)
     ruleset, flags = None, 0
@@ -187,9 +203,12 @@ def _prepare(plan: dict[str, Any]) -> tuple[Confinement, Callable[[], None], Cal
     confinement = Confinement(
         ruleset=ruleset,
         ruleset_flags=flags,
-        limits=resource_limits.planned_limits(plan["memory_bytes"], plan["cpu_seconds"]) if plan["limits"] else (),
+        limits=resource_limits.planned_limits(plan["memory_bytes"] + packages_bytes, plan["cpu_seconds"])
+        if plan["limits"]
+        else (),
         filter=seccomp.filter_program(base64.b64decode(plan["filter"])) if plan["filter"] else None,
         linux=plan["linux"],
+        reseed=preload.reseed(),
     )
     gc.collect()
     gc.freeze()  # so that a collection in a child does not touch, and copy, the pages of imported objects

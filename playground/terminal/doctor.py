@@ -23,9 +23,9 @@ from typing import Any
 from playground import process
 from playground.client import Client, ClientError, Unavailable
 from playground.opening import open_configured_sandbox
-from playground.sandbox.pool import SandboxRefused
+from playground.sandbox.pool import Sandbox, SandboxRefused, Tier
 from playground.serving import program_version
-from playground.settings import Settings, without_password
+from playground.settings import BadSetting, Settings, without_password
 from playground.store.errors import StoreError
 from playground.store.inspection import inspect_database
 from playground.store.open import SQLITE, free_bytes
@@ -80,7 +80,8 @@ async def _findings(place: Place) -> Any:
         for finding in await _server(place):
             yield finding
         return
-    yield await isolation(settings)
+    for finding in await isolation(settings):
+        yield finding
     yield await asyncio.to_thread(database, settings)
     folder = _folder(settings)
     if folder is not None:
@@ -91,16 +92,35 @@ async def _findings(place: Place) -> Any:
     yield await _beside(settings)
 
 
-async def isolation(settings: Settings) -> Finding:
-    """The tier in which code would run, and why it is not a better one."""
+async def isolation(settings: Settings) -> list[Finding]:
+    """The tier in which code would run, and why it is not a better one; and the packages that it can import there."""
     try:
         sandbox = await open_configured_sandbox(settings, lambda event, **fields: None)
     except SandboxRefused as error:
-        return Finding("isolation", BAD, str(error))
+        return [Finding("isolation", BAD, str(error))]
+    except BadSetting as error:
+        return [Finding("packages", BAD, str(error))]
     try:
+        packages = [await _packages(sandbox)] if sandbox.packages else []
         tier = sandbox.tier
     finally:
         await sandbox.close()
+    return [_isolation(tier), *packages]
+
+
+async def _packages(sandbox: Sandbox) -> Finding:
+    """The operator's packages, and which of them code can't import."""
+    there = ", ".join(f"{package.name} {package.version}" for package in sandbox.packages)
+    failing = await sandbox.failing_imports()
+    if failing:
+        errors = "; ".join(f"`{module}`: {error}" for module, error in failing.items())
+        advice = "Workers have no threads, files and network: leave such packages out, or raise worker_memory_bytes."
+        return Finding("packages", LOOK, f"{there}. Workers can't import {errors}", advice)
+    later = ", ".join(f"`{module}` ({why})" for module, why in sandbox.not_preloaded.items())
+    return Finding("packages", GOOD, f"{there}{f'. Imported by each worker: {later}' if later else ''}")
+
+
+def _isolation(tier: Tier) -> Finding:
     state = {"A": GOOD, "B": LOOK, "C": LOOK}.get(tier.letter, BAD)
     layers = ", ".join(tier.layers) or "none"
     return Finding("isolation", state, f"tier {tier.letter}: {tier.sentence} Layers: {layers}.", tier.advice)

@@ -15,9 +15,10 @@ import sys
 import threading
 import types
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from playground.packages.installation import Package
 from playground.sandbox.handle import EXIT, SIGNAL, Exit
 from playground.sandbox.tiers import Tier
 from playground.testing.clock import VirtualClock, VirtualLoop
@@ -324,6 +325,8 @@ class LocalSandbox:
 
     tier = TIER
     keeps_workers = False
+    packages: tuple[Package, ...] = ()  # workers import what this process can
+    module_names: Mapping[str, Sequence[str]] = {}
 
     def __init__(self, clock: VirtualClock, mocks: Mocks, workflow: type | None, changed: Callable[[], None]) -> None:
         self._clock, self._mocks, self._workflow, self._changed = clock, mocks, workflow, changed

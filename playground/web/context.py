@@ -92,6 +92,12 @@ class Context:
         """Epoch milliseconds by the engine's clock."""
         return self.engine.clock.now()
 
+    def packages_json(self) -> list[dict[str, Any]]:
+        """The packages that code may import in addition to the standard library."""
+        return [
+            {"name": it.name, "version": it.version, "modules": list(it.modules)} for it in self.engine.sandbox.packages
+        ]
+
     def isolation_json(self) -> dict[str, Any]:
         """The isolation tier as pages and /healthz show it."""
         tier = self.engine.sandbox.tier

@@ -14,7 +14,7 @@ AHEAD_SECONDS = 0.002  # the same for results where the code runs ahead of their
 
 
 TEXTS = "texts"  # of a frame: its fields that are JSON text already, by name
-FIRST = ("start", "check", "probe")  # frames with which a worker is told what it is for
+FIRST = ("start", "check", "find", "import", "probe")  # frames with which a worker is told what it is for
 
 # One encoder for all frames; json.dumps makes one per call.
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -14,11 +14,13 @@ import sys
 import types
 
 from playground.worker.context import Environment
+from playground.worker.packages import modules_of_packages
 from playground.workflows.unavailable import (
     ADVICE_AFTER_ERROR,
     FILES,
     NAME_ADVICE,
     NETWORK,
+    ONLY_STANDARD,
     OWN_PACKAGES,
     PACKAGE_ADVICE,
     PROCESSES,
@@ -41,7 +43,6 @@ _MODULES = {
 }
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 _ADVICE = frozenset((*ADVICE_AFTER_ERROR.values(), *NAME_ADVICE.values()))
-_NO_PACKAGE = package_missing("").partition("``")[0]
 _NAME = re.compile(r"'(\w{1,100})'")
 
 
@@ -51,8 +52,8 @@ def advice(error: BaseException) -> str | None:
         return None
     package = _missing_package(error)
     if package is not None:
-        instead = PACKAGE_ADVICE.get(package)
-        return f"{package_missing(package)}. {instead}" if instead else f"{package_missing(package)}."
+        missing, instead = package_missing(package, modules_of_packages()), PACKAGE_ADVICE.get(package)
+        return f"{missing}. {instead}" if instead else f"{missing}."
     if isinstance(error, ImportError) and error.name == "workers":
         found = _NAME.search(str(error.args[0])) if error.args else None
         return NAME_ADVICE.get(found[1]) if found else None
@@ -64,7 +65,7 @@ def never_passes(error: BaseException) -> bool:
     """Whether every retry must fail, since a worker does not have what the code needs."""
     if _is_rebuilt(error):
         notes = [str(note) for note in getattr(error, "__notes__", ())]
-        return any(note in _ADVICE or note.startswith(_NO_PACKAGE) for note in notes)
+        return any(note in _ADVICE or note.startswith(ONLY_STANDARD) for note in notes)
     if _missing_package(error) is not None or _missing_kind(error) is not None:
         return True
     if isinstance(error, ImportError):
@@ -77,7 +78,7 @@ def _missing_package(error: BaseException) -> str | None:
     if not isinstance(error, ModuleNotFoundError) or not isinstance(error.name, str) or _is_raised_by_hand(error):
         return None
     name = error.name.partition(".")[0]
-    return None if name in sys.stdlib_module_names or name in OWN_PACKAGES else name
+    return None if name in sys.stdlib_module_names or name in OWN_PACKAGES or name in modules_of_packages() else name
 
 
 def _missing_kind(error: BaseException) -> str | None:

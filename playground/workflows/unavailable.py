@@ -6,6 +6,7 @@ The lint gives it before a run (`analysis/rules/unavailable.py`), the worker wit
 """
 
 import difflib
+from collections.abc import Sequence
 
 from playground.workflows.events import DO, SLEEP, WAIT
 
@@ -98,9 +99,20 @@ ADVICE = {kind: f"{missing}; {raises}. {instead}" for kind, (missing, raises, in
 ADVICE_AFTER_ERROR = {kind: f"{missing}. {instead}" for kind, (missing, _, instead) in _MISSING.items()}
 
 
-def package_missing(name: str) -> str:
-    """The sentence that workers do not have a package, without a full stop."""
-    return f"Workers have the standard library only, and `{name}` is not in it"
+ONLY_STANDARD = "Workers have the standard library"  # how the sentence begins
+MODULES_NAMED = 12  # in one sentence
+
+
+def package_missing(name: str, modules: Sequence[str] = ()) -> str:
+    """The sentence that workers do not have a package, without a full stop.
+
+    `modules` are those of the operator's packages, which they have in addition to the standard library.
+    """
+    there = [f"`{module}`" for module in modules if not module.startswith("_")]
+    if not there:
+        return f"{ONLY_STANDARD} only, and `{name}` is not in it"
+    more = f" and {len(there) - MODULES_NAMED} more" if len(there) > MODULES_NAMED else ""
+    return f"{ONLY_STANDARD} and {', '.join(there[:MODULES_NAMED])}{more}; `{name}` is not among them"
 
 
 def type_of_workers(name: str) -> str:

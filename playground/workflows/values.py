@@ -75,6 +75,10 @@ _CURES = {
     "timedelta": "Store its total_seconds()",
     "float": "Store None or a text instead",
     "coroutine": "Await it, and store its result",
+    **dict.fromkeys(("ndarray", "Series"), "Store its tolist()"),
+    **dict.fromkeys(("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"), "Store its item()"),
+    **dict.fromkeys(("float16", "float32", "bool"), "Store its item()"),  # of numpy: Python's own are stored
+    "DataFrame": 'Store its to_dict(orient="list")',
     **dict.fromkeys(("function", "method", "builtin_function_or_method"), "Call it, and store its result"),
 }
 
@@ -283,6 +287,8 @@ def _refusal(path: _Path, what: str, cure: str = "") -> NotSerialisable:
 def _cure(kind: type) -> str:
     if hasattr(kind, "__dataclass_fields__"):
         return "Store dataclasses.asdict(…) of it"
+    if hasattr(kind, "model_dump"):  # of pydantic
+        return 'Store its model_dump(mode="json")'
     return _CURES.get(kind.__name__, "Store a dict of what it holds")
 
 

@@ -22,6 +22,11 @@ _DRAWS = (
     "normalvariate", "paretovariate", "vonmisesvariate", "weibullvariate",
 )  # fmt: skip
 _SECRETS = ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "randbits", "choice")
+# Where the operator has added numpy.
+_NUMPY_DRAWS = (
+    "rand", "randn", "random", "randint", "random_sample", "choice", "permutation", "shuffle", "normal", "uniform",
+    "standard_normal", "bytes",
+)  # fmt: skip
 
 KNOWN: dict[str, str] = {
     **{f"time.{name}": TIME for name in _CLOCK},
@@ -29,6 +34,7 @@ KNOWN: dict[str, str] = {
     "datetime.date.today": TIME,
     **{f"random.{name}": RANDOM for name in _DRAWS},
     **{f"secrets.{name}": RANDOM for name in _SECRETS},
+    **{f"numpy.random.{name}": RANDOM for name in _NUMPY_DRAWS},
     "os.urandom": RANDOM,
     "os.getrandom": RANDOM,
     **{f"uuid.{name}": ID for name in ("uuid1", "uuid4", "uuid6", "uuid7")},
@@ -37,7 +43,10 @@ KNOWN: dict[str, str] = {
     "workers.fetch": FETCH,
 }
 _ONLY_WITHOUT_ARGUMENTS = frozenset({"time.localtime", "time.gmtime", "time.ctime", "time.asctime"})
-_NOT_STORABLE = frozenset({"random.shuffle", "datetime.date.today", "time.localtime", "time.gmtime"})
+_NOT_STORABLE = frozenset({
+    "random.shuffle", "datetime.date.today", "time.localtime", "time.gmtime",
+    *(f"numpy.random.{name}" for name in _NUMPY_DRAWS),
+})  # fmt: skip
 _NOT_IN_A_LAMBDA = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 HANDLES = "WORKFLOWS"  # the binding whose results are objects, which can't be stored
 _STORABLE = frozenset({TIME, RANDOM})

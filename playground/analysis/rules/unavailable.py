@@ -6,7 +6,7 @@ playground/workflows/unavailable.py has the advice on each. An undefined name is
 import ast
 import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
 from playground.analysis.rules.step_calls import nearest
@@ -231,13 +231,17 @@ def _import(
     module: str,
 ) -> Iterator[Diagnostic]:
     name = module.partition(".")[0]
-    if name in sys.stdlib_module_names or name in OWN_PACKAGES or places.is_optional(node):
+    known = name in sys.stdlib_module_names or name in OWN_PACKAGES or name in workflow.packages
+    if known or places.is_optional(node):
         return
     instead = PACKAGE_ADVICE.get(name)
+    meant = nearest(name, workflow.packages) if instead is None and workflow.packages else None
+    if meant is not None:
+        instead = f"Did you mean `{meant}`?"
     yield report(
         "no-package",
         workflow.source.span(place),
-        what=package_missing(name),
+        what=package_missing(name, workflow.packages),
         name=name,
         instead=f" {instead}" if instead else "",
     )
@@ -325,6 +329,8 @@ _FROM_ELSEWHERE = {
     "timedelta": "from datetime import timedelta",
     "uuid4": "from uuid import uuid4",
 }
+# Packages that everybody imports under these names.
+_USUAL_NAMES = {"np": "numpy", "pd": "pandas", "pl": "polars"}
 _OF_MODULES = frozenset({
     "__file__", "__name__", "__doc__", "__builtins__", "__annotations__", "__class__", "__spec__", "__loader__",
     "__package__", "__dict__", "__module__", "__qualname__", "__debug__", "__path__", "__cached__",
@@ -344,7 +350,7 @@ def check_undefined(workflow: Workflow) -> Iterator[Diagnostic]:
             continue
         load = min(loads, key=lambda node: (node.lineno, node.col_offset))
         place = workflow.source.span(load)
-        line = _import_line(name)
+        line = _import_line(name, workflow.packages)
         if line is not None:
             yield report("undefined-name", place, _add_import(workflow, line), name=name, cure=f" Add `{line}`.")
             continue
@@ -354,11 +360,15 @@ def check_undefined(workflow: Workflow) -> Iterator[Diagnostic]:
         yield report("undefined-name", place, fix, name=name, cure=f" Did you mean `{meant}`?" if meant else "")
 
 
-def _import_line(name: str) -> str | None:
+def _import_line(name: str, packages: Sequence[str]) -> str | None:
     if name in _FROM_WORKERS:
         return f"from workers import {name}"
     if name in _FROM_ELSEWHERE:
         return _FROM_ELSEWHERE[name]
+    if name in packages:
+        return f"import {name}"
+    if _USUAL_NAMES.get(name) in packages:
+        return f"import {_USUAL_NAMES[name]} as {name}"
     return f"import {name}" if name in sys.stdlib_module_names and not name.startswith("_") else None
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 
 ROOMS = ("workflows", "worker", "analysis")
 LAYERS = ("__init__", "linux", "landlock", "resource_limits", "identity", "seccomp")  # of this folder
-INSIDE = ("__init__", "zygote", "probe_attacks", *(f"layers/{name}" for name in LAYERS))  # of the room
+INSIDE = ("__init__", "zygote", "preload", "probe_attacks", *(f"layers/{name}" for name in LAYERS))  # of the room
 APP = "/app"  # where our package is inside
+PACKAGES = "/packages"  # where the operator's packages are inside
 ZONES = "/usr/share/zoneinfo"  # where zoneinfo looks by default
 _THIRD_PARTY = ("site-packages", "dist-packages")
 
@@ -26,8 +27,8 @@ class Visible:
     """Read-only files of the host.
 
     `same` keep their path; `masked` are below them and hidden; `moved` are (host path, path inside). `root` is the
-    entry of `sys.path` for our package; `package` are the inside paths of our files; `zones` is the directory of time
-    zones.
+    entry of `sys.path` for our package; `package` are the inside paths of our files and of the operator's packages,
+    whose folder is `packages`; `zones` is the directory of time zones.
     """
 
     python: str
@@ -37,6 +38,7 @@ class Visible:
     root: str
     package: tuple[str, ...]
     zones: str = ZONES
+    packages: str = ""
 
     def readable(self) -> list[str]:
         """The paths to allow reading by Landlock; nothing masked is below any of them."""
@@ -54,12 +56,13 @@ class Visible:
         return [path for path in self.same if any(_is_within(mask, path) for mask in self.masked)]
 
 
-def find_visible_files(*, in_namespace: bool, extra: str | None = None) -> Visible:
+def find_visible_files(*, in_namespace: bool, extra: str | None = None, packages: str = "") -> Visible:
     """The files to make visible.
 
     Without namespaces nothing can be moved or hidden, and Landlock alone restricts tenants to `readable()`.
 
-    `extra` is one more directory, which is also put on the path; tests use it.
+    `packages` is the folder of the operator's packages. `extra` is one more directory, which is also put on the path;
+    tests use it.
     """
     python = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     zones = time_zones()
@@ -78,17 +81,21 @@ def find_visible_files(*, in_namespace: bool, extra: str | None = None) -> Visib
             masked,
             (),
             root,
-            (*own_files, *([zones] if zones_in_package and zones else [])),
+            (*own_files, *([zones] if zones_in_package and zones else []), *([packages] if packages else [])),
             zones or ZONES,
+            packages,
         )
     moved = [(path, path.replace(str(Path(__file__).parents[3]), APP, 1)) for path in own_files]
     if zones_in_package and zones:
         moved.append((zones, ZONES))
+    if packages:
+        moved.append((packages, PACKAGES))
     loader = _loader(python)
     if loader:
         moved.append((os.path.realpath(loader), loader))
     zones_inside = ZONES if zones_in_package or zones is None else zones
-    return Visible(python, same, masked, tuple(moved), APP, tuple(inside for _, inside in moved), zones_inside)
+    inside = tuple(inside for _, inside in moved)
+    return Visible(python, same, masked, tuple(moved), APP, inside, zones_inside, PACKAGES if packages else "")
 
 
 def time_zones() -> str | None:

@@ -15,6 +15,7 @@ All pages:
     runs_ahead   whether code goes on before its results are durable (the output gate)
     version      of the playground; versions [[name, value]] for About; encrypts_secrets: whether tenants' secrets are
                  encrypted at rest
+    packages     that code may import beside the standard library: dicts of name, version, modules
     models       that code may call, for About: [[name, for whom]]
     examples     every example: slug, title, lesson, params (JSON text), tasks (dicts), group, url, marks (of its
                  picture)
@@ -207,6 +208,7 @@ async def about(context: Context, request: Request) -> Response:
                 "isolation": context.isolation_json(),
                 "output_gate": context.engine.runs_ahead,
                 "version": context.version,
+                "packages": context.packages_json(),
                 "fetch": fetch_hosts(context.settings),
                 "secrets": "encrypted" if context.settings.encrypts_secrets else "plain",
             },
@@ -405,6 +407,7 @@ async def server_names(context: Context) -> dict[str, Any]:
         "fetch_hosts": fetch_hosts(context.settings),
         "fetch_of_tenants": bool(context.settings.fetch_tenants),
         "models": models_for_about(context.settings),
+        "packages": context.packages_json(),
         "versions": [
             ["Playground", context.version],
             ["Python", platform.python_version()],
