@@ -29,10 +29,12 @@ from server_support import Server
 
 FOLDER = Path(__file__).parent.parent / "attacks"
 COMPLETE = "complete"
+# What the end says of an attack that a limit on elapsed time has ended.
+WAITED = ("WorkflowTimeoutError", "not answering", "the worker closed its channel")
 DEADLINE = 150.0  # seconds for one instance to end, on a machine that is busy with all the others
 QUICK = (
-    *("--attempt-cpu-seconds", "1", "--attempt-wall-seconds", "5", "--worker-losses", "2", "--workers", "8"),
-    *("--step-limit", "2000", "--instance-bytes", "5000000", "--synchronous", "normal"),
+    *("--attempt-cpu-seconds", "1", "--attempt-wall-seconds", "5", "--worker-losses", "1", "--workers", "8"),
+    *("--step-limit", "500", "--instance-bytes", "5000000", "--synchronous", "normal"),
     *("--fetch-allow", "*; http://*; http://localhost:8000; http://127.0.0.1; https://127.0.0.1; http://[::1]:8000"),
 )
 UNLIMITED = (
@@ -101,6 +103,11 @@ class Attack:
     def end(self, *, warm: bool) -> str:
         """Its end; in a warm worker the second run of it may have another, as the header then says."""
         return self._header["Warm" if warm and "Warm" in self._header else "End"][0]
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing but a limit on the time it takes ends it."""
+        return any(words in self.end(warm=False) for words in WAITED)
 
     @property
     def source(self) -> str:
