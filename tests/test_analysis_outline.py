@@ -491,6 +491,21 @@ def test_a_child_that_is_run_is_a_step_of_the_outline():
     ]
 
 
+def test_requests_to_a_server_of_tools_are_steps_of_the_outline():
+    nodes = outline("""
+        courier = self.env.MCP
+        await courier.list_tools()
+        await courier.call_tool("quote", {"to": "Oslo"})
+        await self.env.MCPS.get("other").call_tool(f"t{event['payload']}")
+        await self.elsewhere.call_tool("is no step")
+    """)
+    assert [(node["kind"], node["name"]) for node in nodes] == [
+        ("do", "list tools"),
+        ("do", "call quote"),
+        ("do", "call t{event['payload']}"),
+    ]
+
+
 def test_steps_in_steps_stay_bounded():
     code = "\n".join(
         f'async def s{n}():\n    await step.do("a{n}", s{n + 1})\n    await step.do("b{n}", s{n + 1})'

@@ -17,7 +17,7 @@ from typing import Any
 
 from playground.analysis.labels import Labels
 from playground.analysis.syntax import COMPREHENSIONS, FUNCTIONS, Function, Placed, below, children
-from playground.analysis.workflow import StepCall, Workflow, is_env, runs_child
+from playground.analysis.workflow import CALL_TOOL, StepCall, Workflow, asked_tools, is_env, runs_child
 from playground.workflows.events import CHILD, DO, SLEEP, WAIT
 
 NODES = 500  # nodes at most; a longer outline is not read
@@ -233,6 +233,12 @@ class _Outliner:
                 self.visit(argument, into)
             into.append(self.child(node))
             return
+        tools = asked_tools(self.tree, node)
+        if tools is not None:
+            for argument in [*node.args, *(given.value for given in node.keywords)]:
+                self.visit(argument, into)
+            into.append(self.tools(node, tools))
+            return
         called_name = self.tree.dotted(node.func) or ""
         gathers = _GATHERS.get(called_name)
         if gathers is not None:
@@ -417,6 +423,19 @@ class _Outliner:
         name = given.get("name", given.get("id"))
         if name is not None:
             made.update(self.labels.name(name, "?"))
+        return made
+
+    def tools(self, node: ast.Call, method: str) -> Node:
+        """A request to a server of tools: the step is named as it will be (`Tools` of worker/service_stubs.py). What
+        follows a call of a tool, such as a wait for an answer, depends on the server.
+        """
+        self.count += 1
+        made: Node = {"kind": DO, "name": "list tools", "line": node.lineno, "end_line": node.end_lineno}
+        given = {each.arg: each.value for each in node.keywords}
+        tool = node.args[0] if node.args else given.get("name")
+        if method == CALL_TOOL and tool is not None:
+            made.update(self.labels.name(tool, "?"))
+            made["name"] = f"call {made['name']}"
         return made
 
     def starts_workflow(self, node: ast.AST) -> bool:

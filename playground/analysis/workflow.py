@@ -17,6 +17,7 @@ CALLBACK_PLACE = 1  # of step.do's arguments
 _STEP_PLACE = 2  # of run's parameters, after self and the event
 
 Callback = Function | ast.Lambda
+CALL_TOOL, LIST_TOOLS = "call_tool", "list_tools"  # of a server of tools
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -417,3 +418,16 @@ def runs_child(node: ast.Call) -> bool:
     """Whether a call is `self.env.WORKFLOWS.run(...)`. Other bindings may have a `run` that is no step."""
     binding = node.func.value if isinstance(node.func, ast.Attribute) and node.func.attr == "run" else None
     return isinstance(binding, ast.Attribute) and binding.attr == "WORKFLOWS" and is_env(binding.value)
+
+
+def asked_tools(tree: Tree, node: ast.Call) -> str | None:
+    """The method of a call `self.env.MCP.call_tool(...)` or `.list_tools()`, also by a variable for the server."""
+    if not isinstance(node.func, ast.Attribute) or node.func.attr not in (CALL_TOOL, LIST_TOOLS):
+        return None
+    server: ast.AST | None = node.func.value
+    if isinstance(server, ast.Name):
+        server = tree.value(server)
+    if isinstance(server, ast.Call) and isinstance(server.func, ast.Attribute) and server.func.attr == "get":
+        server = server.func.value  # self.env.MCPS.get("name")
+    is_server = isinstance(server, ast.Attribute) and server.attr in ("MCP", "MCPS") and is_env(server.value)
+    return node.func.attr if is_server else None

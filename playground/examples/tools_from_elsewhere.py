@@ -21,7 +21,8 @@ from workers import WorkflowEntrypoint
 
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
-        courier, to = self.env.MCP, event["payload"]["to"]
+        courier = self.env.MCP
+        to = event["payload"]["to"]
 
         for tool in await courier.list_tools():
             print(f"{tool['name']}: {tool['description']}")
