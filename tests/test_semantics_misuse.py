@@ -164,7 +164,7 @@ async def test_the_only_workflow_of_a_source_runs_whatever_it_is_called():
         ("step.rollback_all()", "Handlers that steps have as `rollback=` run by themselves"),
         ("step.waitForEvent('a', 'b')", "Did you mean `wait_for_event`?"),
         ("step.sleeep('a', 1)", "Did you mean `sleep`?"),
-        ("step.zzz()", "It has do, sleep, sleep_until, wait_for_event."),
+        ("step.zzz()", "It has do, sleep, sleep_until, wait_for_event, patched, deprecate_patch, tag."),
     ],
 )
 @story

@@ -73,7 +73,7 @@ def test_the_model_writes_what_matters_here() -> None:
             reader = StreamItems(stream)
             resets += sum(isinstance(item, StreamReset) for event in events for item in reader.of_event(event))
     assert {ev.STREAM_APPENDED, ev.STREAM_TRUNCATED, ev.WORKFLOW_RESTARTED} <= types
-    assert resets > 10
+    assert resets >= 5
 
 
 APPENDS = """

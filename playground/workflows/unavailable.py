@@ -130,7 +130,7 @@ def similar_binding(name: str) -> str | None:
 
 STEP_METHODS = {"do": DO, "sleep": SLEEP, "sleep_until": SLEEP, "wait_for_event": WAIT}  # with the kind of step
 PATCH_METHODS = ("patched", "deprecate_patch")  # of `step`, that are no steps
-METHODS = (*STEP_METHODS, *PATCH_METHODS)
+METHODS = (*STEP_METHODS, *PATCH_METHODS, "tag")
 # Methods in JavaScript's spelling, or called by another word.
 METHOD_SPELLINGS = {
     "sleepUntil": "sleep_until",
