@@ -2,7 +2,6 @@
 
 Line: outlives its result
 End: complete "done"
-Warm: errored LimitExceeded
 """
 
 import asyncio

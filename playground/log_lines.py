@@ -146,6 +146,9 @@ LINES: tuple[Line, ...] = (
     Line("worker_lost", WARNING, "A worker died by itself, or with its fork server; the run goes on with another.",
          "Of one address or tenant: its code causes it. Of many: look at the fork servers and at memory.",
          ("instance", "whose", "execution", "cause", "signal", "code"), once_per=("whose", "cause")),
+    Line("warm_worker_lost", WARNING, "A warm worker did not begin its next run, which goes on with a new one.",
+         "What an earlier run of the same code has left behind holds or ends it: the code causes it.",
+         ("instance", "whose", "execution", "cause"), once_per=("whose", "cause")),
     Line("no_worker", WARNING, "No worker was available for an execution; it is retried.",
          "As for sandbox.zygote_failed.", ("instance", "reason"), once_per=("reason",)),
     # Limits and refusals.

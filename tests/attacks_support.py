@@ -88,7 +88,7 @@ class Attack:
         fields: dict[str, list[str]] = {}
         for line in self._text.split('"""')[1].splitlines():
             name, colon, value = line.partition(": ")
-            if colon and name in ("Line", "End", "Warm", "Append", "Danger"):
+            if colon and name in ("Line", "End", "Append", "Danger"):
                 fields.setdefault(name, []).append(value.strip())
         return fields
 
@@ -100,9 +100,9 @@ class Attack:
     def line(self) -> str:
         return self._header["Line"][0]
 
-    def end(self, *, warm: bool) -> str:
-        """Its end; in a warm worker the second run of it may have another, as the header then says."""
-        return self._header["Warm" if warm and "Warm" in self._header else "End"][0]
+    @property
+    def end(self) -> str:
+        return self._header["End"][0]
 
     @property
     def waits(self) -> bool:

@@ -221,7 +221,7 @@ def run_by(way: Way) -> Iterator[Field]:
 
 def test_an_attack_harms_itself_only(battles: Battles, way: Way, attack: Attack) -> None:
     outcome = battles.of(way).outcome(attack.name)
-    end = attack.end(warm=way.warm)
+    end = attack.end
     assert outcome.is_as(end), f"{attack.tries}\nexpected: {end}\n     got: {outcome.told()[:500]}"
     assert outcome.innocent == {"greeting": f"Hello, {attack.name}!"}
     assert outcome.healthy
@@ -259,7 +259,7 @@ def test_every_line_of_what_must_be_survived_is_attacked() -> None:
 def test_every_attack_says_what_it_tries() -> None:
     for attack in attacks():
         assert attack.tries.endswith("."), attack.name
-        assert attack.end(warm=False), attack.name
+        assert attack.end, attack.name
 
 
 def new(before: list[str], after: list[str]) -> dict[str, Any]:

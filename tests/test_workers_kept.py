@@ -12,6 +12,7 @@ from tenants_support import Tenant
 from playground import Code, Dispatcher, Engine
 from playground.engine import workers
 from playground.engine.bindings.workflows import Workflow
+from playground.engine.execution import watchdog
 from playground.sandbox.kept import KeptWorkers
 from playground.sandbox.pool import Sandbox
 from playground.workflows import events as ev
@@ -157,6 +158,32 @@ async def test_a_warm_worker_that_has_used_its_time_is_ended(engine: Engine) -> 
         ),
     )
     assert await runs(engine, flows, {}, {}) == [1, 1]
+
+
+@pytest.mark.parametrize("left", ["while True: pass", "time.sleep(0.2); os._exit(1)"], ids=["spins", "dies"])
+def test_a_warm_worker_that_does_not_begin_is_replaced(place: Any, monkeypatch: Any, left: str) -> None:
+    source = workflow(
+        """
+        global RUNS
+        RUNS += 1
+        self.last = Last() if event["payload"].get("leave") else None
+        return RUNS
+        """,
+        head=f"import os, time\nRUNS = 0\nclass Last:\n    def __del__(self):\n        {left}",
+    )
+    monkeypatch.setattr(watchdog, "BEGIN_SECONDS", 0.5)  # a healthy worker that needs longer is replaced, too
+
+    async def story(engine: Engine) -> None:
+        flows = warm_flows(engine, source)
+        assert await runs(engine, flows, {"leave": True}) == [1]
+        held = await flows.create(params={})
+        assert await output(held) == 1, "a new worker, not one more run of the module"
+        said = [event for event in await journal(held) if event.type in (ev.EXECUTION_STARTED, ev.EXECUTION_ENDED)]
+        assert [event.data.get("reason", event.data.get("warm")) for event in said] == [True, "lost", None, "completed"]
+        await at_rest(engine)
+        assert await runs(engine, flows, {}) == [2], "which is kept warm as any other"
+
+    place.run(story)
 
 
 STALE = workflow(

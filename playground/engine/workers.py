@@ -74,6 +74,10 @@ class Workers:
         else:
             worker.close()
 
+    def close_warm(self, row: InstanceRow, code: Code) -> None:
+        """Close the workers that wait for runs of this code: what one run has left behind keeps them from beginning."""
+        self._warm.close_of(_warm_key(row, code))
+
     def _has_used_much(self, worker: Worker) -> bool:
         """Whether a worker has grown, or has used so much of its processor time, that another run might miss it."""
         if (worker.executions - 1) % MEASURED_EVERY:

@@ -269,6 +269,10 @@ class Crash(Struct, frozen=True, tag="crash", tag_field="op"):
     error: Error
 
 
+class Begun(Struct, frozen=True, tag="begun", tag_field="op"):
+    """A warm worker is about to call the code."""
+
+
 class Idle(Struct, frozen=True, tag="idle", tag_field="op"):
     seen: Annotated[int, Meta(ge=0, le=2**53)]
     clock: Clock | None = None
@@ -365,6 +369,7 @@ _SmallFrame = (
     | Append
     | Tagged
     | Crash
+    | Begun
     | Idle
     | Missing
     | Call

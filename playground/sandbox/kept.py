@@ -58,6 +58,11 @@ class KeptWorkers:
             worker.close()
         return None
 
+    def close_of(self, key: Hashable) -> None:
+        """Close those that are kept for this key."""
+        for worker in list(self._of_key.get(key, ())):
+            self._close(worker)
+
     def close(self) -> None:
         """Close all of them."""
         while self._kept:

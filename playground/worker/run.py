@@ -190,6 +190,9 @@ class Execution:
         rolling_back = start["mode"] != "run"
         if rolling_back:
             self.steps.only_replay()
+        if self._module is not None:  # what an earlier run has left behind has let this one come so far
+            self._channel.post({"op": "begun"})
+            self._channel.flush()
         try:
             workflow = self._make_workflow()
             output = workflow.run(self._event(), self.steps)

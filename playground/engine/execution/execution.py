@@ -33,7 +33,7 @@ from playground.engine.execution.pipeline import Pipeline
 from playground.engine.execution.rollback import Rollback
 from playground.engine.execution.start import Start
 from playground.engine.execution.waits import Waits
-from playground.engine.execution.watchdog import CpuWatchdog, IdleTimeout, WorkerExit
+from playground.engine.execution.watchdog import CpuWatchdog, IdleTimeout, WarmBeginning, WorkerExit
 from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
@@ -71,6 +71,7 @@ class Execution:
         self.idle_timeout = IdleTimeout(self)
         self.cpu_watchdog = CpuWatchdog(self)
         self.bindings = ExecutionEnvironment(self)
+        self.warm_beginning = WarmBeginning(self)
         self.worker_exit = WorkerExit(self)
         ahead_here = may_run_ahead(services.sandbox.tier, settings)
         self.gate = OutputGate(allowed=ahead_here and "chaos" not in (row.injected or {}))
@@ -247,6 +248,7 @@ class Execution:
         self.bindings.close()
         self.idle_timeout.close()
         self.cpu_watchdog.close()
+        self.warm_beginning.close()
         self.rollback.close()
         for step in self.steps.values():
             step.stop_timer()

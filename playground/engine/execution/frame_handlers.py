@@ -19,7 +19,7 @@ from playground.engine.execution.faults import Chaos
 from playground.engine.execution.rollback import Rollback
 from playground.engine.execution.stream_values import Appending, append_value
 from playground.engine.execution.waits import Waits
-from playground.engine.execution.watchdog import IdleTimeout, WorkerExit
+from playground.engine.execution.watchdog import IdleTimeout, WarmBeginning, WorkerExit
 from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.workflows import events as ev
@@ -31,18 +31,14 @@ _UNCOUNTED = (
     frames.Log,
     frames.Append,
     frames.Tagged,
+    frames.Begun,
     frames.Idle,
     frames.Call,
     frames.Diverged,
     frames.Received,
 )  # frames that add no step to the journal
-_NO_PROGRESS = (
-    frames.Log,
-    frames.Append,
-    frames.Tagged,
-    frames.Idle,
-    frames.Received,
-)  # what a stalled worker may send for ever
+# What a stalled worker may send for ever.
+_NO_PROGRESS = (frames.Log, frames.Append, frames.Tagged, frames.Begun, frames.Idle, frames.Received)
 LOG_FLOOD_BYTES = 64 * 1024 * 1024  # a worker that prints more than this past its budget is ended
 
 
@@ -60,6 +56,7 @@ class Handling(Appending, Protocol):
     rollback: Rollback
     tags: set[str]
     waits: Waits
+    warm_beginning: WarmBeginning
     worker_is_ready: bool
 
 
@@ -337,6 +334,11 @@ def _crash(execution: Handling, frame: frames.Crash, size: int) -> None:
         execution.finish(*closed, ended, NewEvent(ev.WORKFLOW_ERRORED, {"error": error}))
 
 
+def _begun(execution: Handling, frame: frames.Begun, size: int) -> None:
+    if not execution.warm_beginning.on_begun():
+        execution.break_limit("protocol: the worker said that it begins, and nobody had asked")
+
+
 def _idle(execution: Handling, frame: frames.Idle, size: int) -> None:
     if not execution.idle_timeout.on_idle_frame(frame.seen):
         return
@@ -374,6 +376,7 @@ _HANDLERS: dict[type, Callable[[Handling, Any, int], None]] = {
     frames.Log: _log,
     frames.Append: _append,
     frames.Tagged: _tagged,
+    frames.Begun: _begun,
     frames.Idle: _idle,
     frames.Call: lambda execution, frame, size: execution.bindings.on_call(frame, size),
 }

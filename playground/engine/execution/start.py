@@ -25,7 +25,7 @@ from playground.engine.execution.context import ExecutionContext, Services
 from playground.engine.execution.environment import ExecutionEnvironment, describe_env
 from playground.engine.execution.faults import Breaks, Chaos
 from playground.engine.execution.rollback import Rollback
-from playground.engine.execution.watchdog import CpuWatchdog, IdleTimeout, WorkerExit
+from playground.engine.execution.watchdog import CpuWatchdog, IdleTimeout, WarmBeginning, WorkerExit
 from playground.engine.metrics import owner_of_limit
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
@@ -180,6 +180,7 @@ class Starting(ExecutionContext, Protocol):
     worker_exit: WorkerExit
     idle_timeout: IdleTimeout
     cpu_watchdog: CpuWatchdog
+    warm_beginning: WarmBeginning
     rollback: Rollback
     warm_code: Code | None
 
@@ -309,6 +310,8 @@ class Start:
         execution.idle_timeout.on_progress()
         execution.idle_timeout.check_stalled()
         execution.cpu_watchdog.begin()
+        if row.tenant and worker.executions:
+            execution.warm_beginning.expect()
 
 
 async def load_history(services: Services, row: InstanceRow) -> History:

@@ -1,9 +1,14 @@
-"""When a worker is given up: it is idle, it is stalled, an attempt used too much processor time, or its process ended.
+"""When a worker is given up: it is idle, it is stalled, it does not begin, an attempt used too much processor time, or
+its process ended.
 
 Idle: it has nothing but durable waits left. After `idle_grace_ms` it is released, and the instance hibernates as a row.
 
 Stalled: it is neither idle nor in an attempt, and has made no progress for the time that an attempt may take. Then the
 instance ends.
+
+Begins: a warm worker says so before it calls the code, since what its last run has left behind (a finaliser, a timer)
+may hold it or end it first. The next run is not to blame: without that word within `BEGIN_SECONDS`, the worker and all
+others that wait for runs of the same code are closed, and the run goes on with a new one.
 
 Processor time: it is polled while a worker is active and counted from the last outcome that the worker sent. The
 kernel's own limit covers a worker's whole life and is only a backstop: a long run of short steps may use more in all
@@ -21,6 +26,7 @@ from typing import Protocol
 
 from playground.engine import messages, operations
 from playground.engine.clock import Timer
+from playground.engine.code.sources import Code
 from playground.engine.execution import open_steps
 from playground.engine.execution.context import ExecutionContext
 from playground.engine.metrics import OPERATION, owner_of_limit
@@ -191,6 +197,65 @@ class IdleTimeout:
         return min(times, default=None)
 
 
+BEGIN_SECONDS = 3.0  # a healthy one takes a millisecond; a mistake costs a new worker and nothing else
+
+
+class Reused(ExecutionContext, Protocol):
+    """An execution whose worker may have run before."""
+
+    warm_code: Code | None
+
+
+class WarmBeginning:
+    """Waits for the word of one warm worker that it begins. It goes by real time, whatever clock the engine uses."""
+
+    def __init__(self, execution: Reused) -> None:
+        self._execution = execution
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the worker has not begun yet."""
+        return self._timer is not None
+
+    def expect(self) -> None:
+        """The start frame is sent to a worker that has run this code before."""
+        self._timer = asyncio.get_running_loop().call_later(BEGIN_SECONDS, self.replace_worker, "silent")
+
+    def on_begun(self) -> bool:
+        """The worker begins. False: it was not asked to say so, or has said it already."""
+        awaited = self.is_awaited
+        self.close()
+        return awaited
+
+    def replace_worker(self, cause: str) -> None:
+        """The worker does not begin: the run goes on with another, and none that ran this code is used again."""
+        self.close()
+        execution = self._execution
+        if execution.closing:
+            return
+        row, services = execution.row, execution.services
+        whose = owner_of_limit(row)
+        services.log("warm_worker_lost", instance=row.key, whose=whose, execution=row.execution, cause=cause)
+        if execution.warm_code is not None:
+            services.workers.close_warm(row, execution.warm_code)
+        if execution.worker is not None:
+            execution.worker.kill()
+        execution.end_as_lost(ev.LOST)
+
+    def close(self) -> None:
+        """Wait no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Exiting(ExecutionContext, Protocol):
+    """An execution whose worker's process may end."""
+
+    warm_beginning: WarmBeginning
+
+
 EXIT_SECONDS = 10.0  # time until the exit of a worker whose channel has ended must be reported
 
 
@@ -201,7 +266,7 @@ class WorkerExit:
     metrics.
     """
 
-    def __init__(self, execution: ExecutionContext) -> None:
+    def __init__(self, execution: Exiting) -> None:
         self._execution = execution
         self._channel_closed = self.made_progress = False
         self.reason = OPERATION
@@ -234,7 +299,9 @@ class WorkerExit:
             return
         if execution.closing:
             return
-        if gone.cause == "cpu":
+        if execution.warm_beginning.is_awaited:
+            execution.warm_beginning.replace_worker(gone.cause)
+        elif gone.cause == "cpu":
             execution.break_limit(
                 f"processor time: the worker used more than {settings.worker_cpu_seconds:,} s in all",
                 "worker_cpu_seconds",
