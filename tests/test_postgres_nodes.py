@@ -29,7 +29,7 @@ from playground.engine.clock import SharedClock
 from playground.store import open_store
 from playground.store.messages import NewMessage
 from playground.store.postgres import migrations
-from playground.store.postgres.claims import HEAD_LAG
+from playground.store.postgres.claims import HEAD_LAG, LOCKED_MS, PAUSES_SECONDS, SOON_MS
 from playground.store.postgres.connections import one_connection
 from playground.store.postgres.store import PostgresStore
 from playground.store.postgres.upkeep import ANALYZE_FIRST
@@ -117,6 +117,49 @@ async def test_operations_through_another_node_and_appends_of_the_playing_one_ar
         assert [event.seq for event in journal] == list(range(1, 3 + 400 + 100 + 1))
         history = await a.load(row.key)
         assert (len(history.steps), len(history.inbox), history.row.last_seq) == (100, 100, 503)
+
+
+@story
+async def test_a_claim_that_took_nothing_of_what_is_locked_looks_again_without_a_poll(postgres_url: str) -> None:
+    async with nodes(postgres_url) as (a, b):
+        row = await asleep(a, "woken", AT)
+        name, locked, free, pauses = await owner(b, "b"), asyncio.Event(), asyncio.Event(), list[float]()
+
+        async def hold(tx: Any) -> None:
+            await tx.row("SELECT key FROM instance WHERE key = $1 FOR NO KEY UPDATE", row.key)
+            locked.set()
+            await free.wait()
+
+        async def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if pauses == [*PAUSES_SECONDS[:2]]:
+                free.set()
+                await holding
+
+        holding = asyncio.create_task(a._connections.transaction(hold))  # type: ignore[attr-defined]
+        await locked.wait()
+        b._claims._pause = pause  # type: ignore[attr-defined]
+        assert [it.key for it in (await b.claim(name, 9, at=AT)).rows] == [row.key], "by the third look"
+
+
+@story
+async def test_rows_that_stay_locked_are_looked_at_less_and_less_often(postgres_url: str) -> None:
+    async with nodes(postgres_url) as (a, b):
+        row = await asleep(a, "woken", AT)
+        name, locked = await owner(b, "b"), asyncio.Event()
+
+        async def hold(tx: Any) -> None:
+            await tx.row("SELECT key FROM instance WHERE key = $1 FOR NO KEY UPDATE", row.key)
+            locked.set()
+            await asyncio.Event().wait()
+
+        holding = asyncio.create_task(a._connections.transaction(hold))  # type: ignore[attr-defined]
+        await locked.wait()
+        waits = [(await b.claim(name, 9, at=AT)).again_at for _ in range(7)]
+        assert waits == [AT + min(SOON_MS << tries, LOCKED_MS) for tries in range(7)]
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
+        assert [it.key for it in (await b.claim(name, 9, at=AT)).rows] == [row.key]
 
 
 @story

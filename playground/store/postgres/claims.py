@@ -1,8 +1,10 @@
 """Claiming due instances: woken ones first, then new ones, round robin over queues.
 
-Nobody waits for anybody: rows that another node holds are passed over, and `again_at` is then soon. Limits are checked
-in the claim's transaction: who counts what runs in a queue holds the queue's row, so two nodes cannot both take the
-last place. What runs is counted from the instances themselves.
+Nobody waits for anybody: rows that another node holds are passed over. A claim that took none because of that is made
+again at once, after each of `PAUSES_SECONDS`; one that could have taken more sets `again_at` soon, and later each time
+that rows stay locked, `LOCKED_MS` at most. So two nodes whose claims skip what the other has locked need no poll to
+find it. Limits are checked in the claim's transaction: who counts what runs in a queue holds the queue's row, so two
+nodes cannot both take the last place. What runs is counted from the instances themselves.
 
 Held instances whose turn has come are admitted first (flow.py), in the same transaction.
 
@@ -30,7 +32,9 @@ from playground.store.rows import InstanceRow, StepRow
 from playground.store.turns import Place, QueueCapacity, RoundRobin, Workflow, merged_places
 
 SECOND_MS = 1_000
-SOON_MS = 20  # when what others hold is free again
+PAUSES_SECONDS = (0.001, 0.003, 0.009)  # a claim takes some milliseconds
+SOON_MS = 20  # when what others hold is free again ...
+LOCKED_MS = 500  # ... at the latest
 QUEUES_AT_ONCE = 32  # read at least
 PAGES_MAX = 50  # of queues in one claim
 HEAD_LAG = 500  # keys by which a lane's head may be behind, since moving it keeps others from creating
@@ -49,7 +53,8 @@ class _Claim:
         self.passed: list[str] = []  # the queues that had their turn, in its order
         self.emptied: list[Lane] = []
         self.lagging: dict[Lane, int] = {}  # whose heads are far behind, with the last key that was read
-        self.passed_over = False  # whether somebody else held what might have been claimed
+        self.locked = False  # whether somebody else held what might have been claimed
+        self.has_more = False  # whether there are queues that it has not looked at
         self.look_at: int | None = None  # when something may be admitted
         self.admitted: list[Admitted] = []
 
@@ -86,6 +91,7 @@ class Claims:
         self._own = {name: text.replace("{columns_of_instance}", columns_sql) for name, text in _statements().items()}
         self._uses_caller_clock, self._lease_now = uses_caller_clock, lease_now
         self._one_at_a_time = asyncio.Lock()
+        self._soon_ms, self._pause = SOON_MS, asyncio.sleep
 
     async def claim(
         self, owner: str, limit: int, at: int, limits: ClaimLimits, closed: Sequence[tuple[str, str]]
@@ -93,9 +99,13 @@ class Claims:
         """See `Store.claim`."""
         async with self._one_at_a_time:
             since = perf_counter()
-            rows, claim, steps = await self._connections.transaction(
-                lambda tx: self._claim(tx, owner, limit, at if self._uses_caller_clock else None, limits, closed)
-            )
+            for pause in (*PAUSES_SECONDS, None):
+                rows, claim, steps = await self._connections.transaction(
+                    lambda tx: self._claim(tx, owner, limit, at if self._uses_caller_clock else None, limits, closed)
+                )
+                if pause is None or rows or not claim.locked or self._soon_ms > SOON_MS:
+                    break
+                await self._pause(pause)
             self._full().update(claim.capacity.full)
             for row, weight in rows:
                 self._writer.adopt(row, weight, steps.get(row.key, ()))
@@ -105,8 +115,9 @@ class Claims:
         again = [] if claim.look_at is None else [max(claim.look_at, at + 1)]
         if claim.capacity.rate_limited:
             again.append((claim.second + 1) * SECOND_MS)
-        if claim.passed_over and len(rows) < limit:
-            again.append(at + SOON_MS)
+        if (claim.locked or claim.has_more) and len(rows) < limit:
+            again.append(at + self._soon_ms)
+        self._soon_ms = min(2 * self._soon_ms, LOCKED_MS) if claim.locked and not rows else SOON_MS
         now = None if self._uses_caller_clock else claim.now
         return Claimed([row for row, _ in rows], min(again, default=None), now)
 
@@ -129,6 +140,7 @@ class Claims:
         if seen["look_at"] is not None and seen["look_at"] <= seen["now"]:
             claim.admitted = await admit_due(tx, self._sql, seen["now"])
             seen = await self._look(tx, claim, owner, limit, now, 0)
+        claim.locked = seen["due"] > len(seen["woken"])
         claim.look_at = seen["look_at"]
         claim.now, claim.second = seen["now"], seen["now"] // SECOND_MS
         await self._choose_woken(tx, claim, limit, now, list(zip(seen["woken"], seen["woken_queues"], strict=True)))
@@ -144,7 +156,7 @@ class Claims:
             taken = {row[0]: row for row in await tx.rows(self._own["take"], claim.keys, owner, *places)}
             rows = [taken[key] for key in claim.keys if key in taken]
             found = [(columns.instance_row(row), columns.instance_weight(row)) for row in rows]
-            claim.passed_over |= len(found) < len(claim.keys)
+            claim.locked |= len(found) < len(claim.keys)
             tx.changed = True
         if claim.lagging or claim.emptied:
             await self._tend_lanes(tx, claim)
@@ -192,7 +204,7 @@ class Claims:
         size = max(limit, QUEUES_AT_ONCE)
         for _ in range(PAGES_MAX):
             queues = seen["queues"]
-            claim.passed_over |= seen["existing"] > len(queues)
+            claim.locked |= seen["existing"] > len(queues)
             if queues:
                 await self._count_loads(tx, claim, set(queues))
                 self._take_turns(claim, limit, seen)
@@ -201,7 +213,7 @@ class Claims:
             if not queues:
                 break
             seen = await self._look(tx, claim, owner, limit, now, seen["turns"][-1])
-        claim.passed_over = True
+        claim.has_more = True
 
     def _take_turns(self, claim: _Claim, limit: int, seen: Mapping[str, Any]) -> None:
         """Choose new instances of these queues."""
@@ -231,7 +243,7 @@ class Claims:
         claim.keys += turns.claim_instances(limit - len(claim.keys), claim.capacity, closed, upcoming)
         claim.passed += turns.passed
         claim.emptied += [(queue, *workflow) for queue, workflow in turns.emptied]
-        claim.passed_over |= any(queue in claim.held for queue in by_queue)
+        claim.locked |= any(queue in claim.held for queue in by_queue)
 
     async def _count_loads(self, tx: Transaction, claim: _Claim, queues: Iterable[str]) -> None:
         """Lock the queues that have a limit, and count what runs in them; those that another node holds are held."""
@@ -243,7 +255,7 @@ class Claims:
             await tx.rows(self._own["insert_loads"], [queue for queue in wanted if queue not in locked])
             locked |= {queue for (queue,) in await tx.rows(self._own["lock_loads"], wanted)}
         claim.held |= set(wanted) - locked
-        claim.passed_over |= bool(claim.held)
+        claim.locked |= bool(claim.held)
         counted = sorted(locked)
         most = [claim.most(queue) + 1 for queue in counted]
         for queue, running, begun in await tx.rows(self._own["loads"], counted, most, claim.second):

@@ -3,21 +3,23 @@
 -- name: now
 coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
 
--- name: due_woken
--- Due instances that ran before, longest due first, except those of excluded queues and workflows.
-SELECT key, queue FROM instance
-WHERE owner IS NULL AND NOT fresh AND due_at IS NOT NULL AND due_at <= {now}
+-- name: are_due
+-- What holds for due instances that ran before, except those of excluded queues and workflows.
+owner IS NULL AND NOT fresh AND due_at IS NOT NULL AND due_at <= {now}
     AND queue <> ALL($2::text[]) AND key <> ALL($3::bigint[])
     AND NOT EXISTS (
         SELECT 1 FROM unnest($4::text[], $5::text[]) AS c (tenant, workflow)
         WHERE c.tenant = instance.tenant AND c.workflow = instance.workflow
     )
-ORDER BY due_at LIMIT $6 FOR NO KEY UPDATE SKIP LOCKED
+
+-- name: due_woken
+-- The longest due first.
+SELECT key, queue FROM instance WHERE {are_due} ORDER BY due_at LIMIT $6 FOR NO KEY UPDATE SKIP LOCKED
 
 -- name: look
 -- Everything that most claims need, in one round trip: what is due of the woken, the queues whose turn it is, and the oldest new
 -- instances of each of their lanes, after those with a priority, which are among the oldest too. A lane without any has one row, with
--- no key. And when something may be admitted.
+-- no key. And when something may be admitted, and how many woken are due, those that others have locked too.
 WITH woken AS MATERIALIZED (
     {due_woken}
 ), turns AS MATERIALIZED (
@@ -44,6 +46,7 @@ WITH woken AS MATERIALIZED (
     ORDER BY l.queue, l.tenant, l.workflow, n.priority DESC, n.key
 )
 SELECT {now} AS now,
+    (SELECT count(*) FROM (SELECT 1 FROM instance WHERE {are_due} LIMIT $6) d) AS due,
     ARRAY(SELECT key FROM woken) AS woken, ARRAY(SELECT queue FROM woken) AS woken_queues,
     ARRAY(SELECT queue FROM turns) AS queues, ARRAY(SELECT turn FROM turns) AS turns,
     (SELECT count(*) FROM (SELECT 1 FROM queue WHERE turn > $7 AND queue <> ALL($2::text[]) ORDER BY turn LIMIT $8) q) AS existing,
