@@ -367,7 +367,7 @@ async def test_a_tenant_may_have_limits_of_its_own_and_others_keep_the_settings(
 def test_a_tenant_begins_no_more_in_a_second_than_its_own_limit() -> None:
     limits = LimitsOfTenants(Settings(starts_per_second_per_tenant=5, running_per_tenant=7))
     limits.set("slow", playground.TenantLimits(starts_per_second=1))
-    claims = limits.claim_limits(only_idle=False)
+    claims = limits.claim_limits(spare=0)
     assert (claims.for_queue("slow"), claims.for_queue("other")) == ((7, 1), (7, 5))
 
 

@@ -23,10 +23,10 @@ from playground.workflows.errors import Fenced
 from playground.workflows.events import NewEvent
 
 
-def most(only_idle=False, **of):
+def most(spare=0, **of):
     """Limits of queues: so many may have a worker, or (so many, so many begin in a second)."""
     own = {queue: QueueLimit(*(limit if isinstance(limit, tuple) else (limit,))) for queue, limit in of.items()}
-    return ClaimLimits(own=own, only_idle=only_idle)
+    return ClaimLimits(own=own, spare=spare)
 
 
 async def claimed(store, limit=100, at=AT, **given):
@@ -159,8 +159,19 @@ async def test_where_slots_are_few_only_idle_queues_get_one_and_only_one_each(st
     await create(store, "x1", "x2", queue="x")
     await create(store, "y1", "y2", queue="y")
     assert await claimed(store, 1) == ["x1"]
-    assert await claimed(store, 9, limits=most(only_idle=True)) == ["y1"]
-    assert await claimed(store, 9, limits=most(only_idle=True)) == []
+    assert await claimed(store, 9, limits=most(spare=9)) == ["y1"]
+    assert await claimed(store, 9, limits=most(spare=9)) == []
+
+
+@with_store
+async def test_the_last_places_of_a_claim_are_for_idle_queues(store):
+    for id in ("z1", "z2"):
+        await asleep(store, id, AT + 5, queue="z")
+    await create(store, "x1", "x2", "x3", "x4", queue="x")
+    assert await claimed(store, 3, limits=most(spare=1)) == ["x1", "x2"], "and then none, since nothing else waits"
+    await create(store, "y1", "y2", queue="y")
+    assert await claimed(store, 2, limits=most(spare=1)) == ["x3", "y1"]
+    assert await claimed(store, 3, AT + 5, limits=most(spare=2)) == ["z1"], "woken ones, too"
 
 
 def test_the_limit_of_a_queue_is_its_own_or_that_of_its_kind():

@@ -82,8 +82,8 @@ class LimitsOfTenants:
         """Set a tenant's limits, in place of those set before."""
         self.own[tenant] = limits
 
-    def claim_limits(self, *, only_idle: bool) -> ClaimLimits:
-        """What may run and begin of every queue, on all nodes together. `only_idle`: see `ClaimLimits`."""
+    def claim_limits(self, *, spare: int) -> ClaimLimits:
+        """What may run and begin of every queue, on all nodes together. `spare`: see `ClaimLimits`."""
         settings = self._settings
         default = QueueLimit(settings.running_per_tenant, settings.starts_per_second_per_tenant)
         kinds = (
@@ -97,7 +97,7 @@ class LimitsOfTenants:
             )
             for name, limits in self.own.items()
         }
-        return ClaimLimits(default, kinds, own, only_idle)
+        return ClaimLimits(default, kinds, own, spare)
 
     def queued(self, tenant: str) -> int:
         """How many of a tenant may be queued."""

@@ -214,13 +214,12 @@ class Scheduler:
                 self._evict_idle()
                 return
             at = services.clock.now()
-            spare = free <= self._spare()
-            limit = free if spare else free - self._spare()
-            limits, closed = services.tenant_limits.claim_limits(only_idle=spare), sorted(self._without_dispatcher)
+            spare = self._spare()
+            limits, closed = services.tenant_limits.claim_limits(spare=spare), sorted(self._without_dispatcher)
             try:
                 async with self._claiming:
                     began = perf_counter()
-                    claimed = await services.store.claim(owner, limit, at=at, limits=limits, closed=closed)
+                    claimed = await services.store.claim(owner, free, at=at, limits=limits, closed=closed)
                     services.counts.claim_seconds.add(perf_counter() - began)
                     if self.membership.owner != owner:  # the lease was lost meanwhile
                         for row in claimed.rows:
@@ -231,8 +230,8 @@ class Scheduler:
             except NodeLost:
                 await self.membership.beat()
                 return
-            if len(claimed.rows) < limit:
-                if spare:
+            if len(claimed.rows) < free:
+                if spare and len(claimed.rows) >= free - spare:
                     self._evict_idle()
                 await self._arm(at, claimed)
                 return

@@ -187,13 +187,13 @@ class QueueLimit(NamedTuple):
 class ClaimLimits:
     """The limits of all queues: `own`, else the first matching one of `prefixes`, else `default` (None: no limit).
 
-    `only_idle`: claim nothing of a queue that has a running instance, and one of each other queue.
+    `spare`: so many of a claim's places, the last, are for queues of which nothing runs, one each.
     """
 
     default: QueueLimit | None = None
     prefixes: Sequence[tuple[str, QueueLimit]] = ()
     own: Mapping[str, QueueLimit] = field(default_factory=dict)
-    only_idle: bool = False
+    spare: int = 0
 
     def for_queue(self, queue: str) -> QueueLimit | None:
         """The limit of a queue; None: none."""

@@ -13,11 +13,14 @@ from playground.store.protocol import ClaimLimits
 class QueueCapacity:
     """How many more instances of each queue one claim may take, by the queue's limit and its load on all nodes.
 
-    `load` returns how many of a queue run and were claimed in this second; it is called once per queue.
+    Args:
+        places: how many instances the claim may take.
+        load: returns how many of a queue run and were claimed in this second; it is called once per queue.
     """
 
-    def __init__(self, limits: ClaimLimits, load: Callable[[str], tuple[int, int]]) -> None:
+    def __init__(self, limits: ClaimLimits, places: int, load: Callable[[str], tuple[int, int]]) -> None:
         self._limits, self._load = limits, load
+        self._ordinary = places - limits.spare  # places that are left, but for the spare ones
         self._loads: dict[str, tuple[int, int]] = {}
         self.claimed: Counter[str] = Counter()
         self.full: set[str] = set()  # at their limit of running instances
@@ -26,13 +29,14 @@ class QueueCapacity:
     def has_capacity(self, queue: str) -> bool:
         """Whether one more instance of the queue may be claimed."""
         limit = self._limits.for_queue(queue)
-        if limit is None and not self._limits.only_idle:
+        only_idle = self._ordinary <= 0
+        if limit is None and not only_idle:
             return True
         load = self._loads.get(queue)
         if load is None:
             load = self._loads[queue] = self._load(queue)
         running, starts = (n + self.claimed[queue] for n in load)
-        if (limit is not None and running >= limit.running) or (self._limits.only_idle and running):
+        if (limit is not None and running >= limit.running) or (only_idle and running):
             self.full.add(queue)
             return False
         if limit is not None and limit.starts_per_second is not None and starts >= limit.starts_per_second:
@@ -43,6 +47,7 @@ class QueueCapacity:
     def count_claim(self, queue: str) -> None:
         """Count a claim of one instance."""
         self.claimed[queue] += 1
+        self._ordinary -= 1
 
     def starts(self) -> dict[str, int]:
         """The number of claims by queue, of queues whose claims per second are limited."""

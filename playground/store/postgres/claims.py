@@ -44,11 +44,11 @@ LEASE_IS_OVER = "the lease of node {name} (boot {boot}) is over"
 class _Claim:
     """One claim under way."""
 
-    def __init__(self, limits: ClaimLimits, closed: Sequence[Workflow]) -> None:
+    def __init__(self, limits: ClaimLimits, places: int, closed: Sequence[Workflow]) -> None:
         self.limits, self.closed, self.now, self.second = limits, closed, 0, 0
         self.loads: dict[str, tuple[int, int]] = {}
         self.held: set[str] = set()  # queues whose row another node holds
-        self.capacity = QueueCapacity(limits, self.loads.__getitem__)
+        self.capacity = QueueCapacity(limits, places, self.loads.__getitem__)
         self.keys: list[int] = []
         self.passed: list[str] = []  # the queues that had their turn, in its order
         self.emptied: list[Lane] = []
@@ -60,7 +60,7 @@ class _Claim:
 
     def is_limited(self, queue: str) -> bool:
         """Whether the running instances of a queue must be counted."""
-        return self.limits.only_idle or self.limits.for_queue(queue) is not None
+        return self.limits.spare > 0 or self.limits.for_queue(queue) is not None
 
     def excluded(self) -> list[str]:
         """The queues that nothing is taken from any more."""
@@ -69,7 +69,7 @@ class _Claim:
     def most(self, queue: str) -> int:
         """The most that are worth counting."""
         limit = self.limits.for_queue(queue)
-        return 1 if limit is None or self.limits.only_idle else max(limit.running, 1)
+        return 1 if limit is None else max(limit.running, 1)
 
 
 class Claims:
@@ -103,7 +103,7 @@ class Claims:
                 rows, claim, steps = await self._connections.transaction(
                     lambda tx: self._claim(tx, owner, limit, at if self._uses_caller_clock else None, limits, closed)
                 )
-                if pause is None or rows or not claim.locked or self._soon_ms > SOON_MS:
+                if pause is None or rows or not claim.locked or self._soon_ms > SOON_MS or limit <= limits.spare:
                     break
                 await self._pause(pause)
             self._full().update(claim.capacity.full)
@@ -135,7 +135,7 @@ class Claims:
         self, tx: Transaction, owner: str, limit: int, now: int | None, limits: ClaimLimits, closed: Sequence[Workflow]
     ) -> tuple[Sequence[tuple[InstanceRow, int]], _Claim, dict[int, list[StepRow]]]:
         tx.changed = False
-        claim = _Claim(limits, closed)
+        claim = _Claim(limits, limit, closed)
         seen = await self._look(tx, claim, owner, limit, now, 0)
         if seen["look_at"] is not None and seen["look_at"] <= seen["now"]:
             claim.admitted = await admit_due(tx, self._sql, seen["now"])

@@ -28,7 +28,7 @@ def claim(
     second, queues = at // SECOND_MS, transaction.queues
     if transaction.flow.is_due(at):
         _admit(transaction, at)
-    capacity = QueueCapacity(limits, lambda queue: queues.load(queue, second))
+    capacity = QueueCapacity(limits, limit, lambda queue: queues.load(queue, second))
     claimed: list[InstanceRow] = []
 
     def claim_instance(key: int) -> None:
