@@ -13,6 +13,17 @@ def share(stage: Stage) -> None:
     expect(page.page.get_by_label("Link to the code")).not_to_have_value("")
 
 
+def take_out(stage: Stage) -> None:
+    """Taking code to Cloudflare."""
+    page = stage.open("/examples/support-desk", half="code")
+    ready(page)
+    page.control("Share").click()
+    page.page.get_by_text("Take it to Cloudflare").click()
+    button = page.page.get_by_role("button", name="Download the folder")
+    expect(button).to_be_enabled()
+    button.scroll_into_view_if_needed()
+
+
 def watching(stage: Stage) -> None:
     """A run of somebody else's."""
     made = stage.ask("/api/instances", {"source": WAITS, "params": {}})

@@ -1,6 +1,7 @@
 """Sharing: links with their options, what is said when there is none, and what somebody else may do with one."""
 
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -52,6 +53,14 @@ def test_the_dialog_has_a_link_for_each_purpose_with_its_options(server: Server,
     page.locator("#share-code").get_by_role("button", name="Copy").click()
     expect(page.locator("#toast")).to_contain_text("Link to the code copied")
     assert page.evaluate("navigator.clipboard.readText()") == link
+    page.get_by_text("Take it to Cloudflare").click()
+    expect(page.locator("#take-out-said")).to_contain_text("3 lines fail there, or mean something else:")
+    expect(page.locator("#take-out-said li")).to_have_count(2)
+    with page.expect_download() as taken:
+        page.get_by_role("button", name="Download the folder").click()
+    assert taken.value.suggested_filename == "saga-with-rollback.zip"
+    with zipfile.ZipFile(taken.value.path()) as archive:
+        assert "saga-with-rollback/wrangler.jsonc" in archive.namelist()
     page.keyboard.press("Escape")
     expect(page.locator("#share-preview iframe")).to_have_count(0)
     page.keyboard.press("ControlOrMeta+s")

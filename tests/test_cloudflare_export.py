@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from aio import run
+from http_support import HELLO, Site
+from page_code_support import node
 from terminal_support import run_process
 from wrangler_support import dry_run
 
@@ -179,3 +181,58 @@ def test_the_worker_starts_runs_says_how_they_stand_and_sends_them_events(monkey
     assert asked("GET", "/gone") == (404, {"error": "instance.not_found"})
     assert asked("POST", "/", "{")[0] == 400
     assert asked("GET", "/")[0] == 404
+
+
+# Over HTTP.
+
+
+def unpacked(response: Any) -> dict[str, str]:
+    assert (response.status_code, response.headers["content-type"]) == (200, "application/zip"), response.text
+    with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        return {name.partition("/")[2]: archive.read(name).decode() for name in archive.namelist()}
+
+
+def test_the_server_gives_the_zip_of_a_source_a_snippet_and_an_example(site: Site) -> None:
+    named = '"""Greets people."""\n\n' + HELLO
+    sent = site.client.post("/api/export.zip", json={"source": named, "params": {"name": "Ada"}})
+    assert sent.headers["content-disposition"] == 'attachment; filename="greets-people.zip"'
+    files = unpacked(sent)
+    assert files[WORKFLOW_FILE] == named and json.loads(files["params.json"]) == {"name": "Ada"}
+    untitled = site.client.post("/api/export.zip", json={"source": HELLO, "title": "Greets   people"})
+    assert untitled.headers["content-disposition"] == sent.headers["content-disposition"]
+    snippet = site.client.post("/api/snippets", json={"source": named, "params": {"name": "Ada"}}).json()["id"]
+    assert unpacked(site.client.get(f"/api/snippets/{snippet}/export.zip")) == files
+    assert unpacked(site.client.get("/api/examples/hello/export.zip"))[WORKFLOW_FILE] == EXAMPLES["hello"]
+    for path, status in [("/api/snippets/gone/export.zip", 404), ("/api/examples/gone/export.zip", 404)]:
+        assert site.client.get(path).status_code == status
+
+
+def test_what_can_not_be_taken_there_is_refused_with_what_to_do(site: Site) -> None:
+    for source, said in [("def f(:", "Line 1, column 7"), (HELLO.replace("TenantWorkflow", "Größe"), "ASCII letters")]:
+        refused = site.client.post("/api/export.zip", json={"source": source})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (422, "source.refused")
+        assert said in refused.json()["error"]["message"]
+
+
+def test_a_check_says_what_exists_only_here_where_it_is_asked(site: Site) -> None:
+    def codes(**more: Any) -> set[str]:
+        found = site.client.post("/api/check", json={"source": EXAMPLES["effects"], **more}).json()["diagnostics"]
+        return {it["code"] for it in found}
+
+    assert (codes(), codes(cloudflare=True), codes()) == (set(), {"only-here-binding"}, set())
+
+
+# On the page.
+
+
+def test_the_page_joins_what_is_said_of_several_lines() -> None:
+    given = [{"code": code, "line": line, "message": message} for code, line, message in [
+        ("only-here-binding", 9, "a"), ("only-here-step", 4, "b"), ("catches-all", 1, "c"),
+        ("only-here-binding", 3, "a"), ("only-here-binding", 3, "a"),
+    ]]  # fmt: skip
+    found = node(
+        'import { differences, linesText } from "RUN/../take-out.js";\n'
+        "return differences(given).map(({ lines, message }) => [linesText(lines), message]);",
+        given,
+    )
+    assert found == [["Lines 3 and 9", "a"], ["Line 4", "b"]]

@@ -8,6 +8,7 @@ import msgspec
 from playground.web.api import (
     chaos,
     check,
+    exports,
     forks,
     instances,
     openapi,
@@ -53,6 +54,7 @@ def _operation(name: str, view: View, body: type[msgspec.Struct] | None, *refuse
 
 
 _CODE = ("too_large", "too_many")
+_EXPORT = ("source.refused", "busy", *_CODE)
 
 _OPERATOR = ("operator.token_missing", "operator.token_wrong")
 _SIGN_IN = ("not_found", "start.token_wrong")
@@ -209,8 +211,11 @@ CALLS: tuple[Call, ...] = (
     _post("/api/check", check.check, body=check.CheckBody, error_codes=_CODE),
     _post("/api/snippets", snippets.create, status=201, body=snippets.SnippetBody, error_codes=_CODE),
     _get("/api/snippets/{snippet}", snippets.get, error_codes=("snippet.not_found",)),
+    _get("/api/snippets/{snippet}/export.zip", exports.of_snippet, error_codes=("snippet.not_found", *_EXPORT)),
     _get("/api/examples", snippets.examples),
     _get("/api/examples/{slug}", snippets.example, error_codes=("example.not_found",)),
+    _get("/api/examples/{slug}/export.zip", exports.of_example, error_codes=("example.not_found", *_EXPORT)),
+    _post("/api/export.zip", exports.of_source, body=exports.ExportBody, error_codes=_EXPORT),
     _page("/tenants", tenant_pages.tenants, query=("operator", "after", "limit"), error_codes=_OPERATOR),
     _page("/tenants/{tenant}", tenant_pages.tenant, tenant_key=True),
     _page(

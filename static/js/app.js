@@ -137,6 +137,7 @@ const share = whose.tenant ? ofKeyed(whose.tenant) : makeShare({
   onStored: stored,
   open: () => dialogs.open("share"),
 });
+node("take-out")?.addEventListener("toggle", () => import("./take-out.js").then((it) => it.takeOut({ source: editor.text, params: params.json, title: () => node("title").textContent })));
 node("deploy")?.addEventListener("toggle", () => import("./deploy.js").then((it) => it.makeDeploy({ source: editor.text, params: params.json })), { once: true });
 const inSight = makeAimed();
 const start = makeStart({

@@ -34,11 +34,17 @@ async def check(context: Context, request: Request) -> Response:
 
 
 async def check_source(
-    context: Context, source: str, owner: str, class_name: str = CLASS_NAME, *, to_run: bool = False
+    context: Context,
+    source: str,
+    owner: str,
+    class_name: str = CLASS_NAME,
+    *,
+    to_run: bool = False,
+    cloudflare: bool = False,
 ) -> Check:
     """Let source pass that can become an instance; gives what else was found in it.
 
-    `owner`, `class_name`, `to_run`: see `Checker.check`.
+    `owner`, `class_name`, `to_run`, `cloudflare`: see `Checker.check`.
 
     Raises:
         CheckedTooMuch: the owner has had its time of the minute.
@@ -46,7 +52,7 @@ async def check_source(
         SourceRefused: it has errors; `diagnostics` lists them with line and column.
     """
     check_source_size(context, source)
-    checked = await context.engine.check(source, owner, class_name, to_run=to_run)
+    checked = await context.engine.check(source, owner, class_name, to_run=to_run, cloudflare=cloudflare)
     errors: list[dict[str, Any]] = [it for it in checked.diagnostics if it["severity"] == SEVERITY_ERROR]
     if errors:
         first = errors[0]

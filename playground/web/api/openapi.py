@@ -184,6 +184,8 @@ def _content(call: Call) -> dict[str, Any]:
     kinds = {"application/json": {"schema": {"$ref": REF.format(name=type_.__name__)} if type_ else {"type": "object"}}}
     if call.path.endswith(".py"):
         kinds = {"text/plain": {"schema": {"type": "string"}}}
+    elif call.path.endswith(".zip"):
+        kinds = {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
     elif call.path.endswith(".png"):
         kinds = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
     elif call.page:
