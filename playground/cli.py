@@ -63,13 +63,13 @@ GROUPS = {
 
 _EPILOG = (
     "Commands, each with examples in its --help: `playground run FILE` runs a workflow here or on a server; "
-    "`playground runs` lists, follows and controls runs; `playground test FILE` crashes a workflow at every commit; "
-    "`playground deploy`, `tenants`, `schedules`, `queues`: for tenants; `playground export`: a project for "
-    "Cloudflare; `playground doctor`: what this machine can do; `playground completion`: for a shell; `playground "
-    "check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for tenants; "
-    "`playground secrets-key --help`: keys that encrypt their secrets; `playground copy --help`: moving to another "
-    "database. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at "
-    "the next start."
+    "`playground runs` lists, follows and controls runs; `playground test FILE` crashes a workflow at every commit;"
+    " `playground deploy`, `tenants`, `schedules`, `queues`: for tenants; `playground export`, `import`: to "
+    "Cloudflare and back; `playground doctor`: what this machine can do; `playground completion`: for a shell; "
+    "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for "
+    "tenants; `playground secrets-key --help`: keys that encrypt their secrets; `playground copy --help`: moving to"
+    " another database. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, "
+    "and go on at the next start."
 )
 
 

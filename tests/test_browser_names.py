@@ -8,10 +8,12 @@ from browser_support import Watched
 from page_support import Playground, expect
 from server_support import ask
 
+from playground.cloudflare.project import as_zip, project_files
+
 # A file held over the page and let go on it, as a person drags it in from a folder.
-DROP = """(text) => {
+DROP = """([name, content]) => {
   const dataTransfer = new DataTransfer();
-  dataTransfer.items.add(new File([text], "old_name.py", { type: "text/x-python" }));
+  dataTransfer.items.add(new File([Uint8Array.from(content)], name));
   const event = (type) => new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true });
   document.querySelector(".cm-content").dispatchEvent(event("dragover"));
   const said = document.body.classList.contains("is-dropping");
@@ -67,15 +69,27 @@ def test_a_workflow_is_begun_named_run_and_found_by_its_name(
     expect(title).to_have_text("Mine")
     expect(page.editor).to_contain_text('"""The "big" invoices"""')
 
-    assert page.page.evaluate(DROP, DROPPED)
+    assert page.page.evaluate(DROP, ["old_name.py", list(DROPPED.encode())])
     expect(title).to_have_text("old name")
     expect(page.editor).to_contain_text('step.do("double"')
+    project = project_files(
+        DROPPED.replace("double", "triple"),
+        title="Of a project",
+        class_name="TenantWorkflow",
+        has_default=False,
+        diagnostics=[],
+        params='{"n": 1}',
+    )
+    assert page.page.evaluate(DROP, ["it.zip", list(as_zip(project, "it"))])
+    expect(title).to_have_text("of a project")
+    expect(page.editor).to_contain_text('step.do("triple"')
+    expect(page.page.locator("#params")).to_have_value('{"n": 1}')
     expect(page.page).to_have_url(page.url + "/")
     page.run()
     page.expect_status("Complete")
     page.control("Recent runs").click()
     rows = page.page.get_by_role("dialog", name="Recent runs").get_by_role("listitem")
-    expect(rows).to_have_text([re.compile("old name.*Complete"), re.compile("Mine.*Complete")])
+    expect(rows).to_have_text([re.compile("of a project.*Complete"), re.compile("Mine.*Complete")])
     page.page.get_by_label("Search runs").fill("mine")
     expect(rows).to_have_count(1)
     assert findings(page.page) == []

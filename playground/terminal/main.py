@@ -106,6 +106,10 @@ async def _act(options: argparse.Namespace, place: "Place", screen: "Screen") ->
             from playground.terminal.tenants import deploy
 
             return await deploy(options, place, screen)
+        case "import":
+            from playground.terminal.importing import import_project
+
+            return import_project(options, screen)
         case "export":
             from playground.terminal.exporting import export
 

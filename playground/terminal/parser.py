@@ -20,6 +20,7 @@ SUMMARIES: Mapping[str, str] = {
     "test": "crash a workflow at every commit, and compare",
     "deploy": "make a file the newest version of a tenant's workflow",
     "export": "make a project for Cloudflare of a workflow",
+    "import": "make a file of a project's workflow",
     "tenants": "list tenants, make keys, delete",
     "schedules": "what starts by the clock",
     "queues": "queues of messages",
@@ -49,6 +50,9 @@ _EXAMPLES: Mapping[str, str] = {
     "export": """
   playground export order.py --to order-project
   playground export --example approval --to approval.zip""",
+    "import": """
+  playground import order-project
+  playground import order.zip --to order.py --class-name OrderWorkflow""",
     "tenants": """
   PLAYGROUND_TOKEN=… playground tenants list
   PLAYGROUND_TOKEN=… playground tenants make-key acme --label laptop""",
@@ -85,6 +89,7 @@ def build_parser() -> Parser:
     _add_test(made["test"])
     _add_deploy(made["deploy"])
     _add_export(made["export"])
+    _add_import(made["import"])
     _add_tenants(made["tenants"])
     _add_schedules(made["schedules"])
     _add_queues(made["queues"])
@@ -271,6 +276,13 @@ def _add_export(parser: Parser) -> None:
     parser.add_argument("--to", required=True, metavar="FOLDER|FILE.zip", help="a new folder, or a zip of it")
     parser.add_argument("--params", metavar="JSON|@FILE", help="params to start runs with")
     parser.add_argument("--class-name", default=CLASS_NAME, metavar="NAME", help="the class (default: %(default)s)")
+    _add_format(parser)
+
+
+def _add_import(parser: Parser) -> None:
+    parser.add_argument("project", metavar="FOLDER|FILE.zip", help="a project of wrangler")
+    parser.add_argument("--to", metavar="FILE", help="the file (default: called as the project is)")
+    parser.add_argument("--class-name", metavar="NAME", help="the class, where it has several workflows")
     _add_format(parser)
 
 

@@ -219,7 +219,7 @@ async function news() {
 }
 
 /** Other code takes the place of what the editor has, which is kept as a draft, and of the run, which goes on. */
-function begin({ source, name }) {
+function begin({ source, name, params: sent }) {
   drafts.fresh();
   setPendingStops([]);
   runId = ran = lesson = null;
@@ -235,7 +235,7 @@ function begin({ source, name }) {
   setTitle(name);
   for (const words of document.querySelectorAll("[data-part=invitation]")) words.replaceChildren("Press ", el("b", {}, "Run"), ", then kill the worker in the middle. It continues where it was.");
   fresh = true;
-  params.begin("{}");
+  params.begin(sent ?? "{}");
   editor.setText(source);
   halves.show("code");
   editor.focus();

@@ -1,8 +1,8 @@
-// A file that is dropped anywhere on the page begins a new workflow. While one is held over it, the page says so.
+// A file, or a folder, that is dropped anywhere on the page begins a new workflow. While one is held over it, the page says so.
 
 const holdsFile = (event) => event.dataTransfer?.types.includes("Files") && !document.querySelector("dialog[open]:not(#new)");
 
-/** @param {(file: File) => void} take */
+/** @param {(file: File | FileSystemDirectoryEntry) => void} take */
 export function makeDrop(take) {
   const say = (on) => document.body.classList.toggle("is-dropping", on);
   // Before the editor, which would put the file's text where the pointer is.
@@ -19,6 +19,7 @@ export function makeDrop(take) {
     if (!holdsFile(event)) return;
     event.preventDefault();
     event.stopPropagation();
-    take(event.dataTransfer.files[0]);
+    const entry = event.dataTransfer.items[0]?.webkitGetAsEntry?.();
+    take(entry?.isDirectory ? entry : event.dataTransfer.files[0]);
   }, options);
 }

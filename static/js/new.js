@@ -7,12 +7,12 @@ import { keysText } from "./keys.js";
 import { TEMPLATES, fromTemplate, fromText, whyNot } from "./starts.js";
 import { toast } from "./toast.js";
 
-const FILES = ".py,.pyi,.txt,.md,text/x-python,text/plain";
+const FILES = ".py,.pyi,.txt,.md,.zip,text/x-python,text/plain";
 const NO_CODE = "There is no code in that.";
 
 let made = null;
 
-/** @param {{begin: (code: {source: string, name: string}) => void, most: number, selectAll: () => void}} how `begin` puts the code into the editor; `most` is the most bytes of a source; `selectAll` selects what is there, to be pasted over */
+/** @param {{begin: (code: {source: string, name: string, params?: string | null}) => void, most: number, selectAll: () => void}} how `begin` puts the code into the editor; `most` is the most bytes of a source; `selectAll` selects what is there, to be pasted over */
 export function makeNew(how) {
   made ??= new New(how);
   return made;
@@ -51,7 +51,7 @@ class New {
           {},
           Object.entries(TEMPLATES).map(([does, { words, say }]) => way(does, does === "blank" ? "i-file" : "i-journal", words, say)),
           way("paste", "i-copy", "Paste", "Code from the clipboard, without the fences of a chat"),
-          way("open", "i-folder", "Open a file", "Or drop one anywhere on the page", "mod O"),
+          way("open", "i-folder", "Open a file", "Python, or a zip of a project for Cloudflare. Or drop one anywhere on the page, a folder too", "mod O"),
         ),
         el("p.dim", {}, "What you have changed so far is kept as a draft."),
       ),
@@ -81,6 +81,7 @@ class New {
   async take(file) {
     this.files.value = "";
     if (!file) return;
+    if (file.isDirectory || /\.zip$/i.test(file.name)) return this.takeProject(file);
     const tooLarge = whyNot({ name: file.name, size: file.size }, this.most);
     if (tooLarge) return this.refuse(tooLarge);
     const text = await file.text();
@@ -88,6 +89,20 @@ class New {
     const why = whyNot({ name: file.name, size: file.size, text }, this.most) || (code ? "" : NO_CODE);
     if (why) this.refuse(why);
     else this.done(code);
+  }
+
+  /** A zip, or a dropped folder, of a project for Cloudflare. */
+  async takeProject(place) {
+    const { BadProject, findWorkflow, readFolder, readZip } = await import("./project.js");
+    try {
+      const found = findWorkflow(place.isDirectory ? await readFolder(place) : await readZip(place, place.name));
+      const why = whyNot({ name: found.path, size: new Blob([found.source]).size, text: found.source }, this.most);
+      if (why) return this.refuse(why);
+      this.done({ ...fromText(found.source, { name: found.name }), source: found.source, params: found.params });
+      toast(found.notes[0] ?? `${found.className} of ${place.name}`, found.notes.length ? "i-warn" : "i-info");
+    } catch (error) {
+      this.refuse(error instanceof BadProject ? error.message : `${place.name} can’t be read: ${error.message}`);
+    }
   }
 
   refuse(words) {
