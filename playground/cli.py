@@ -33,7 +33,7 @@ GROUPS = {
         "attempt_cpu_seconds", "attempt_wall_seconds", "worker_losses", "delay_function_ms", "calls_per_execution",
         "calls_in_flight", "call_bytes", "call_seconds", "kv_value_bytes", "kv_bytes", "effects_per_instance",
         "child_depth", "children_limit", "reply_seconds", "mcp_wait_seconds", "mcp_task_seconds", "mcp_poll_ms",
-        "debounces_per_instance", "messages_per_run", "chaos_commits",
+        "debounces_per_instance", "messages_per_run", "chaos_commits", "test_file_bytes",
     ),
     "the world": (
         "fetch_allow", "fetch_tenants", "fetch_reachable", "fetches_per_execution", "fetches_in_flight",

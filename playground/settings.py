@@ -173,6 +173,9 @@ class Settings:
     children_per_minute: int = _row(
         600, "children that the anonymous instances of one address may start in a minute", public=True, least=1
     )
+    test_file_bytes: int = _row(
+        2 * 1024 * 1024, "most bytes of a journal that a test is written from", unit="bytes", public=True, least=1
+    )
     journal_events: int = _row(250_000, "most events in the journal of one instance", public=True, least=1_000)
     ahead_entries: int = _row(
         2_000,

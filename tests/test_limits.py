@@ -378,6 +378,22 @@ def test_a_full_queue(make_site: MakeSite) -> str:
     return refused(answer, 503, "queue_length", wait=True)
 
 
+@edge("test_file_bytes", "has more than", "the limit for a test", "`export` takes it as a file")
+def test_a_journal_that_is_too_long_for_a_test(make_site: MakeSite) -> str:
+    made = make_site()
+    run = made.create(HELLO)
+    made.finish(run)
+    lines = made.client.get(f"/api{run['url']}/export").content.splitlines()[1:-1]
+    for spare in (0, -1):
+        made.stop()
+        made.settings = dataclasses.replace(made.settings, test_file_bytes=sum(map(len, lines)) + spare)
+        made.start()
+        answer = made.client.get(f"/api{run['url']}/test.py")
+        if not spare:
+            assert answer.status_code == 200, answer.text
+    return refused(answer, 413, "test_file_bytes")
+
+
 @edge("queued_per_tenant", "1 instances of this tenant are queued, and 1 is the most.", "Try again in a minute.")
 def test_a_tenant_s_full_queue(make_site: MakeSite) -> str:
     made = make_site(queued_per_tenant=1, running_per_tenant=1)

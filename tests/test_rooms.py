@@ -30,7 +30,7 @@ MAY_IMPORT = {
         *("workflows", "cloudflare", "runfiles", "engine", "analysis", "store", "examples", "settings", "paths"),
         "process",
     },
-    "testing": {"workflows", "store", "packages", "sandbox", "outbound", "worker", "engine", "settings"},
+    "testing": {"workflows", "runfiles", "store", "packages", "sandbox", "outbound", "worker", "engine", "settings"},
     "examples": set(),
     "settings": set(),
     "paths": set(),

@@ -3,13 +3,15 @@
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from http_support import APPROVAL, HELLO, MakeSite, Site
-from tenants_support import ECHO, Tenant
+from http_support import APPROVAL, HELLO, MakeSite, Site, code_of
+from tenants_support import ECHO, WAITS, Tenant
 from terminal_support import Commands, terminal_environment
 
 from playground.runfiles import format
@@ -103,6 +105,59 @@ def test_a_terminal_exports_a_run_and_shows_the_file_as_it_shows_the_run(
     refused = run("runs", "show", str(file))
     assert (refused.status, refused.out) == (2, "") and "was changed after it was written" in refused.err
     assert run("runs", "export", "nowhere").status == 2
+
+
+# As a test.
+
+
+def test_a_test_is_written_over_http_and_by_a_terminal_and_pytest_runs_it(
+    site: Site, run: Commands, tmp_path: Path
+) -> None:
+    made = site.create(params={"name": "Ada"})
+    site.finish(made)
+    answer = site.client.get(f"/api{made['url']}/test.py")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.headers["content-disposition"].startswith('attachment; filename="test_')
+    assert 'recorded.ran("greet", "Hello, Ada!")' in answer.text
+    file, test = tmp_path / "run.jsonl", tmp_path / "test_greeting.py"
+    file.write_text(run("runs", "export", made["id"]).out)
+    test.write_text(run("runs", "export", made["id"], "--as-test").out)
+    of_file = run("runs", "export", str(file), "--as-test")
+    assert _without_date(of_file.out) == _without_date(test.read_text()) == _without_date(answer.text)
+    assert "is a file already" in run("runs", "export", str(file)).err
+    outcomes = []
+    for text in (test.read_text(), test.read_text().replace("Hello,", "Hullo,", 1)):
+        test.write_text(text)
+        words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c/dev/null", str(test)]
+        outcomes.append(subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path))
+    passed, failed = outcomes
+    assert (passed.returncode, failed.returncode) == (0, 1), passed.stdout + passed.stderr
+    assert "step 1 `greet` returned 'Hello, Ada!', returns 'Hullo, Ada!'" in failed.stdout
+
+
+def _without_date(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.startswith("Written by"))
+
+
+def test_a_run_that_cannot_be_a_test_says_why(site: Site, run: Commands, tmp_path: Path) -> None:
+    tenant = Tenant(site, "beta")
+    tenant.deploy(WAITS)
+    made = tenant.create()
+    path = f"/api/tenants/beta/instances/{made['id']}"
+    tenant.until(made["id"], "waiting")
+    headers = {"Authorization": f"Bearer {tenant.key}"}
+    assert site.client.get(f"{path}/test.py").status_code == 401
+    assert (
+        'recorded.waited("go", event="go", status="waiting")'
+        in site.client.get(f"{path}/test.py", headers=headers).text
+    )
+    assert tenant.ask("POST", f"/instances/{made['id']}/events/go", json=1).status_code == 202
+    tenant.finish(made["id"])
+    step = {"from_step": {"kind": "wait", "name": "go", "count": 1}}
+    assert tenant.ask("POST", f"/instances/{made['id']}/restart", json=step).status_code == 202
+    answer = site.client.get(f"{path}/test.py", headers=headers)
+    assert code_of(answer) == (409, "instance.cannot_be_a_test")
+    assert "Fork it there" in answer.json()["error"]["message"]
 
 
 # Reading what anybody wrote.

@@ -78,6 +78,15 @@ class RunOf:
         """
         return self._connection.download(f"{self.address}/export", token=self.token)
 
+    async def test_file(self) -> str:
+        """A pytest file that pins what the run did, as docs/run-files.md has it.
+
+        Raises:
+            Conflict: this run can't be a test; the message says why.
+        """
+        address = f"{self.address}/test.py"
+        return b"".join([part async for part in self._connection.download(address, token=self.token)]).decode()
+
     async def stream(self, *, after: int = 0, types: Iterable[str] = ()) -> AsyncIterator[Event | Reset]:
         """Events after a seq, those that there are and those that come, until the instance has ended.
 

@@ -140,6 +140,13 @@ class Writer:
         return text
 
 
+def read_event(text: bytes) -> Event:
+    """An event as the store and the API have it, on one line. Raises as msgspec."""
+    found = _read_line(text)
+    step = None if found.step is None else _step_key(found.step, 0)
+    return Event(found.seq, found.at, found.type, found.execution, step, found.data)
+
+
 def file_name(id: str) -> str:
     """What a run's file is called."""
     return f"run-{id}.jsonl"

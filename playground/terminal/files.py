@@ -4,6 +4,7 @@ A file goes to standard output as it comes, whatever `--format` says, and nothin
 that was cut off is said to be.
 """
 
+import argparse
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,12 @@ import msgspec
 
 from playground.client import RunOf
 from playground.runfiles.format import BadRunFile, Head, RunFile, read_run_file
+from playground.runfiles.written_test import write_test
 from playground.terminal.narration import moment, plain
-from playground.terminal.outcomes import BadCommand
+from playground.terminal.outcomes import OK, BadCommand
 from playground.terminal.screen import Screen
 from playground.web.api.response_types import Instance
+from playground.workflows.errors import CannotBeATest
 from playground.workflows.state import fold
 
 LAST_LINE_BYTES = 1_024  # more than the line that ends a file has
@@ -62,6 +65,19 @@ def sensible_journal() -> Iterator[None]:
 def file_words(head: Head, name: str) -> str:
     """Where a run comes from that was read from a file."""
     return plain(f"{name}, written by playground {head.product}, {moment(head.written_at, 0)}")
+
+
+def export_file(options: argparse.Namespace, screen: Screen) -> int:
+    """Print the test of a run that is in a file. Raises BadCommand."""
+    if not options.as_test:
+        raise BadCommand(f"{options.id} is a file already; with --as-test it becomes a test")
+    found = read_file(options.id)
+    try:
+        with sensible_journal():
+            screen.bytes(write_test(found.head, found.events).encode())
+    except CannotBeATest as refused:
+        raise BadCommand(refused.message) from None
+    return OK
 
 
 async def print_export(run: RunOf, screen: Screen) -> None:

@@ -40,6 +40,7 @@ _EXAMPLES: Mapping[str, str] = {
   playground runs send-event 37bf11bb approved '{"by": "ada"}'
   playground runs restart 37bf11bb --from "charge card"
   playground runs export 37bf11bb > run.jsonl
+  playground runs export 37bf11bb --as-test > test_order.py
   playground runs show run.jsonl
   playground runs list --format json | jq -r 'select(.status == "errored").run'""",
     "test": """
@@ -191,7 +192,7 @@ def _add_runs(parser: Parser) -> None:
         [
             ("list", "the runs that were started from here, or a tenant's; newest first"),
             ("show", "one run, or one in a file: its steps, result and error"),
-            ("export", "a run as a file, which the page and `runs show` open"),
+            ("export", "a run as a file, which the page and `runs show` open, or as a test"),
             ("logs", "what has happened in a run, and with --follow what happens"),
             ("send-event", "send an event to a run"),
             ("pause", "start no new step"),
@@ -209,7 +210,7 @@ def _add_runs(parser: Parser) -> None:
     )
     for name, action in made.items():
         if name != "list":
-            more = ", or a file that `runs export` wrote" if name == "show" else ""
+            more = ", or a file that `runs export` wrote" if name in ("show", "export") else ""
             action.add_argument(
                 "id", metavar="ID", help=f"the run's id, or the beginning of one started from here{more}"
             )
@@ -224,6 +225,8 @@ def _add_runs(parser: Parser) -> None:
     made["send-event"].add_argument("payload", nargs="?", metavar="JSON|@FILE", help="its payload (default: null)")
     made["send-event"].add_argument("--reply", action="store_true", help="wait for the workflow's reply, and print it")
     made["terminate"].add_argument("--rollback", action="store_true", help="run the rollback handlers first")
+    text = "a pytest file instead, which pins what the run did"
+    made["export"].add_argument("--as-test", action="store_true", help=text)
     for name in ("restart", "fork"):
         made[name].add_argument("--from", dest="from_step", metavar="STEP", help="keep what was before this step")
         _add_step(made[name])

@@ -9,7 +9,15 @@ import msgspec
 
 from playground.client import NOTHING, Anonymous, NotFound, RunOf
 from playground.client.tenants import OfTenant
-from playground.terminal.files import file_words, is_file, print_export, read_file, sensible_journal, view_of
+from playground.terminal.files import (
+    export_file,
+    file_words,
+    is_file,
+    print_export,
+    read_file,
+    sensible_journal,
+    view_of,
+)
 from playground.terminal.following import Follower, follow_words, journal_event, now_ms, run_safely
 from playground.terminal.inputs import json_input, read_text, step_of
 from playground.terminal.narration import (
@@ -45,8 +53,8 @@ async def runs(options: argparse.Namespace, place: Place, screen: Screen) -> int
     action = ACTIONS[options.action]
     if options.action == "logs" and options.follow:
         return await _follow(options, place, screen)
-    if options.action == "show" and is_file(options.id):
-        return _show_file(options, screen)
+    if options.action in ("show", "export") and is_file(options.id):
+        return _show_file(options, screen) if options.action == "show" else export_file(options, screen)
     async with opened_place(place, plays=options.action == "chaos") as opened:
         try:
             return await action(options, opened, screen)
@@ -151,7 +159,11 @@ def _show_end(shown: Instance, narrator: Narrator, now: int, screen: Screen) -> 
 
 
 async def _export(options: argparse.Namespace, opened: Opened, screen: Screen) -> int:
-    await print_export(opened.run(options.id), screen)
+    run = opened.run(options.id)
+    if options.as_test:
+        screen.bytes((await run.test_file()).encode())
+    else:
+        await print_export(run, screen)
     return OK
 
 

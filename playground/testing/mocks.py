@@ -84,6 +84,10 @@ class Mocks:
                     return mock
         return None
 
+    def use_for_attempt(self, name: str, count: int, attempt: int) -> Mock | None:
+        """Use the mock of this attempt of a step, if there is one."""
+        return self.use(name, count)
+
     def create(self, new: NewInstance) -> NewInstance:
         """An instance that is about to be created; a child that is mocked gets the class that its mock stands for."""
         if new.awaited is None:
@@ -122,7 +126,7 @@ class MockedSteps(Steps):
         def attempt(ctx: Record) -> Any:
             if self.killed():  # its thread has not noticed yet; a process would be gone
                 return hanging()()
-            mock = self.mocks.use(ctx["step"]["name"], ctx["step"]["count"])
+            mock = self.mocks.use_for_attempt(ctx["step"]["name"], ctx["step"]["count"], ctx["attempt"])
             return call(ctx) if mock is None else mock.play()
 
         return super().start(name, attempt, **given)

@@ -68,6 +68,8 @@ OF_INSTANCES: tuple[Call, ...] = (
     _get(f"{INSTANCE}/stream", instances.stream, query=("after", "filter"),
          error_codes=("instance.not_found", "query.invalid", "too_many")),
     _get(f"{INSTANCE}/export", run_files.export, error_codes=("instance.not_found", "too_many")),
+    _get(f"{INSTANCE}/test.py", run_files.test,
+         error_codes=("instance.not_found", "instance.cannot_be_a_test", "too_large", "too_many")),
     _get(f"{INSTANCE}/streams", streams.listed, error_codes=("instance.not_found",)),
     _get(f"{INSTANCE}/streams/{{name}}", streams.values, query=("after",),
          error_codes=("instance.not_found", "workflow.invalid_name", "query.invalid", "too_many")),

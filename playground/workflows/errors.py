@@ -102,6 +102,12 @@ class CannotFork(WorkflowError):
     code = "instance.cannot_fork"
 
 
+class CannotBeATest(WorkflowError):
+    """No test can be written from this run; the message says why."""
+
+    code = "instance.cannot_be_a_test"
+
+
 class CannotTerminate(WorkflowError):
     code = "instance.cannot_terminate"
 

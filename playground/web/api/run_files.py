@@ -1,4 +1,5 @@
-"""A run to take along: as a file (`runfiles/format.py`), streamed as it is read from the store.
+"""A run to take along: as a file (`runfiles/format.py`), streamed as it is read from the store, and as a test
+(`runfiles/written_test.py`), written in a thread from a journal of at most `test_file_bytes`.
 
 Nothing is kept in memory but the events of one read; a reader that is slow holds up only its own stream, and one that
 does not read is dropped by the connection's own limit (`stream_send_seconds`). What is sent is the journal up to the
@@ -6,20 +7,24 @@ event that the instance had when it was asked for: where it is deleted meanwhile
 its last line, and whoever opens it says so.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from playground.engine.code.sources import is_deployed, shown_workflow
-from playground.runfiles.format import MEDIA_TYPE, Code, Head, Writer, file_name
+from playground.runfiles.format import MEDIA_TYPE, Code, Head, Writer, file_name, read_event
+from playground.runfiles.written_test import file_name as test_name
+from playground.runfiles.written_test import write_test
 from playground.store import StoreError
 from playground.store.rows import InstanceRow
 from playground.web.context import Context
 from playground.web.http.authorization import charge_reading, find_instance, hold_stream
 from playground.web.http.responses import NO_STORE
+from playground.workflows.errors import TooLarge
 from playground.workflows.names import workflow_class
 from playground.workflows.titles import title_of
 
@@ -34,6 +39,42 @@ async def export(context: Context, request: Request) -> StreamingResponse:
     head = await head_of_run(context, row)
     headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{file_name(row.id)}"'}
     return _Download(_lines(context, row, head), headers, hold_stream(context, request))
+
+
+async def test(context: Context, request: Request) -> Response:
+    """A pytest file that pins what a run did: its steps with their attempts, what came from outside, its end."""
+    row = await find_instance(context, request)
+    await charge_reading(context, request, row, events=row.last_seq)
+    texts = await _journal(context, row)
+    head = await head_of_run(context, row)
+    written = await asyncio.to_thread(_write_test, head, texts)
+    headers = {**NO_STORE, "Content-Disposition": f'attachment; filename="{test_name(head)}"'}
+    return Response(written, media_type="text/plain; charset=utf-8", headers=headers)
+
+
+def _write_test(head: Head, texts: list[bytes]) -> str:
+    return write_test(head, [read_event(text) for text in texts])
+
+
+async def _journal(context: Context, row: InstanceRow) -> list[bytes]:
+    """The events of a run as JSON. Raises TooLarge."""
+    most, found, size, after = context.settings.test_file_bytes, list[bytes](), 0, 0
+    while after < row.last_seq:
+        limit = min(BATCH_EVENTS, row.last_seq - after)
+        batch = await context.store.events_json(row.key, after=after, limit=limit)
+        if not batch:
+            break
+        after = batch[-1][0]
+        found += [text for _, _, text in batch]
+        size += sum(len(text) for _, _, text in batch)
+        if size > most:
+            raise TooLarge(
+                f"The journal of this run has more than {most:,} bytes, the limit for a test. Make one of a run with "
+                "less in it; `export` takes it as a file.",
+                limit=most,
+                setting="test_file_bytes",
+            )
+    return found
 
 
 async def head_of_run(context: Context, row: InstanceRow) -> Head:

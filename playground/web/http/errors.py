@@ -73,6 +73,7 @@ STATUS_OF: Mapping[str, int] = {
     "instance.cannot_terminate": 409,
     "instance.cannot_restart": 409,
     "instance.cannot_fork": 409,
+    "instance.cannot_be_a_test": 409,
     "version.does_not_fit": 409,
     "instance.cannot_break": 409,
     "instance.cannot_continue": 409,

@@ -27,7 +27,7 @@ DOCUMENTS = {
     "tenants": "deploying workflows over HTTP, with a key",
     "dispatcher": "embedding the engine in a program",
     "events": "the events of a journal",
-    "run-files": "a run as a file",
+    "run-files": "a run as a file, and as a test",
 }
 _NO_DOCUMENT = "There is no document of this name; there are {names}."
 _LLMS = """\
