@@ -58,18 +58,19 @@ GROUPS = {
         "warm_workers", "warm_seconds", "warm_executions", "warm_growth_bytes",
         "commit_each_step", "ahead_entries", "ahead_bytes", "ahead_ms",
     ),
-    "storage": ("synchronous", "database_outage_seconds", "free_disk_bytes", "chaos_retention_hours", "used_id_days"),
+    "storage": ("synchronous", "database_outage_seconds", "free_disk_bytes", "chaos_retention_hours", "used_id_days",
+        "audit_days", "audit_entries"),
 }  # fmt: skip
 
 _EPILOG = (
     "Commands, each with examples in its --help: `playground run FILE` runs a workflow here or on a server; "
-    "`playground runs` lists, follows and controls runs; `playground test FILE` crashes a workflow at every commit;"
-    " `playground deploy`, `tenants`, `schedules`, `queues`: for tenants; `playground export`, `import`: to "
+    "`playground runs` lists, follows and controls runs; `playground test FILE` crashes a workflow at every commit; "
+    "`playground deploy`, `tenants`, `schedules`, `queues`: for tenants; `playground export`, `import`: to "
     "Cloudflare and back; `playground doctor`: what this machine can do; `playground completion`: for a shell; "
     "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for "
-    "tenants; `playground secrets-key --help`: keys that encrypt their secrets; `playground copy --help`: moving to"
-    " another database. An option wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, "
-    "and go on at the next start."
+    "tenants; `playground secrets-key --help`: keys that encrypt their secrets; `playground audit`: who changed what; "
+    "`playground copy --help`: moving to another database. An option wins over its environment variable. Stop with "
+    "Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
 )
 
 

@@ -1,9 +1,10 @@
-"""The operator's commands: `tenant-key` for tenants' keys, `secrets-key` for the keys that encrypt their secrets, and
-`copy` for moving to another database.
+"""The operator's commands: `tenant-key` for tenants' keys, `secrets-key` for the keys that encrypt their secrets,
+`audit` for who changed what, and `copy` for moving to another database.
 """
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 import time
@@ -16,6 +17,7 @@ from playground.engine.ids import SystemIds
 from playground.opening import configured_keyring, read_private_file
 from playground.progress import ProgressLine
 from playground.settings import ENV_PREFIX, BadSetting, Settings, from_environment, without_password
+from playground.store.audit import DONE
 from playground.store.copying import Copied, copy_database
 from playground.store.encryption import BadKey, Keyring, new_key
 from playground.store.errors import StoreError
@@ -27,7 +29,9 @@ from playground.workflows.errors import InvalidName
 TENANT_KEY = "tenant-key"
 SECRETS_KEY = "secrets-key"
 COPY = "copy"
-COMMANDS = (TENANT_KEY, SECRETS_KEY, COPY)
+AUDIT = "audit"
+COMMANDS = (TENANT_KEY, SECRETS_KEY, COPY, AUDIT)
+AUDIT_DEFAULT, AUDIT_MOST = 100, 100_000  # entries that are printed
 
 
 class BadCommand(ValueError):
@@ -53,6 +57,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], say: Callable[
             names.check_name(options.tenant, "tenant")
         if options.command == COPY:
             _copy(options, say)
+        elif options.command == AUDIT:
+            _print_audit(options, say)
         else:
             _ACTIONS[options.command][options.action](options, say)
     except (StoreError, InvalidName, BadSetting) as error:
@@ -153,6 +159,25 @@ def _forget_secrets_key(options: argparse.Namespace, say: Callable[[str], None])
     )
 
 
+def _print_audit(options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    if not 1 <= options.limit <= AUDIT_MOST:
+        raise BadCommand(f"--limit takes 1 to {AUDIT_MOST:,} entries, not {options.limit:,}")
+    if options.tenant is not None:
+        names.check_name(options.tenant, "tenant")
+    with open_key_admin(options.database) as admin:
+        found = admin.audit(options.tenant, limit=options.limit)
+    for entry in reversed(found):
+        if options.json:
+            say(json.dumps(entry._asdict(), ensure_ascii=False))
+            continue
+        whose = f"{entry.tenant}: " if entry.tenant else ""
+        outcome = "" if entry.outcome == DONE else f"  REFUSED {entry.outcome}"
+        who = f"{entry.actor} from {entry.address}" if entry.address else entry.actor
+        say(f"{_date(entry.at)}  {whose}{entry.action} {entry.target}  by {who}{outcome}")
+    if not found and not options.json:
+        say("The audit log has no entry" + (f" about tenant {options.tenant}." if options.tenant else "."))
+
+
 def _copy(options: argparse.Namespace, say: Callable[[str], None]) -> None:
     if options.source == options.target:
         raise BadCommand("--from and --to name the same database")
@@ -195,6 +220,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_secrets_keys(commands, environment)
     _add_copy(commands)
+    _add_audit(commands, environment)
     description = "Keys with which tenants deploy and run their own workflows."
     keys = commands.add_parser(TENANT_KEY, help="make, list and revoke a tenant's keys", description=description)
     actions = keys.add_subparsers(dest="action", required=True)
@@ -249,6 +275,17 @@ def _add_copy(commands: "argparse._SubParsersAction[_Parser]") -> None:
     copy.add_argument(
         "--to", dest="target", metavar="URL", required=True, help="an empty database, or one not yet made"
     )
+
+
+def _add_audit(commands: "argparse._SubParsersAction[_Parser]", environment: Mapping[str, str]) -> None:
+    description = "Prints who changed what of the server's tenants, oldest first. A server may have the database open."
+    audit = commands.add_parser(AUDIT, help="print who changed what", description=description)
+    audit.add_argument("--tenant", help="of this tenant only")
+    audit.add_argument(
+        "--limit", type=int, default=AUDIT_DEFAULT, metavar="N", help="the newest N entries (default: %(default)s)"
+    )
+    audit.add_argument("--json", action="store_true", help="a line of JSON each")
+    _add_database(audit, environment)
 
 
 def _add_database(action: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:

@@ -390,6 +390,12 @@ class Settings:
     retention_days: int = _row(
         7, "how long a finished instance is kept; 0 keeps it for ever", unit="days", public=True, limit=False
     )
+    audit_days: int = _row(
+        90, "how long the audit log keeps who changed what; 0 for ever", unit="days", public=True, limit=False
+    )
+    audit_entries: int = _row(
+        100_000, "entries of the audit log that one tenant may have; older ones are removed", public=True, least=1
+    )
     used_id_days: int = _row(
         3_650,
         "how long an id that a tenant chose can't be used again after its instance ended and was removed; 0 for ever",

@@ -24,6 +24,7 @@ from store_support import (
     wait,
 )
 
+from playground.store.audit import AuditEntry
 from playground.store.copying import TABLES, CopySide, Digest
 from playground.store.encryption import Keyring
 from playground.store.messages import NewMessage, QueueSettings
@@ -61,6 +62,7 @@ async def fill(store: Store, *, many: int = 30) -> None:
     await store.tenants.revoke_key("acme", 1, at=AT + 5)
     await store.tenants.set_trigger("acme", "trigger-hash")
     await store.tenants.set_secret("acme", "TOKEN", AWKWARD)
+    await store.audit.add(AuditEntry(AT, "acme", "key 1", "192.0.2.1", "secret.set", "TOKEN"))
     await store.put_snippet(AWKWARD, '{"a": 1}', at=AT)
     await store.usage.add({("requests", "acme", 7): 3}, since={}, kept={})
     await store.take_chore("expire", at=AT, until=AT + 9)

@@ -34,6 +34,7 @@ ELSEWHERE = {
     ),
     "head_seconds": "test_http_connections.py::test_a_head_that_trickles_in_is_given_up",
     "body_seconds": "test_http_connections.py::test_a_body_that_trickles_in_is_given_up",
+    "audit_entries": "test_audit.py::test_entries_are_read_in_pages_and_forgotten_by_age_and_number",
     "patch_limit": "test_patches.py::test_a_patch_inside_a_step_and_more_than_there_may_be_end_the_run",
     "stream_send_seconds": "test_stream.py::test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on",
     "cards_per_minute": "test_http_cards.py::test_an_address_may_have_only_so_many_drawn_anew",

@@ -405,6 +405,7 @@ class Scheduler:
         before = now - settings.retention_days * durations.DAY
         before_chaos = now - settings.chaos_retention_hours * durations.HOUR
         ids_before = now - settings.used_id_days * durations.DAY
+        audit_before = now - settings.audit_days * durations.DAY if settings.audit_days else 0
         try:
             mine = await store.take_chore("expire", at=now, until=now + EXPIRE_EVERY_MS)  # else another node does it
             while mine and (
@@ -412,6 +413,7 @@ class Scheduler:
                 or await store.expire(before_chaos, chaos=True)
                 or await store.expire(now, retained=True)
                 or (settings.used_id_days and await store.forget_used_ids(ids_before))
+                or await store.audit.forget(audit_before, most=settings.audit_entries)
             ):
                 if self._stopping:
                     return

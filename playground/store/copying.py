@@ -80,6 +80,7 @@ TABLES = (
         "last_id last_error",
     ),
     _table("service", 3, "tenant kind name settings"),
+    _table("audit", 1, "number at tenant actor address action target outcome"),
     _table("flow_look", 2, "at instance tenant workflow flow_key"),
     _table("flow_start", 5, "tenant workflow flow_key at instance"),
     _table("used_id", 2, "tenant id workflow status ended_at"),
@@ -109,7 +110,7 @@ TABLES = (
 # Of the tables that a server writes by itself when it starts or is looked at, and that a copy replaces.
 REPLACED = ("secrets_key", "chore", "usage")
 # Small tables that operators' commands change while no server runs.
-CHANGED_BY_COMMANDS = ("secrets_key", "tenant", "tenant_key", "tenant_secret")
+CHANGED_BY_COMMANDS = ("secrets_key", "tenant", "tenant_key", "tenant_secret", "audit")
 
 
 class Digest:

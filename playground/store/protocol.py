@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from playground.store.audit import AuditStore
 from playground.store.flow import Place
 from playground.store.messages import MessageStore
 from playground.store.metrics import StoreHealth, StoreMetrics
@@ -275,6 +276,7 @@ class Store(Protocol):
     messages: MessageStore
     schedules: ScheduleStore
     services: ServiceStore
+    audit: AuditStore
     poll_ms: int | None
 
     async def create(

@@ -58,3 +58,8 @@ def prefix_end(prefix: str) -> str:
         return LAST_CHARACTER * 300
     code = ord(kept[-1]) + 1
     return kept[:-1] + chr(0xE000 if code == 0xD800 else code)
+
+
+def is_new_version(outcome: tuple[Version, bool] | str) -> bool:
+    """Whether a deployment has made a version."""
+    return not isinstance(outcome, str) and outcome[1]

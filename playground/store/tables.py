@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from playground.store.audit import AuditRow
 from playground.store.encryption import Keyring
 from playground.store.rows import Awaited, AwaitedChild
 from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW
@@ -282,13 +283,16 @@ class KeyAdmin(Protocol):
     is_served: bool
 
     def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
-        """As `TenantStore.add_key`."""
+        """As `TenantStore.add_key`, with its entry in the audit log."""
 
     def keys(self, tenant: str) -> Sequence[TenantKey]:
         """As `TenantStore.keys`."""
 
     def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
-        """As `TenantStore.revoke_key`."""
+        """As `TenantStore.revoke_key`, with its entry in the audit log."""
+
+    def audit(self, tenant: str | None, *, limit: int) -> Sequence[AuditRow]:
+        """As `AuditStore.entries`."""
 
     def reencrypt(self, keyring: Keyring) -> tuple[int, Sequence[str]]:
         """Encrypt with the newest key everything that older keys encrypted, all or nothing.

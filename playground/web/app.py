@@ -27,6 +27,7 @@ from playground.web.api.stream import Streams
 from playground.web.calls import Call
 from playground.web.context import Context, Limits
 from playground.web.http import bodies, rate_limits
+from playground.web.http.audit import serve_audited
 from playground.web.http.authorization import check_start_token
 from playground.web.http.errors import (
     INTERNAL_MESSAGE,
@@ -238,7 +239,7 @@ def _endpoint(context: Context, call: Call) -> Callable[[Request], Awaitable[Res
             context.limits.reads.charge_request(request, context.addresses.client_of(request))
         if not call.without_start_token:
             check_start_token(context, request)
-        response = await call.view(context, request)
+        response = await (serve_audited(context, call, request) if call.audit else call.view(context, request))
         response.headers.update(rate_limits.rate_limit_headers(request))
         return response
 

@@ -19,6 +19,8 @@ class Call:
     `body` is the type of its JSON body; `control`: it takes the control token; `key`: it takes a key of its tenant;
     `page`: HTML for a browser; `open`: a server without isolation answers it without the token of its start, too.
 
+    `audit` is what the audit log calls the change that it makes (store/audit.py); "" for none.
+
     `refuses` are the codes of web/http/errors.py that it may answer with, beside those that every call of its kind may.
     """
 
@@ -34,6 +36,7 @@ class Call:
     undocumented: bool = False
     without_start_token: bool = False
     error_codes: tuple[str, ...] = ()
+    audit: str = ""
 
     @property
     def is_change(self) -> bool:

@@ -1,11 +1,13 @@
 """Every address of the server, in one table: the application and openapi.json are made from it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from playground.web.api import (
+    audit,
     chaos,
     check,
     exports,
@@ -168,6 +170,7 @@ OF_TENANTS: tuple[Call, ...] = (
     _key("POST", "/schedules/{name}/pause", schedules.pause, "schedule.not_found"),
     _key("POST", "/schedules/{name}/resume", schedules.resume, "schedule.not_found"),
     _key("POST", "/schedules/{name}/run", schedules.run, "schedule.not_found", *_NEW, status=201),
+    _key("GET", "/audit", audit.of_tenant, "query.invalid", query=("before", "limit")),
     _key("GET", "/secrets", tenants.secrets),
     _key("PUT", "/secrets/{name}", tenants.set_secret, "secret.invalid", "too_large", status=204,
          body=tenants.SecretBody),
@@ -190,7 +193,45 @@ OF_TENANTS: tuple[Call, ...] = (
     *map(_of_tenant, OF_INSTANCES),
 )  # fmt: skip
 
-CALLS: tuple[Call, ...] = (
+# What the audit log calls the changes that these make (web/http/audit.py).
+AUDITED: Mapping[View, str] = {
+    operations.pause: "instance.pause",
+    operations.resume: "instance.resume",
+    operations.terminate: "instance.terminate",
+    operations.restart: "instance.restart",
+    operations.kill_worker: "instance.kill-worker",
+    operations.wake: "instance.wake",
+    operations.skip_sleeps: "instance.skip-sleeps",
+    operations.delete: "instance.delete",
+    forks.change_code: "instance.code",
+    tenant_instances.migrate: "instance.migrate",
+    tenant_instances.delete_batch: "instances.delete",
+    tenant_workflows.deploy_main: "workflow.deploy",
+    tenant_workflows.deploy: "workflow.deploy",
+    tenant_workflows.delete_any_version: "version.delete",
+    tenant_workflows.delete_version: "version.delete",
+    tenant_queues.put: "queue.set",
+    tenant_queues.delete: "queue.delete",
+    tenant_fetch.put: "fetch.set",
+    tenant_fetch.delete: "fetch.delete",
+    tenant_services.put_model: "model.set",
+    tenant_services.delete_model: "model.delete",
+    tenant_services.put_server: "mcp-server.set",
+    tenant_services.delete_server: "mcp-server.delete",
+    schedules.put: "schedule.set",
+    schedules.delete: "schedule.delete",
+    schedules.pause: "schedule.pause",
+    schedules.resume: "schedule.resume",
+    tenants.set_secret: "secret.set",
+    tenants.remove_secret: "secret.delete",
+    tenants.make: "trigger.make",
+    tenants.remove: "trigger.delete",
+    tenants.make_key: "key.make",
+    tenants.delete_tenant: "tenant.delete",
+    mcp.tenant: "agent.call",
+}
+
+_CALLS: tuple[Call, ...] = (
     _page("/", pages.start),
     _page("/examples", pages.examples),
     _page("/about", pages.about),
@@ -259,8 +300,15 @@ CALLS: tuple[Call, ...] = (
         error_codes=("instance.not_found", "queue.not_found"),
     ),
     *OF_TENANTS,
+    _get("/api/audit", audit.of_all, query=("tenant", "before", "limit"), error_codes=("query.invalid", *_OPERATOR)),
     _post("/mcp", mcp.everybody, error_codes=("body.not_json", "too_large", "too_many", "key.wrong", "key.revoked")),
-    _post("/mcp/tenants/{tenant}", mcp.tenant, tenant_key=True, error_codes=("body.not_json", "too_large", "too_many")),
+    _post(
+        "/mcp/tenants/{tenant}",
+        mcp.tenant,
+        tenant_key=True,
+        audit="agent.call",
+        error_codes=("body.not_json", "too_large", "too_many"),
+    ),
     _get("/healthz", health.healthz, without_start_token=True),
     _get("/readyz", health.readyz, without_start_token=True, error_codes=("busy",)),
     _get("/security", files.security, without_start_token=True),
@@ -270,3 +318,5 @@ CALLS: tuple[Call, ...] = (
     _get("/favicon.ico", files.icon, undocumented=True, without_start_token=True),
     _get("/robots.txt", files.robots, undocumented=True, without_start_token=True),
 )
+
+CALLS = tuple(replace(call, audit=AUDITED.get(call.view, "")) for call in _CALLS)

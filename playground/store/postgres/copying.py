@@ -84,7 +84,10 @@ DERIVED = (
         ORDER BY first""",
 )  # fmt: skip
 MAKE_KEYS_GO_ON = "SELECT setval('instance_key', $1::bigint, true)"
-MAKE_NUMBERS_GO_ON = "SELECT setval(pg_get_serial_sequence('message', 'number'), max(number), true) FROM message"
+MAKE_NUMBERS_GO_ON = tuple(
+    f"SELECT setval(pg_get_serial_sequence('{table}', 'number'), max(number), true) FROM {table}"
+    for table in ("message", "audit")
+)
 SET_BOOT = f"""INSERT INTO {NODE} AS n (name, boot, expires_at) VALUES ($1, $2, 0)
     ON CONFLICT (name) DO UPDATE SET boot = greatest(n.boot, excluded.boot)"""
 
@@ -207,7 +210,8 @@ class PostgresCopySide:
             await self._guard.execute(statement)
         if last_key:
             await self._guard.execute(MAKE_KEYS_GO_ON, last_key)
-        await self._guard.execute(MAKE_NUMBERS_GO_ON)
+        for statement in MAKE_NUMBERS_GO_ON:
+            await self._guard.execute(statement)
         for name, boot in facts.nodes.items():
             await self._guard.execute(SET_BOOT, name, boot)
         await self._guard.execute(f"DROP TABLE {PROGRESS_TABLE}")

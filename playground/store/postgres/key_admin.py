@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from playground.store.audit import KEY_MADE, KEY_REVOKED, AuditRow, key_entry
 from playground.store.encryption import Keyring
+from playground.store.postgres.audit import insert_audit, select_entries
 from playground.store.postgres.connections import Transaction
 from playground.store.postgres.opening import prepare, run_blocking, with_connection
 from playground.store.postgres.secrets_at_rest import forget_secrets_key, reencrypt
@@ -36,7 +38,13 @@ class PostgresKeyAdmin:
         yield cls(url, is_served=_run(url, is_served))
 
     def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
-        return _run(self._url, lambda it: create_key(Transaction(it, 0), tenant, name, hash, at))
+        async def create(connection: Any) -> int:
+            tx = Transaction(connection, 0)
+            number = await create_key(tx, tenant, name, hash, at)
+            await insert_audit(tx, key_entry(at, tenant, KEY_MADE, number, name))
+            return number
+
+        return _run(self._url, create)
 
     def keys(self, tenant: str) -> Sequence[TenantKey]:
         async def read(connection: Any) -> Sequence[TenantKey]:
@@ -46,9 +54,20 @@ class PostgresKeyAdmin:
 
     def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
         async def revoke(connection: Any) -> bool:
-            return bool(await connection.fetch(SQL["revoke_tenant_key"], tenant, number, at))
+            found = bool(await connection.fetch(SQL["revoke_tenant_key"], tenant, number, at))
+            if found:
+                await insert_audit(Transaction(connection, 0), key_entry(at, tenant, KEY_REVOKED, number))
+            return found
 
         return _run(self._url, revoke)
+
+    def audit(self, tenant: str | None, *, limit: int) -> Sequence[AuditRow]:
+        query, values = select_entries(tenant, None, 0, limit)
+
+        async def read(connection: Any) -> Sequence[AuditRow]:
+            return [AuditRow(*row) for row in await connection.fetch(query, *values)]
+
+        return _run(self._url, read)
 
     def reencrypt(self, keyring: Keyring) -> tuple[int, Sequence[str]]:
         return _run(self._url, lambda it: reencrypt(it, keyring, in_use=self.is_served))

@@ -44,7 +44,7 @@ class PostgresMessages:
             await tx.rows(TABLES_SQL["lock_guard"], f"queues {tenant}")
             return bool(await tx.rows(SQL["put_queue"], tenant, name, settings_json(settings), most))
 
-        return await self._tables.write(write)
+        return await self._tables.change(write)
 
     async def queue(self, tenant: str, name: str) -> QueueSettings | None:
         found = await self._read("queue", tenant, name)
@@ -60,7 +60,7 @@ class PostgresMessages:
             await tx.rows(SQL["delete_messages"], tenant, name)
             return bool(await tx.rows(SQL["delete_queue"], tenant, name))
 
-        return await self._tables.write(write)
+        return await self._tables.change(write)
 
     async def send(self, tenant: str, queue: str, messages: Sequence[NewMessage], *, at: int, most: int) -> bool:
         rows = [(it.id, at, at + (it.delay_ms or 0), it.content_type, encode(it.body)) for it in messages]

@@ -23,7 +23,7 @@ class PostgresSchedules:
             await tx.rows(SQL["lock_tenant"], schedule.tenant)
             return bool(await tx.rows(SQL["put"], *schedule_values(schedule), most))
 
-        return await self._tables.write(write)
+        return await self._tables.change(write)
 
     async def get(self, tenant: str, name: str) -> Schedule | None:
         found = await self._rows("get", tenant, name)
@@ -33,7 +33,10 @@ class PostgresSchedules:
         return [schedule_row(row) for row in await self._rows("of_tenant", tenant)]
 
     async def delete(self, tenant: str, name: str) -> bool:
-        return bool(await self._write("delete", tenant, name))
+        async def delete(tx: Transaction) -> bool:
+            return bool(await tx.rows(SQL["delete"], tenant, name))
+
+        return await self._tables.change(delete)
 
     async def take_due(self, *, at: int, until: int, limit: int, startable: Sequence[str]) -> Sequence[Schedule]:
         return [schedule_row(row) for row in await self._write("take_due", at, until, limit, list(startable))]

@@ -24,11 +24,14 @@ class PostgresServices:
             row = (tenant, service.kind, service.name, json.dumps(service.settings), most)
             return bool(await tx.rows(SQL["put"], *row))
 
-        return await self._tables.write(write)
+        return await self._tables.change(write)
 
     async def of_tenant(self, tenant: str) -> Sequence[Service]:
         rows = await self._connections.reading(SQL["of_tenant"], tenant)
         return [Service(kind, name, json.loads(settings)) for kind, name, settings in rows]
 
     async def delete(self, tenant: str, kind: str, name: str) -> bool:
-        return bool(await self._tables.write(lambda tx: tx.rows(SQL["delete"], tenant, kind, name)))
+        async def delete(tx: Transaction) -> bool:
+            return bool(await tx.rows(SQL["delete"], tenant, kind, name))
+
+        return await self._tables.change(delete)

@@ -12,7 +12,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from playground.store import columns
+from playground.store import audit, columns
+from playground.store.audit import AuditStore
 from playground.store.encryption import Keyring
 from playground.store.errors import CLOSED, StoreError
 from playground.store.flow import Place
@@ -21,6 +22,7 @@ from playground.store.metrics import COMMIT_BOUNDS, Histogram, StoreHealth, Stor
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Floor, Notifications
 from playground.store.postgres import flow
+from playground.store.postgres.audit import insert_audit
 from playground.store.postgres.claims import Claims
 from playground.store.postgres.connections import OUTAGE_SECONDS, Connections, Transaction
 from playground.store.postgres.creation import Creator
@@ -34,6 +36,7 @@ from playground.store.postgres.opening import Facts, prepare, run_blocking
 from playground.store.postgres.schedules import PostgresSchedules
 from playground.store.postgres.services import PostgresServices
 from playground.store.postgres.tables import (
+    PostgresAudit,
     PostgresEffects,
     PostgresFamilies,
     PostgresKv,
@@ -119,6 +122,7 @@ class PostgresStore:
         self.messages: MessageStore = PostgresMessages(tables, self._on_sent)
         self.schedules: ScheduleStore = PostgresSchedules(tables, self._connections)
         self.services: ServiceStore = PostgresServices(tables, self._connections)
+        self.audit: AuditStore = PostgresAudit(tables)
 
     @classmethod
     def open(
@@ -191,7 +195,10 @@ class PostgresStore:
         return committed
 
     async def decide(self, key: int, decider: Decider, *, execution: int | None, at: int) -> Committed:
-        committed: Committed = await self._submit(key, Call(decider, execution, at))
+        entry = audit.pending_entry() if execution is None else None
+        committed: Committed = await self._submit(key, Call(decider, execution, at, audit=entry))
+        if entry is not None and committed.events:
+            audit.mark_written()
         return committed
 
     async def claim(
@@ -372,8 +379,13 @@ class PostgresStore:
         async def work(tx: Transaction) -> None:
             if not await self._delete(tx, [key], hints):
                 raise not_found(key)
+            if entry is not None:
+                await insert_audit(tx, entry)
 
+        entry = audit.pending_entry()
         await self._change(key, work, hints)
+        if entry is not None:
+            audit.mark_written()
 
     async def expire(self, before: int, limit: int = 100, *, chaos: bool = False, retained: bool = False) -> int:
         query = "retained_until" if retained else "ended_before_chaos" if chaos else "ended_before"

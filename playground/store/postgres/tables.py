@@ -11,10 +11,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, TypeVar
 
+from playground.store import audit
+from playground.store.audit import AuditEntry, AuditRow
 from playground.store.columns import awaited_child, awaited_values
 from playground.store.encoding import decode, encode
 from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
+from playground.store.postgres.audit import forget_entries, insert_audit, select_entries
 from playground.store.postgres.connections import Connections, Transaction
 from playground.store.postgres.locked import not_found
 from playground.store.postgres.writer import Call, Writer
@@ -22,6 +25,7 @@ from playground.store.rows import Awaited, AwaitedChild
 from playground.store.secret_values import encrypt_secret, secret_place
 from playground.store.table_values import (
     effect_row,
+    is_new_version,
     new_version,
     prefix_end,
     version_id,
@@ -88,6 +92,27 @@ class Tables:
         since = perf_counter()
         result = await self._connections.transaction(work)
         self.writer.count_commit(since, 0, 1)
+        return result
+
+    async def change(
+        self,
+        work: Callable[[Transaction], Awaitable[T]],
+        changed: Callable[[T], bool] = lambda result: result is not False,
+    ) -> T:
+        """As `write`, for a change that the audit log has an entry of, where `changed(result)`."""
+        entry = audit.pending_entry()
+        if entry is None:
+            return await self.write(work)
+
+        async def audited(tx: Transaction) -> T:
+            result = await work(tx)
+            if changed(result):
+                await insert_audit(tx, entry)
+            return result
+
+        result = await self.write(audited)
+        if changed(result):
+            audit.mark_written()
         return result
 
     async def run(self, query: str, *values: Any) -> Sequence[Any]:
@@ -172,23 +197,23 @@ class PostgresTenants:
         return None if found is None else TenantKey(*found)
 
     async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
-        return await self._tables.write(lambda tx: create_key(tx, tenant, name, hash, at))
+        return await self._tables.change(lambda tx: create_key(tx, tenant, name, hash, at))
 
     async def keys(self, tenant: str) -> Sequence[TenantKey]:
         return [TenantKey(*row) for row in await self._tables.rows("keys_of_tenant", tenant)]
 
     async def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
-        return bool(await self._tables.run("revoke_tenant_key", tenant, number, at))
+        return await self._changes("revoke_tenant_key", tenant, number, at)
 
     async def deploy(
         self, tenant: str, new: NewVersion, *, at: int, most: int, workflows_most: int
     ) -> tuple[Version, bool] | str:
         await self._tables.created()
-        return await self._tables.write(lambda tx: _deploy(tx, tenant, new, at, most, workflows_most))
+        return await self._tables.change(lambda tx: _deploy(tx, tenant, new, at, most, workflows_most), is_new_version)
 
     async def delete_version(self, tenant: str, id: str) -> str:
         await self._tables.created()
-        return await self._tables.write(lambda tx: _delete_version(tx, tenant, id))
+        return await self._tables.change(lambda tx: _delete_version(tx, tenant, id), lambda outcome: outcome == GONE)
 
     async def close(self, tenant: str) -> None:
         await self._run_all(
@@ -217,11 +242,11 @@ class PostgresTenants:
         return [version_row(row) for row in rows]
 
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
-        await self._tables.run("set_trigger", tenant, hash)
+        await self._tables.change(lambda tx: tx.rows(SQL["set_trigger"], tenant, hash))
 
     async def set_secret(self, tenant: str, name: str, value: str | None, *, most: int | None = None) -> bool:
         if value is None:
-            await self._tables.run("delete_secret", tenant, name)
+            await self._changes("delete_secret", tenant, name)
             return True
         keyring = self._tables.keyring
         kept = encrypt_secret(keyring, tenant, name, value)  # without keys its JSON text
@@ -232,7 +257,7 @@ class PostgresTenants:
             row = (tenant, name, kept, bool(keyring), LAST_NUMBER if most is None else most)
             return bool(await tx.rows(SQL["set_secret"], *row))
 
-        return await self._tables.write(write)
+        return await self._tables.change(write)
 
     async def secrets(self, tenant: str) -> dict[str, str]:
         keyring = self._tables.keyring
@@ -249,7 +274,15 @@ class PostgresTenants:
             for name in statements:
                 await tx.rows(SQL[name], tenant)
 
-        await self._tables.write(write)
+        await self._tables.change(write)
+
+    async def _changes(self, query: str, *values: Any) -> bool:
+        """Run one statement that returns what it changes; whether it changed anything."""
+
+        async def write(tx: Transaction) -> bool:
+            return bool(await tx.rows(SQL[query], *values))
+
+        return await self._tables.change(write)
 
 
 class PostgresUsage:
@@ -294,6 +327,25 @@ class PostgresUsage:
 
     async def amounts(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
         return [(unit, amount) for unit, amount in await self._tables.rows("usage", limit, key, since)]
+
+
+class PostgresAudit:
+    """Implements `audit.AuditStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, entry: AuditEntry) -> None:
+        await self._tables.write(lambda tx: insert_audit(tx, entry))
+
+    async def entries(
+        self, tenant: str | None, *, before: int | None = None, since: int = 0, limit: int
+    ) -> Sequence[AuditRow]:
+        query, values = select_entries(tenant, before, since, limit)
+        return [AuditRow(*row) for row in await self._tables.rows_of(query, *values)]
+
+    async def forget(self, before: int, *, most: int, limit: int = 1_000) -> int:
+        return await self._tables.write(lambda tx: forget_entries(tx, before, most, limit))
 
 
 async def create_key(tx: Transaction, tenant: str, name: str, hash: str, at: int) -> int:

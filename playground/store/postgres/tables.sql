@@ -197,7 +197,7 @@ SELECT $1, $2, $3, $4 WHERE (SELECT count(*) FROM tenant_secret WHERE tenant = $
 ON CONFLICT (tenant, name) DO UPDATE SET value = excluded.value, encrypted = excluded.encrypted RETURNING 1
 
 -- name: delete_secret
-DELETE FROM tenant_secret WHERE tenant = $1 AND name = $2
+DELETE FROM tenant_secret WHERE tenant = $1 AND name = $2 RETURNING 1
 
 -- name: secrets
 SELECT name, value, encrypted FROM tenant_secret WHERE tenant = $1 ORDER BY name

@@ -25,11 +25,13 @@ from typing import Any
 from uuid import uuid4
 
 from playground.store import columns
+from playground.store.audit import AuditEntry, entry_of_commit
 from playground.store.cache import CachedInstance, InstanceCache, check_fence
 from playground.store.encryption import Keyring
 from playground.store.errors import CLOSED, JournalError, StoreError
 from playground.store.metrics import StoreMetrics
 from playground.store.named_sql import NamedSql
+from playground.store.postgres.audit import insert_audit
 from playground.store.postgres.connections import (
     Connection,
     Connections,
@@ -59,7 +61,7 @@ class Call:
     what makes transactions of its own, and only waits for its turn.
     """
 
-    __slots__ = ("at", "events", "execution", "future", "last_seq", "on_commit", "since", "turn", "work")
+    __slots__ = ("at", "audit", "events", "execution", "future", "last_seq", "on_commit", "since", "turn", "work")
 
     def __init__(
         self,
@@ -70,9 +72,10 @@ class Call:
         on_commit: Callable[[Committed], None] | None = None,
         work: Callable[[Transaction], Awaitable[Any]] | None = None,
         turn: Callable[[], Awaitable[Any]] | None = None,
+        audit: AuditEntry | None = None,
     ) -> None:
         self.events, self.execution, self.at, self.last_seq = events, execution, at, last_seq
-        self.on_commit, self.work, self.turn = on_commit, work, turn
+        self.on_commit, self.work, self.turn, self.audit = on_commit, work, turn, audit
         self.future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.since = perf_counter()
 
@@ -440,9 +443,11 @@ class Writer:
         for call in batch:
             before = change.cached.row
             try:
-                outcomes.append(
-                    await self._locked.append(tx, change, call.events, call.execution, call.at, call.last_seq)
-                )
+                committed = await self._locked.append(tx, change, call.events, call.execution, call.at, call.last_seq)
+                if call.audit is not None and committed.events:
+                    of_commit = entry_of_commit(call.audit, committed.row.id, committed.events[0].type)
+                    await insert_audit(tx, of_commit)
+                outcomes.append(committed)
             except BaseException as error:
                 if not is_callers(error) or change.cached.row is not before:
                     raise

@@ -11,9 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from playground.store.audit import KEY_MADE, KEY_REVOKED, AuditRow, key_entry
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError, StoreInUse
-from playground.store.sqlite.connections import BUSY_MS
+from playground.store.sqlite.audit import insert_audit, read_entries
+from playground.store.sqlite.connections import BUSY_MS, transaction
 from playground.store.sqlite.migrations import MIGRATIONS, schema_version
 from playground.store.sqlite.secrets_at_rest import forget_secrets_key, reencrypt
 from playground.store.sqlite.store import SqliteStore
@@ -58,13 +60,23 @@ class SqliteKeyAdmin:
                 raise StoreError(f"the database {path} cannot be written: {fault}") from None
 
     def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
-        return create_key(self._db, tenant, name, hash, at)
+        with transaction(self._db):
+            number = create_key(self._db, tenant, name, hash, at)
+            insert_audit(self._db, key_entry(at, tenant, KEY_MADE, number, name))
+        return number
 
     def keys(self, tenant: str) -> Sequence[TenantKey]:
         return keys_of(self._db, tenant)
 
     def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
-        return revoke_key(self._db, tenant, number, at)
+        with transaction(self._db):
+            found = revoke_key(self._db, tenant, number, at)
+            if found:
+                insert_audit(self._db, key_entry(at, tenant, KEY_REVOKED, number))
+        return found
+
+    def audit(self, tenant: str | None, *, limit: int) -> Sequence[AuditRow]:
+        return read_entries(self._db, tenant, None, 0, limit)
 
     def reencrypt(self, keyring: Keyring) -> tuple[int, Sequence[str]]:
         return reencrypt(self._db, keyring, in_use=self.is_served)

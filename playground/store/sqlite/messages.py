@@ -38,7 +38,7 @@ class SqliteMessages:
 
     async def put_queue(self, tenant: str, name: str, settings: QueueSettings, *, most: int) -> bool:
         row = (tenant, name, settings_json(settings), most)
-        return await self._tables.write(lambda db: db.execute(SQL["put_queue"], row).rowcount > 0)
+        return await self._tables.change(lambda db: db.execute(SQL["put_queue"], row).rowcount > 0)
 
     async def queue(self, tenant: str, name: str) -> QueueSettings | None:
         found = await self._tables.few_rows(SQL["queue"], (tenant, name), named=False)
@@ -49,7 +49,7 @@ class SqliteMessages:
         return [QueueRow(tenant, name, read_settings(text), QueueCounts(*counts)) for name, text, *counts in rows]
 
     async def delete_queue(self, tenant: str, name: str) -> bool:
-        return await self._tables.write(partial(_delete_queue, tenant, name))
+        return await self._tables.change(partial(_delete_queue, tenant, name))
 
     async def send(self, tenant: str, queue: str, messages: Sequence[NewMessage], *, at: int, most: int) -> bool:
         was_sent = await self._tables.write_with_rows(partial(_send, tenant, queue, messages, at, most))

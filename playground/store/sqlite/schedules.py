@@ -22,7 +22,7 @@ class SqliteSchedules:
 
     async def put(self, schedule: Schedule, *, most: int) -> bool:
         values = [*schedule_values(schedule), most]
-        return await self._tables.write(lambda db: _changes(db, "put", values))
+        return await self._tables.change(lambda db: _changes(db, "put", values))
 
     async def get(self, tenant: str, name: str) -> Schedule | None:
         found = await self._rows("get", tenant, name)
@@ -32,7 +32,7 @@ class SqliteSchedules:
         return [schedule_row(row) for row in await self._rows("of_tenant", tenant)]
 
     async def delete(self, tenant: str, name: str) -> bool:
-        return await self._tables.write(lambda db: _changes(db, "delete", (tenant, name)))
+        return await self._tables.change(lambda db: _changes(db, "delete", (tenant, name)))
 
     async def take_due(self, *, at: int, until: int, limit: int, startable: Sequence[str]) -> Sequence[Schedule]:
         values = (at, until, limit, encode(list(startable)))

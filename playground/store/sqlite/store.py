@@ -10,7 +10,8 @@ from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from pathlib import Path
 
-from playground.store import columns
+from playground.store import audit, columns
+from playground.store.audit import AuditStore, entry_of_commit
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
 from playground.store.flow import Place
@@ -37,6 +38,7 @@ from playground.store.services import ServiceStore
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims, flow
 from playground.store.sqlite.alike import parts_of, rows_of
+from playground.store.sqlite.audit import insert_audit
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.messages import SqliteMessages
 from playground.store.sqlite.migrations import migrate, schema_version
@@ -45,6 +47,7 @@ from playground.store.sqlite.schedules import SqliteSchedules
 from playground.store.sqlite.secrets_at_rest import prepare_encryption
 from playground.store.sqlite.services import SqliteServices
 from playground.store.sqlite.tables import (
+    SqliteAudit,
     SqliteEffects,
     SqliteFamilies,
     SqliteKv,
@@ -113,6 +116,7 @@ class SqliteStore:
         self.messages: MessageStore = SqliteMessages(tables, self._on_sent)
         self.schedules: ScheduleStore = SqliteSchedules(tables, self._readers)
         self.services: ServiceStore = SqliteServices(tables)
+        self.audit: AuditStore = SqliteAudit(tables)
 
     @classmethod
     def open(
@@ -203,7 +207,22 @@ class SqliteStore:
         )
 
     async def decide(self, key: int, decider: Decider, *, execution: int | None, at: int) -> Committed:
-        return await self._writer.submit(partial(self._transaction.decide, key, decider, execution, at))
+        decide = partial(self._transaction.decide, key, decider, execution, at)
+        entry = audit.pending_entry() if execution is None else None
+        if entry is None:
+            return await self._writer.submit(decide)
+
+        def audited() -> Committed:
+            committed = decide()
+            if committed.events:
+                of_commit = entry_of_commit(entry, committed.row.id, committed.events[0].type)
+                self._transaction.write_tables(lambda db: insert_audit(db, of_commit))
+            return committed
+
+        committed = await self._writer.submit(audited)
+        if committed.events:
+            audit.mark_written()
+        return committed
 
     async def claim(
         self,
@@ -369,7 +388,16 @@ class SqliteStore:
         return self._transaction.queues.counts.read(tenant, queue)
 
     async def delete(self, key: int) -> None:
-        await self._writer.submit(partial(self._transaction.delete, key))
+        entry = audit.pending_entry()
+
+        def delete() -> None:
+            self._transaction.delete(key)
+            if entry is not None:
+                self._transaction.write_tables(lambda db: insert_audit(db, entry))
+
+        await self._writer.submit(delete)
+        if entry is not None:
+            audit.mark_written()
 
     async def expire(self, before: int, limit: int = 100, *, chaos: bool = False, retained: bool = False) -> int:
         return await self._writer.submit(partial(self._transaction.expire, before, limit, chaos, retained))

@@ -11,17 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from playground.store import audit
+from playground.store.audit import AuditEntry, AuditRow
 from playground.store.columns import awaited_child, awaited_values
 from playground.store.encoding import decode, encode
 from playground.store.encryption import Keyring
 from playground.store.named_sql import NamedSql
 from playground.store.rows import Awaited, AwaitedChild
 from playground.store.secret_values import encrypt_secret, secret_place
+from playground.store.sqlite.audit import forget_entries, insert_audit, read_entries
 from playground.store.sqlite.connections import Readers
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
 from playground.store.table_values import (
     effect_row,
+    is_new_version,
     new_version,
     prefix_end,
     version_id,
@@ -79,6 +83,10 @@ class Tables:
         text = SQL[query] if named else query
         return await self._readers.run_few(lambda db: db.execute(text, values).fetchall())
 
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work`, which only reads, on a reader's connection."""
+        return await self._readers.run(work)
+
     async def first_row(self, query: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
         """The first row of a query by key, or None."""
         return await self._readers.run_few(lambda db: db.execute(SQL[query], values).fetchone())
@@ -86,6 +94,29 @@ class Tables:
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run `work` in a transaction; returns its result once the commit is durable."""
         return await self._writer.submit(partial(self._transaction.write_tables, work))
+
+    async def change(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        changed: Callable[[T], bool] = lambda result: result is not False,
+        *,
+        with_rows: bool = False,
+    ) -> T:
+        """As `write`, for a change that the audit log has an entry of, where `changed(result)`."""
+        write, entry = self.write_with_rows if with_rows else self.write, audit.pending_entry()
+        if entry is None:
+            return await write(work)
+
+        def audited(db: sqlite3.Connection) -> T:
+            result = work(db)
+            if changed(result):
+                insert_audit(db, entry)
+            return result
+
+        result = await write(audited)
+        if changed(result):
+            audit.mark_written()
+        return result
 
     async def write_with_rows(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """As `write`, for work that also reads the rows of instances."""
@@ -170,24 +201,26 @@ class SqliteTenants:
         return None if found is None else TenantKey(*found)
 
     async def add_key(self, tenant: str, name: str, hash: str, *, at: int) -> int:
-        return await self._tables.write(lambda db: create_key(db, tenant, name, hash, at))
+        return await self._tables.change(lambda db: create_key(db, tenant, name, hash, at))
 
     async def keys(self, tenant: str) -> Sequence[TenantKey]:
         return [TenantKey(*row) for row in await self._tables.rows("keys_of_tenant", (tenant,))]
 
     async def revoke_key(self, tenant: str, number: int, *, at: int) -> bool:
-        return await self._tables.write(lambda db: revoke_key(db, tenant, number, at))
+        return await self._tables.change(lambda db: revoke_key(db, tenant, number, at))
 
     async def deploy(
         self, tenant: str, new: NewVersion, *, at: int, most: int, workflows_most: int
     ) -> tuple[Version, bool] | str:
-        return await self._tables.write_with_rows(partial(_deploy, tenant, new, at, most, workflows_most))
+        deploy = partial(_deploy, tenant, new, at, most, workflows_most)
+        return await self._tables.change(deploy, is_new_version, with_rows=True)
 
     async def delete_version(self, tenant: str, id: str) -> str:
-        return await self._tables.write_with_rows(partial(_delete_version, tenant, id))
+        delete = partial(_delete_version, tenant, id)
+        return await self._tables.change(delete, lambda outcome: outcome == GONE, with_rows=True)
 
     async def close(self, tenant: str) -> None:
-        await self._tables.write(
+        await self._tables.change(
             partial(
                 _run_all,
                 ("delete_tenant_keys", "delete_tenant_versions", "delete_tenant_schedules", "delete_trigger"),
@@ -196,7 +229,7 @@ class SqliteTenants:
         )
 
     async def remove(self, tenant: str) -> None:
-        await self._tables.write(partial(_run_all, DELETE_TENANT, tenant))
+        await self._tables.change(partial(_run_all, DELETE_TENANT, tenant))
 
     async def version(self, tenant: str, id: str) -> Version | None:
         found = await self._tables.first_row("version_of_id", (tenant, id))
@@ -217,16 +250,16 @@ class SqliteTenants:
         return [version_row(row) for row in rows]
 
     async def set_trigger(self, tenant: str, hash: str | None) -> None:
-        await self._tables.write(lambda db: db.execute(SQL["set_trigger"], (hash, tenant)))
+        await self._tables.change(lambda db: db.execute(SQL["set_trigger"], (hash, tenant)))
 
     async def set_secret(self, tenant: str, name: str, value: str | None, *, most: int | None = None) -> bool:
         if value is None:
-            await self._tables.write(lambda db: db.execute(SQL["delete_secret"], (tenant, name)))
+            await self._tables.change(lambda db: db.execute(SQL["delete_secret"], (tenant, name)).rowcount > 0)
             return True
         keyring = self._tables.keyring
         kept = encrypt_secret(keyring, tenant, name, value) if keyring else value
         row = (tenant, name, kept, bool(keyring), LAST_NUMBER if most is None else most)
-        return await self._tables.write(lambda db: db.execute(SQL["set_secret"], row).rowcount > 0)
+        return await self._tables.change(lambda db: db.execute(SQL["set_secret"], row).rowcount > 0)
 
     async def secrets(self, tenant: str) -> dict[str, str]:
         keyring, found = self._tables.keyring, await self._tables.few_rows("secrets", (tenant,))
@@ -258,6 +291,24 @@ class SqliteUsage:
 
     async def amounts(self, limit: str, key: str, *, since: int) -> Sequence[tuple[int, int]]:
         return await self._tables.few_rows("usage", (limit, key, since))
+
+
+class SqliteAudit:
+    """Implements `audit.AuditStore`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, entry: AuditEntry) -> None:
+        await self._tables.write(lambda db: insert_audit(db, entry))
+
+    async def entries(
+        self, tenant: str | None, *, before: int | None = None, since: int = 0, limit: int
+    ) -> Sequence[AuditRow]:
+        return await self._tables.read(lambda db: read_entries(db, tenant, before, since, limit))
+
+    async def forget(self, before: int, *, most: int, limit: int = 1_000) -> int:
+        return await self._tables.write(lambda db: forget_entries(db, before, most, limit))
 
 
 def _add_usage(

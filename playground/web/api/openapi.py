@@ -48,6 +48,7 @@ _QUERY_TYPES: Mapping[str, Any] = {
     "theme": "string",
     "readonly": "string",
     "operator": "string",
+    "tenant": "string",
     "token": "string",
     "end": "boolean",
     "id": "string",

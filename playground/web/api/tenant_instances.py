@@ -13,6 +13,7 @@ from playground.store.rows import InstanceRow
 from playground.web.api.operations import accepted_response
 from playground.web.context import Context
 from playground.web.http import bodies
+from playground.web.http.audit import name_target
 from playground.web.http.authorization import authorized_tenant
 from playground.web.http.bodies import integer_of_query
 from playground.web.http.errors import BadBody, BadQuery
@@ -180,6 +181,7 @@ async def delete_batch(context: Context, request: Request) -> Response:
     """Remove 1 to 100 instances, whatever they do; ids that there are not are reported."""
     tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(request, DeleteBatchBody, DELETE_BATCH_BYTES)
+    name_target(f"{len(body.ids)}: {', '.join(map(str, body.ids))}")
     return json_response(await context.tenants.delete_batch(tenant, body.ids), headers=NO_STORE)
 
 

@@ -13,10 +13,12 @@ from functools import partial
 
 from starlette.requests import Request
 
+from playground.store.audit import OPERATOR
 from playground.store.rows import InstanceRow
 from playground.store.tables import TenantKey
 from playground.web.context import Context
 from playground.web.http import tokens
+from playground.web.http.audit import identify_actor
 from playground.web.http.errors import NoKey, NoOperatorToken, RevokedKey, WrongKey, WrongOperatorToken
 from playground.web.http.hosts import host_name, is_loopback_name
 from playground.web.instance_view import ANONYMOUS
@@ -108,6 +110,7 @@ async def authorized_tenant(context: Context, request: Request) -> str:
         raise RevokedKey(_REVOKED)
     await context.limits.tenants.charge_request(request, name)
     request.state.tenant_key = key
+    identify_actor(f"key {key.number} {key.name}".rstrip())
     return name
 
 
@@ -146,6 +149,7 @@ async def check_operator(context: Context, request: Request) -> None:
     """
     start = context.start_token
     if is_operator_browser(context, request):
+        identify_actor(OPERATOR)
         return
     expected = start.token if start.operator else context.settings.operator_token
     given = tokens.bearer_token(request) or _basic_password(request)
@@ -159,6 +163,7 @@ async def check_operator(context: Context, request: Request) -> None:
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode()):
         await context.limits.changes.charge(address)
         raise WrongOperatorToken("This is not the operator's token.")
+    identify_actor(OPERATOR)
 
 
 def is_operator_browser(context: Context, request: Request) -> bool:
