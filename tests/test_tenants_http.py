@@ -160,7 +160,7 @@ def test_everything_that_can_be_asked_of_an_instance_can_be_asked_with_a_key(fre
 def test_instances_are_listed_newest_first_by_status_and_in_pages(fresh: Tenant) -> None:
     fresh.deploy(WAITS)
     for number in range(5):
-        fresh.create(id=f"i{number}")
+        fresh.create(id=f"i{number}", tags=["odd" if number % 2 else "even", "all"])
     for number in range(5):
         fresh.until(f"i{number}", "waiting")
     fresh.ask("POST", "/instances/i2/events/go", json=1)
@@ -176,7 +176,18 @@ def test_instances_are_listed_newest_first_by_status_and_in_pages(fresh: Tenant)
         "terminated": 0,
     }  # fmt: skip
     assert all(it["waiting_until"] > it["started_at"] for it in waiting["instances"])
-    for params in ({"status": "sleeping"}, {"limit": 0}, {"before": "gone"}):
+    found = fresh.ask(
+        "GET", "/instances", params={"tag": ["all", "even"], "waiting_for": "go", "since": "1 hour"}
+    ).json()
+    assert [(it["id"], it["tags"]) for it in found["instances"]] == [("i4", ["even", "all"]), ("i0", ["even", "all"])]
+    assert found["before"] is None
+    for params in (
+        {"status": "sleeping"},
+        {"limit": 0},
+        {"before": "gone"},
+        {"since": "soon"},
+        {"tag": ["x"] * 5 + ["", " "]},
+    ):
         assert code_of(fresh.ask("GET", "/instances", params=params)) == (400, "query.invalid")
 
 

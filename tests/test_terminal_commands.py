@@ -69,12 +69,16 @@ def test_a_run_is_followed_to_its_end_which_is_the_exit_status(
 def test_runs_are_listed_controlled_and_deleted(run: Commands, tmp_path: Path) -> None:
     empty = run("runs", "list", "--format", "text").out
     assert "No run was started from here" in empty and "`playground run FILE` starts one" in empty
-    (start,) = run("run", source(tmp_path, WAITS_LONG)).of("run")
+    (start,) = run("run", source(tmp_path, WAITS_LONG), "--tag", "order-7", "--tag=eu").of("run")
     id = start["run"]
     assert run("runs", "skip-sleeps", id).of("accepted")[0]["run"] == id
     assert [row["name"] for row in run("runs", "list").of("run")] == [str(tmp_path / "flow.py")]
     assert run("runs", "list", "--status", "errored").out == ""
-    assert "No run of 1 is errored." in run("runs", "list", "--status", "errored", "--format", "text").out
+    assert "No run fits." in run("runs", "list", "--status", "errored", "--format", "text").out
+    assert [row["tags"] for row in run("runs", "list", "--tag", "eu", "--tag", "order-7").of("run")] == [
+        ["order-7", "eu"]
+    ]
+    assert "name a --tenant" in refused(run("runs", "list", "--error", "ValueError"))
     assert run("runs", "pause", id).status == OK
     assert "is " in run("runs", "resume", id, "--format", "text").out
     sent = run("runs", "send-event", id, "approved", '{"by": "ada"}')

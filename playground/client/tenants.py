@@ -1,6 +1,6 @@
 """What a tenant does with its key, and the operator with the operator's token."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -80,10 +80,13 @@ class TenantClient:
         return OfTenant(self._connection, f"{self._base}/instances/{_quoted(id)}", id, self._key)
 
     async def instances(
-        self, *, status: str | None = None, workflow: str | None = None, before: str | None = None, limit: int = 50
+        self, *, before: str | None = None, limit: int = 50, **filter: str | int | Sequence[str] | None
     ) -> Listing:
-        """Instances, newest first; `before` is that of the page before."""
-        query = {"status": status, "workflow": workflow, "before": before, "limit": limit}
+        """Instances, newest first; `before` is that of the page before, which may have found fewer than `limit`.
+
+        `filter`: status, tag, workflow, version, waiting_for, error, text, since, until (docs/search.md).
+        """
+        query = {**filter, "before": before, "limit": limit}
         return await self._connection.ask("GET", f"{self._base}/instances", Listing, token=self._key, query=query)
 
     # Schedules.

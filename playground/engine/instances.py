@@ -15,6 +15,7 @@ from playground.engine.batches import BatchError, batch_entries, batch_errors, c
 from playground.engine.creation import CreateInstance
 from playground.engine.engine import Engine
 from playground.engine.retention import retention_limits
+from playground.engine.run_filters import run_filter
 from playground.engine.workflow_schedules import WorkflowSchedules
 from playground.store.encoding import as_objects
 from playground.store.protocol import Refusal
@@ -333,26 +334,35 @@ class Instances:
             except InstanceExpired:
                 return WorkflowInstance(self._engine, self.tenant, id)
 
-    async def list(self, status: str | None = None, limit: int = LISTED_DEFAULT, cursor: str | None = None) -> Page:
+    async def list(
+        self, status: str | Sequence[str] | None = None, limit: int = LISTED_DEFAULT, cursor: str | None = None,
+        **filter: Any,
+    ) -> Page:  # fmt: skip
         """Instances, newest first, with their params, outputs and times.
 
         Args:
-            status: only those of this status.
+            status: only those of this status, or of any of these.
             limit: at most so many, 1 to 200.
-            cursor: goes on where an earlier page ended (`page.cursor`).
+            cursor: goes on where an earlier page ended (`page.cursor`), which may have found fewer than `limit`.
+            filter: tag, version, waiting_for, error, text, since, until (docs/search.md).
 
         Raises:
             ValueError: a status, a limit or a cursor that there is not.
+            InvalidFilter: the filter can't be used.
         """
-        if status is not None and status not in ev.STATUSES:
+        statuses = [status] if isinstance(status, str) else status or ()
+        if not set(statuses) <= set(ev.STATUSES):
             raise ValueError(f"there is no status {status!r}; there are: {', '.join(ev.STATUSES)}")
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LISTED_MOST:
             raise ValueError(f"limit is {limit!r}; it takes a whole number from 1 to {LISTED_MOST}")
         if cursor is not None and (not isinstance(cursor, str) or not _CURSOR.match(cursor)):
             raise ValueError(f"cursor is {cursor!r}; it takes the `cursor` of a page that `list` gave")
         before = None if cursor is None else int(cursor)
-        rows = await self._engine.store.list(self.tenant, status=status, workflow=self.name, before=before, limit=limit)
-        return Page([status_of(row) for row in rows], str(rows[-1].key) if len(rows) == limit else None)
+        asked = replace(run_filter(filter, self._engine.clock.now()), statuses=tuple(statuses), workflow=self.name)
+        search = self._engine.store.search
+        found = await search.keys(self.tenant, asked, before=before, limit=limit)
+        rows = await search.rows(found.keys)
+        return Page([status_of(row) for row in rows], None if found.next is None else str(found.next))
 
     async def row(self, id: str) -> InstanceRow:
         """The row of an instance. Raises as `get`."""

@@ -26,6 +26,7 @@ from playground.store.rows import (
     StepRow,
 )
 from playground.store.schedules import ScheduleStore
+from playground.store.search import SearchStore
 from playground.store.services import ServiceStore
 from playground.store.tables import EffectStore, FamilyStore, KvStore, TenantStore, UsageStore
 from playground.workflows.events import Event, NewEvent, StepKey
@@ -248,9 +249,9 @@ class Store(Protocol):
     several machines share compares with its own clock, by which its nodes go (`NodeStore.clock`).
 
     `nodes` are the engines that run instances; `kv`, `effects`, `families`, `tenants`, `usage`, `messages`,
-    `schedules` and `services` are tables that are not journals. `poll_ms` is how long a lost notification may stay
-    unnoticed: the store then polls for what it would have said (`notifications.Floor`). None: none is ever lost. Every
-    implementation guarantees:
+    `schedules` and `services` are tables that are not journals, `search` finds instances. `poll_ms` is how
+    long a lost notification may stay unnoticed: the store then polls for what it would have said
+    (`notifications.Floor`). None: none is ever lost. Every implementation guarantees:
 
     - A call that writes is one transaction: durable when it returns, without any effect when it raises. Concurrent
       calls may share a transaction, and a refused one does not affect the others.
@@ -277,6 +278,7 @@ class Store(Protocol):
     schedules: ScheduleStore
     services: ServiceStore
     audit: AuditStore
+    search: SearchStore
     poll_ms: int | None
 
     async def create(

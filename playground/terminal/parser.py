@@ -186,6 +186,22 @@ def _add_run(parser: Parser) -> None:
     _add_place(parser)
 
 
+def _add_filter(parser: Parser) -> None:
+    """The filter of a tenant's runs; those that were started from here are chosen by status and tag."""
+    for name, metavar, text in (
+        ("status", "STATUS", "only those: running, waiting, errored, …; several with commas between"),
+        ("workflow", "NAME", "only of this workflow"),
+        ("version", "ID", "only with this code"),
+        ("waiting-for", "TYPE", "only those that wait for an event of this type"),
+        ("error", "NAME", "only those that failed with an error of this class"),
+        ("text", "TEXT", "only those with this in their error"),
+        ("since", "TIME", "created at this time or later: a date, or so long ago: '2 hours'"),
+        ("until", "TIME", "created before"),
+    ):
+        parser.add_argument(f"--{name}", metavar=metavar, help=text)
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="only with this tag; may be repeated")
+
+
 def _add_runs(parser: Parser) -> None:
     made = _actions(
         parser,
@@ -214,7 +230,7 @@ def _add_runs(parser: Parser) -> None:
             action.add_argument(
                 "id", metavar="ID", help=f"the run's id, or the beginning of one started from here{more}"
             )
-    made["list"].add_argument("--status", metavar="STATUS", help="only those: running, waiting, errored, …")
+    _add_filter(made["list"])
     made["list"].add_argument(
         "--limit", type=_positive, default=50, metavar="N", help="at most so many, and never more than 1,000"
     )

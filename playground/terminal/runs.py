@@ -9,6 +9,7 @@ import msgspec
 
 from playground.client import NOTHING, Anonymous, NotFound, RunOf
 from playground.client.tenants import OfTenant
+from playground.engine.run_filters import FIELDS
 from playground.terminal.files import (
     export_file,
     file_words,
@@ -76,12 +77,31 @@ async def _follow(options: argparse.Namespace, place: Place, screen: Screen) -> 
 
 async def _list(options: argparse.Namespace, opened: Opened, screen: Screen) -> int:
     limit = min(options.limit, LISTED_MAX)
-    rows = await _of_tenant(options, opened, limit) if opened.place.tenant else await _started_here(opened, limit)
-    shown = [row for row in rows if options.status in (None, row["status"])]
+    filter = filter_of(options)
+    if opened.place.tenant:
+        rows = shown = await _of_tenant(filter, opened, limit)
+    else:
+        if filter.keys() - {"status", "tag"}:
+            raise BadCommand("runs that were started from here are chosen by --status and --tag; name a --tenant")
+        rows = await _started_here(opened, limit)
+        shown = [row for row in rows if _fits(row, filter)]
     columns = {"run": "run", "status": "status", "name": "name", "created_at": "created", "took_ms": "took"}
+    if any(row["tags"] for row in shown):
+        columns["tags"] = "tags"
     empty = f"No run was started from here on {opened.place.shown}. `playground run FILE` starts one."
-    screen.table("run", columns, shown, empty if not rows else f"No run of {len(rows)} is {options.status}.")
+    screen.table("run", columns, shown, empty if not (rows or filter) else "No run fits.")
     return OK
+
+
+def filter_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The filter that the command line has."""
+    given = {name: getattr(options, name) for name in FIELDS}
+    return {name: value for name, value in given.items() if value}
+
+
+def _fits(row: Mapping[str, Any], filter: Mapping[str, Any]) -> bool:
+    statuses = filter.get("status", row["status"]).split(",")
+    return row["status"] in statuses and set(filter.get("tag", ())) <= set(row["tags"])
 
 
 async def _started_here(opened: Opened, limit: int) -> list[dict[str, Any]]:
@@ -91,10 +111,10 @@ async def _started_here(opened: Opened, limit: int) -> list[dict[str, Any]]:
     return [_listed(run.id, run.name, run.created_at, now.get(run.id)) for run in known]
 
 
-async def _of_tenant(options: argparse.Namespace, opened: Opened, limit: int) -> list[dict[str, Any]]:
+async def _of_tenant(filter: Mapping[str, Any], opened: Opened, limit: int) -> list[dict[str, Any]]:
     tenant, found, before = opened.tenant(), list[Listed](), None
     while len(found) < limit:
-        page = await tenant.instances(status=options.status, before=before, limit=min(limit - len(found), 200))
+        page = await tenant.instances(**filter, before=before, limit=min(limit - len(found), 200))
         found += page.instances
         before = page.before
         if before is None:
@@ -114,6 +134,8 @@ def _listed(id: str, name: str, created_at: int, row: StatusRow | Listed | None)
         "_created_at": moment(created_at, now_ms()),
         "took_ms": took,
         "_took_ms": "" if took is None else duration(took),
+        "tags": [] if row is None else row.tags,
+        "_tags": "" if row is None else plain(", ".join(row.tags)),
     }
 
 

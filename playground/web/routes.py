@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from playground.engine.run_filters import FIELDS
 from playground.web.api import (
     audit,
     chaos,
@@ -181,7 +182,7 @@ OF_TENANTS: tuple[Call, ...] = (
           error_codes=("not_found", "tenant.not_found", "instance.invalid_id", "query.invalid", "body.not_json",
                        *_CODE)),
     _key("GET", "/instances", tenant_instances.listed, "query.invalid",
-         query=("status", "workflow", "before", "limit")),
+         query=(*FIELDS, "before", "limit")),
     _key("POST", "/instances", tenant_instances.create, "instance.already_exists", *_NEW, status=201,
          body=tenant_instances.TenantCreateBody),
     _key("POST", "/instances/batch", tenant_instances.create_batch, "workflow.invalid_batch", *_NEW, status=201,

@@ -162,6 +162,10 @@ class InvalidTag(WorkflowError):
     code = "workflow.invalid_tag"
 
 
+class InvalidFilter(WorkflowError):
+    code = "filter.invalid"
+
+
 class InvalidBatch(WorkflowError):
     code = "workflow.invalid_batch"
 

@@ -17,6 +17,9 @@ SELECT {columns_of_instance} FROM instance i JOIN origin o ON o.instance = i.key
 -- name: instance_by_key
 {instance_columns} WHERE i.key = $1
 
+-- name: instances_by_keys
+{instance_columns} WHERE i.key = ANY($1::bigint[])
+
 -- name: instance_locked
 -- No key update: a create that needs the instance may share it.
 {instance_columns} WHERE i.key = $1 FOR NO KEY UPDATE OF i

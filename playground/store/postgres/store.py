@@ -34,6 +34,7 @@ from playground.store.postgres.nodes import PostgresNodes
 from playground.store.postgres.notify import POLL_SECONDS, POLL_WITHOUT_LISTEN_SECONDS, Hints, Messenger
 from playground.store.postgres.opening import Facts, prepare, run_blocking
 from playground.store.postgres.schedules import PostgresSchedules
+from playground.store.postgres.search import PostgresSearch
 from playground.store.postgres.services import PostgresServices
 from playground.store.postgres.tables import (
     PostgresAudit,
@@ -61,6 +62,7 @@ from playground.store.protocol import (
 )
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.schedules import ScheduleStore
+from playground.store.search import SearchStore
 from playground.store.secret_values import decrypt_result
 from playground.store.services import ServiceStore
 from playground.store.snippets import SnippetCache, make_snippet
@@ -123,6 +125,7 @@ class PostgresStore:
         self.schedules: ScheduleStore = PostgresSchedules(tables, self._connections)
         self.services: ServiceStore = PostgresServices(tables, self._connections)
         self.audit: AuditStore = PostgresAudit(tables)
+        self.search: SearchStore = PostgresSearch(self._connections, self._sql["instances_by_keys"])
 
     @classmethod
     def open(

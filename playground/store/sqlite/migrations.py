@@ -45,6 +45,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("18.sql"),
     _script_migration("19.sql"),
     _script_migration("20.sql"),
+    _script_migration("21.sql"),
 )
 
 

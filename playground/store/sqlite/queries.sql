@@ -17,6 +17,10 @@ FROM instance i JOIN origin o ON o.instance = i.key
 -- name: instance_by_id
 {instance_columns} WHERE i.tenant = ? AND i.id = ?
 
+-- name: instances_by_keys
+-- The parameter is a JSON array.
+{instance_columns} WHERE i.key IN (SELECT value FROM json_each(?)) ORDER BY i.key DESC
+
 -- name: abandoned
 -- The parameter is a JSON array of the owners with a current lease, of which there are few.
 {instance_columns} WHERE i.owner IS NOT NULL AND i.owner NOT IN (SELECT value FROM json_each(?)) ORDER BY i.key LIMIT ?

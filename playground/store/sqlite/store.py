@@ -33,6 +33,7 @@ from playground.store.protocol import (
 )
 from playground.store.rows import Child, InstanceRow, NewInstance, Snippet, StepRow
 from playground.store.schedules import ScheduleStore
+from playground.store.search import SearchStore
 from playground.store.secret_values import decrypt_result
 from playground.store.services import ServiceStore
 from playground.store.snippets import SnippetCache, make_snippet
@@ -44,6 +45,7 @@ from playground.store.sqlite.messages import SqliteMessages
 from playground.store.sqlite.migrations import migrate, schema_version
 from playground.store.sqlite.nodes import FileLock, LeaseClock, SqliteNodes
 from playground.store.sqlite.schedules import SqliteSchedules
+from playground.store.sqlite.search import SqliteSearch
 from playground.store.sqlite.secrets_at_rest import prepare_encryption
 from playground.store.sqlite.services import SqliteServices
 from playground.store.sqlite.tables import (
@@ -117,6 +119,7 @@ class SqliteStore:
         self.schedules: ScheduleStore = SqliteSchedules(tables, self._readers)
         self.services: ServiceStore = SqliteServices(tables)
         self.audit: AuditStore = SqliteAudit(tables)
+        self.search: SearchStore = SqliteSearch(self._readers, self._sql["instances_by_keys"])
 
     @classmethod
     def open(

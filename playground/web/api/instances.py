@@ -32,6 +32,7 @@ from playground.web.http.responses import NO_STORE, json_bytes_response, json_re
 from playground.web.instance_view import ANONYMOUS, brief_error, effects_json, instance_url
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
+from playground.workflows.tags import tags_of
 
 EVENTS_DEFAULT = 1_000
 EVENTS_MAX = 10_000  # in one answer
@@ -173,7 +174,16 @@ async def statuses(context: Context, request: Request) -> Response:
             continue
         times = {"created_at": row.created_at, "started_at": row.started_at, "ended_at": row.ended_at}
         error = brief_error(row.error)
-        found.append({"id": row.id, "status": row.status, **times, "execution": row.execution, "error": error})
+        found.append(
+            {
+                "id": row.id,
+                "status": row.status,
+                **times,
+                "execution": row.execution,
+                "tags": tags_of(row.injected),
+                "error": error,
+            }
+        )
     return json_response({"statuses": found}, headers=NO_STORE)
 
 

@@ -276,6 +276,7 @@ class StatusRow(msgspec.Struct):
     started_at: Time | None
     ended_at: Time | None
     execution: int
+    tags: list[str]
     error: Json | str | None
 
 

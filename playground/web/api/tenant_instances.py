@@ -2,13 +2,15 @@
 version.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.code.sources import deployed_workflow, shown_workflow
+from playground.engine.code.sources import shown_workflow
+from playground.engine.run_filters import FIELDS, SEVERAL, run_filter
 from playground.store.rows import InstanceRow
 from playground.web.api.operations import accepted_response
 from playground.web.context import Context
@@ -21,7 +23,7 @@ from playground.web.http.responses import NO_STORE, json_response
 from playground.web.instance_view import instance_address
 from playground.web.queue_view import queue_json
 from playground.workflows import events as ev
-from playground.workflows.errors import InstanceNotFound
+from playground.workflows.errors import InstanceNotFound, InvalidFilter
 from playground.workflows.tags import tags_of
 
 LISTED_DEFAULT = 50
@@ -186,23 +188,44 @@ async def delete_batch(context: Context, request: Request) -> Response:
 
 
 async def listed(context: Context, request: Request) -> Response:
-    """Instances, newest first; `status` and `workflow` choose, `before` goes on after an id."""
+    """Instances, newest first: those that fit a filter. `before` goes on where a page ended, which may have found fewer
+    than `limit` or none.
+    """
     tenant = await authorized_tenant(context, request)
-    status = request.query_params.get("status")
-    if status is not None and status not in ev.STATUSES:
-        raise BadQuery(f"`status` takes one of {', '.join(ev.STATUSES)}.")
+    try:
+        filter = run_filter(filter_of_query(request), context.now())
+    except InvalidFilter as refused:
+        raise BadQuery(refused.message) from None
     limit = integer_of_query(request, "limit", LISTED_DEFAULT, least=1, most=LISTED_MAX)
     before = await _row_key(context, tenant, request.query_params.get("before"))
-    name = request.query_params.get("workflow")
-    workflow = None if name is None else deployed_workflow(name)
-    rows = await context.store.list(tenant, status=status, workflow=workflow, before=before, limit=limit)
+    search = context.store.search
+    found = await search.keys(tenant, filter, before=before, limit=limit)
+    rows = await search.rows(found.keys)
     counts = await context.store.count(tenant=tenant)
     shown = {
         "instances": [_listed_json(row) | {"queue": await _held_json(context, row)} for row in rows],
-        "before": rows[-1].id if len(rows) == limit else None,
+        "before": await _id_of(context, found.next, rows),
         "counts": {name: counts.get(name, 0) for name in ev.STATUSES},
     }
     return json_response(shown, headers=NO_STORE)
+
+
+def filter_of_query(request: Request) -> dict[str, Any]:
+    """The fields of a filter that the address has."""
+    query = request.query_params
+    return {
+        name: query.getlist(name) if name in SEVERAL else query[name] for name in FIELDS if query.get(name) is not None
+    }
+
+
+async def _id_of(context: Context, key: int | None, rows: Sequence[InstanceRow]) -> str | None:
+    """The id of the instance where a search goes on, which may be one that did not fit."""
+    if key is None:
+        return None
+    if rows and rows[-1].key == key:
+        return rows[-1].id
+    at = await context.store.search.rows([key])
+    return at[0].id if at else rows[-1].id if rows else None
 
 
 async def migrate(context: Context, request: Request) -> Response:

@@ -66,6 +66,7 @@ STATUS_OF: Mapping[str, int] = {
     "queue.not_found": 404,
     "method_not_allowed": 405,
     "workflow.invalid_tag": 400,
+    "filter.invalid": 400,
     "instance.already_exists": 409,
     "instance.in_finite_state": 409,
     "event.rejected": 409,

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from playground.engine import CreateInstance, queues
 from playground.engine.chaos_runs import is_unfinished
 from playground.engine.code.tool_signature import Schema
+from playground.engine.run_filters import run_filter
 from playground.store.encoding import as_objects
 from playground.store.rows import InstanceRow
 from playground.web.api.chaos import chaos_json
@@ -32,6 +33,7 @@ from playground.web.mcp.toolbox import KEY_CHARACTERS, BadCall, Call, Runs, no_t
 from playground.workflows import events as ev
 from playground.workflows import names
 from playground.workflows.errors import InstanceAlreadyExists, WorkflowError
+from playground.workflows.tags import tags_of
 
 ANONYMOUS_KEY_CHARACTERS = 32  # that an idempotency key takes at least: who knows it owns the run
 CHAOS_POLL_SECONDS = 0.2  # while reruns are about to begin
@@ -79,6 +81,7 @@ LIST_RUNS = tool(
         "ids": {"type": "array", "items": {"type": "string"}, "maxItems": IDS_MAX},
         "status": {"type": "string", "enum": list(ev.STATUSES)},
         "waiting_for": {"type": "string"},
+        "tag": {"type": "string"},
     },
     [],
     READ_ONLY,
@@ -246,7 +249,9 @@ class PublicToolbox(Runs):
         if ids is None and self._tenant is None:
             raise BadArguments(_NEEDS_IDS)
         if ids is None:
-            rows = await self.context.store.list(self.owner.tenant, status=status, limit=IDS_MAX)
+            search = self.context.store.search
+            filter = run_filter({**given, "status": status}, self.context.now())
+            rows = await search.rows((await search.keys(self.owner.tenant, filter, limit=IDS_MAX)).keys)
         else:
             self.context.limits.reads.charge_request(self.request, self._address, len(ids))
             rows = [row for id in dict.fromkeys(ids) if (row := await self._row_or_none(id)) is not None]
@@ -257,7 +262,10 @@ class PublicToolbox(Runs):
             types = {type for wait in found.waits for type in wait.types}
             if (status or found.status) != found.status or not {given.get("waiting_for")} <= {None, *types}:
                 continue
-            one = answers.run_json(found, self.owner) | {"created_at": answers.iso(row.created_at)}
+            tags = tags_of(row.injected)
+            if "tag" in given and given["tag"] not in tags:
+                continue
+            one = answers.run_json(found, self.owner) | {"created_at": answers.iso(row.created_at), "tags": [*tags]}
             one.pop("output", None)  # `get_run` has it
             shown.append(one)
         listed = {"runs": shown}

@@ -1,0 +1,128 @@
+-- The statements of searches, by name (store/search.py, which puts a walk, its conditions and its order together). `:name` is a value.
+
+-- name: is_earlier
+-- Whether the first instance from the middle on was created before a time.
+coalesce((SELECT created_at < :at FROM instance WHERE key >= (low + high) / 2 ORDER BY key LIMIT 1), 0)
+
+-- name: first_key
+-- By halving: the first key whose instance was created at a time or later.
+WITH RECURSIVE halving (low, high) AS (
+    SELECT 1, (SELECT coalesce(max(key), 0) + 1 FROM instance)
+    UNION ALL
+    SELECT CASE WHEN {is_earlier} THEN (low + high) / 2 + 1 ELSE low END, CASE WHEN {is_earlier} THEN high ELSE (low + high) / 2 END
+    FROM halving WHERE low < high
+)
+SELECT max(low) FROM halving
+
+-- The walks. Each has its index, in its order, and the place where so many candidates end.
+
+-- name: listed
+SELECT i.key FROM instance i INDEXED BY instance_found
+WHERE i.tenant = :tenant AND i.status = :status AND i.key < :before AND i.key >= :after
+
+-- name: listed_order
+ORDER BY i.key DESC LIMIT :limit
+
+-- name: listed_floor
+SELECT key FROM instance INDEXED BY instance_found
+WHERE tenant = :tenant AND status = :status AND key < :before AND key >= :after ORDER BY key DESC LIMIT 1 OFFSET :skipped
+
+-- name: count_tag
+SELECT count(*) FROM (SELECT 1 FROM tag WHERE tenant = :tenant AND tag = :tag0 LIMIT :most) AS c
+
+-- name: tagged
+SELECT i.key FROM tag t CROSS JOIN instance i ON i.key = t.instance
+WHERE t.tenant = :tenant AND t.tag = :tag0 AND t.instance < :before AND t.instance >= :after
+
+-- name: tagged_order
+ORDER BY t.instance DESC LIMIT :limit
+
+-- name: tagged_floor
+SELECT instance FROM tag
+WHERE tenant = :tenant AND tag = :tag0 AND instance < :before AND instance >= :after ORDER BY instance DESC LIMIT 1 OFFSET :skipped
+
+-- name: failed
+SELECT i.key FROM instance i INDEXED BY instance_failed
+WHERE i.error IS NOT NULL AND i.tenant = :tenant AND i.error ->> '$.name' = :error AND i.key < :before AND i.key >= :after
+
+-- name: failed_order
+ORDER BY i.key DESC LIMIT :limit
+
+-- name: failed_floor
+SELECT i.key FROM instance i INDEXED BY instance_failed
+WHERE i.error IS NOT NULL AND i.tenant = :tenant AND i.error ->> '$.name' = :error AND i.key < :before AND i.key >= :after
+ORDER BY i.key DESC LIMIT 1 OFFSET :skipped
+
+-- name: count_waits
+SELECT count(*) FROM (
+    SELECT 1 FROM step INDEXED BY step_waiting WHERE kind = 'wait' AND status = 'open' AND event_type = :waiting_for
+    UNION ALL
+    SELECT 1 FROM step INDEXED BY step_waiting_several
+    WHERE kind = 'wait' AND status = 'open' AND instr(event_type, ',') > 0 LIMIT :most
+)
+
+-- name: waiting
+-- All of them, which are few, sorted.
+SELECT i.key FROM (
+    SELECT instance FROM step INDEXED BY step_waiting WHERE kind = 'wait' AND status = 'open' AND event_type = :waiting_for
+    UNION
+    SELECT instance FROM step INDEXED BY step_waiting_several
+    WHERE kind = 'wait' AND status = 'open' AND instr(event_type, ',') > 0
+        AND instr(',' || event_type || ',', ',' || :waiting_for || ',') > 0
+) w CROSS JOIN instance i ON i.key = w.instance
+WHERE i.tenant = :tenant AND i.key < :before AND i.key >= :after
+
+-- name: waiting_order
+ORDER BY i.key DESC LIMIT :limit
+
+-- name: waiting_floor
+SELECT 1 WHERE :skipped < 0
+
+-- The conditions beside a walk.
+
+-- name: of_statuses
+i.status IN (SELECT value FROM json_each(:statuses))
+
+-- name: of_workflow
+i.workflow = :workflow
+
+-- name: of_version
+i.snippet = :version
+
+-- name: since
+i.created_at >= :since
+
+-- name: until
+i.created_at < :until
+
+-- name: tag0
+EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag0 AND o.instance = i.key)
+
+-- name: tag1
+EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag1 AND o.instance = i.key)
+
+-- name: tag2
+EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag2 AND o.instance = i.key)
+
+-- name: tag3
+EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag3 AND o.instance = i.key)
+
+-- name: tag4
+EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag4 AND o.instance = i.key)
+
+-- name: unfinished
+i.ended_at IS NULL
+
+-- name: waits
+-- The index of open steps, by its own words.
+i.ended_at IS NULL AND EXISTS (
+    SELECT 1 FROM step s INDEXED BY step_open
+    WHERE s.instance = i.key AND (s.status IN ('running', 'retrying', 'open') OR s.rollback IN ('running', 'retrying'))
+        AND s.kind = 'wait' AND s.status = 'open' AND instr(',' || s.event_type || ',', ',' || :waiting_for || ',') > 0
+)
+
+-- name: of_error
+i.error IS NOT NULL AND i.error ->> '$.name' = :error
+
+-- name: has_text
+i.error IS NOT NULL AND instr(lower(i.error), :text) > 0
