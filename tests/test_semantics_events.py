@@ -16,6 +16,7 @@ from playground.workflows.errors import (
     NotSerialisable,
     PayloadMismatch,
     TooLarge,
+    WaitOver,
 )
 
 NAP_THEN_WAIT = """
@@ -481,6 +482,27 @@ async def test_of_parallel_waits_the_oldest_that_the_payload_fits_gets_the_event
             await run.send_event("go", 2)
         await run.send_event("go", True)
         assert await run.result() == [True, 1]
+
+
+@story
+async def test_of_several_answers_to_one_wait_at_once_one_stands():
+    async with playing(PARALLEL, skip=False) as (tester, run):
+        step = await run.wait_for_step("b", status="waiting")
+        row, key = await run.row(), step.key
+
+        async def answer(number: int) -> str:
+            try:
+                await tester.engine.answer_wait(row, key, step.started_seq, "go", number, by={"how": "link"})
+            except WaitOver:
+                return "over"
+            return "taken"
+
+        answers = await tester.call(lambda engine: asyncio.gather(*map(answer, range(5))))
+        assert sorted(answers) == ["over"] * 4 + ["taken"]
+        for number in (5, 6):
+            await run.send_event("go", number)
+        first, taken, last = await run.result()
+        assert (first, last) == (5, 6) and taken in range(5), "it went to its wait, not to the oldest one"
 
 
 @story

@@ -12,7 +12,7 @@ from playground.store.encoding import as_objects
 from playground.store.protocol import Decider, DeciderWithNeeds, Needs, Snapshot
 from playground.store.rows import STEP_OPEN, InboxRow, InstanceRow, StepRow
 from playground.workflows import events as ev
-from playground.workflows.errors import InstanceInFiniteState, PayloadMismatch
+from playground.workflows.errors import InstanceInFiniteState, PayloadMismatch, WaitOver
 from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.names import split_event_types
 from playground.workflows.payload_schema import PayloadCheck
@@ -83,13 +83,17 @@ def _checkfits(snapshot: Snapshot, fit: Fit) -> None:
             return
         wrong = wrong or (wait.key, reason)
     if wrong is not None:
-        step, reason = wrong
-        raise PayloadMismatch(
-            f'The payload does not fit what "{step.label}" asks for: {reason}. Nothing was sent; the wait goes on.',
-            step=step.as_json(),
-            path=reason.partition(" ")[0],
-            reason=reason,
-        )
+        raise payload_mismatch(*wrong)
+
+
+def payload_mismatch(step: StepKey, reason: str) -> PayloadMismatch:
+    """The error for a payload that a wait does not take."""
+    return PayloadMismatch(
+        f'The payload does not fit what "{step.label}" asks for: {reason}. Nothing was sent; the wait goes on.',
+        step=step.as_json(),
+        path=reason.partition(" ")[0],
+        reason=reason,
+    )
 
 
 def clock_stamp(row: InstanceRow, at: int) -> dict[str, int]:
@@ -127,6 +131,34 @@ def send_event(type: str, payload: Any, at: int, by: Mapping[str, Any] | None = 
             received = InboxRow(row.last_seq + 1, at, type, payload)
             events.append(wait_completed(wait.key, received, {**clock_stamp(row, at), **sender}))
         return events
+
+    return decide
+
+
+def answer_wait(
+    step: StepKey, started_seq: int, type: str, payload: Any, at: int, by: Mapping[str, Any] | None = None
+) -> Decider:
+    """Deliver an event to this wait and no other: the one that began at `started_seq`, if it is still open.
+
+    Raises WaitOver, PayloadMismatch.
+    """
+    sender = {} if by is None else {"by": by}
+
+    def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
+        row = snapshot.row
+        found = next((it for it in waits_of(snapshot, type, at) if it.key == step), None)
+        if found is None or found.started_seq != started_seq or row.status in ev.FINAL_STATUSES:
+            raise WaitOver(f'"{step.label}" does not wait for this answer any more.')
+        if is_held(row, step):
+            raise WaitOver("The run is paused, so that nothing answers it now. Try again once it goes on.", paused=True)
+        reason = Fit(type, payload).mismatch(found)
+        if reason is not None:
+            raise payload_mismatch(step, reason)
+        received = InboxRow(row.last_seq + 1, at, type, payload)
+        return [
+            NewEvent(ev.EVENT_RECEIVED, {"type": type, "payload": payload, **sender}),
+            wait_completed(step, received, {**clock_stamp(row, at), **sender}),
+        ]
 
     return decide
 

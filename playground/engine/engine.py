@@ -352,6 +352,24 @@ class Engine:
         tree = await encode_input(payload, "event payload", self.settings.value_bytes)
         return await self.operate(row, delivery.send_event(type, tree, self.clock.now(), by))
 
+    async def answer_wait(
+        self,
+        row: InstanceRow,
+        step: StepKey,
+        started_seq: int,
+        type: str,
+        payload: Any,
+        *,
+        by: Mapping[str, Any] | None = None,
+    ) -> Committed:
+        """Send an event to one wait: the one of this step that began at `started_seq` of the journal.
+
+        Raises WaitOver, PayloadMismatch, TooLarge, NotSerialisable.
+        """
+        tree = await encode_input(payload, "event payload", self.settings.value_bytes)
+        decider = delivery.answer_wait(step, started_seq, type, tree, self.clock.now(), by)
+        return await self.operate(row, decider)
+
     async def ask(self, row: InstanceRow, type: str, payload: Any = None) -> Any:
         """Send an event and wait for the workflow's reply, in its stored form, which is in the journal by then.
 

@@ -21,6 +21,7 @@ from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
 from playground.store import StoreError
+from playground.web.answer_links import AnswerLinks
 from playground.web.api.chaos_rows import ChaosRows
 from playground.web.api.openapi import openapi_document
 from playground.web.api.stream import Streams
@@ -119,6 +120,7 @@ def create_app(
         streams=Streams(engine.store, now, settings.stream_send_seconds, log),
         request_metrics=RequestMetrics(),
         metrics_registry=MetricsRegistry(),
+        answer_links=AnswerLinks(engine.store.tenants),
         ids=ids,
         log=log,
         version=version,

@@ -11,6 +11,7 @@ from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
 from playground.store.protocol import Store
+from playground.web.answer_links import AnswerLinks
 from playground.web.api.chaos_rows import ChaosRows
 from playground.web.api.stream import Streams
 from playground.web.http.errors import ExampleNotFound
@@ -73,6 +74,7 @@ class Context:
     streams: Streams
     request_metrics: RequestMetrics
     metrics_registry: MetricsRegistry
+    answer_links: AnswerLinks
     ids: Ids
     log: Callable[..., None]
     version: str

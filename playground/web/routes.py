@@ -8,6 +8,7 @@ import msgspec
 
 from playground.engine.run_filters import FIELDS
 from playground.web.api import (
+    answer_links,
     audit,
     chaos,
     check,
@@ -31,7 +32,7 @@ from playground.web.api import (
 from playground.web.calls import Call, View
 from playground.web.http import health, metrics
 from playground.web.mcp import endpoint as mcp
-from playground.web.pages import compare, files, link_previews, markdown, pages, sign_in
+from playground.web.pages import answer, compare, files, link_previews, markdown, pages, sign_in
 from playground.web.pages import tenants as tenant_pages
 
 INSTANCE = "/api/instances/{id}"
@@ -97,6 +98,8 @@ OF_INSTANCES: tuple[Call, ...] = (
                "instance.cannot_migrate", "source.refused", "busy", *_CODE),
     Call("POST", f"{INSTANCE}/fork", forks.fork, 201, forks.ForkBody, error_codes=("instance.not_found",
          "instance.cannot_fork", "not_serialisable", "source.refused", "token.missing", "token.wrong", "busy", *_CODE)),
+    Call("POST", f"{INSTANCE}/waits/{{name:path}}/{{count}}/links", answer_links.make, 201, answer_links.LinkBody,
+         control_token=True, error_codes=("instance.not_found", "wait.not_found")),
     Call("DELETE", INSTANCE, operations.delete, 204, control_token=True, error_codes=("instance.not_found",)),
     _get(f"{INSTANCE}/steps/{{kind}}/{{name:path}}/{{count}}", step_output.get,
          error_codes=("instance.not_found", "step.not_found", "step.no_output")),
@@ -248,6 +251,28 @@ _CALLS: tuple[Call, ...] = (
     _page("/s/{snippet}/embed", pages.embed, query=("theme", "readonly"), error_codes=("snippet.not_found",)),
     _page("/s/{snippet}", pages.snippet, error_codes=("snippet.not_found",)),
     _page("/instances/{id}", pages.instance, query=("at",), error_codes=("instance.not_found", "query.invalid")),
+    _page(
+        "/answer/{token}",
+        answer.show,
+        error_codes=("link.invalid", "link.expired", "wait.over"),
+    ),
+    _post(
+        "/answer/{token}",
+        answer.send,
+        status=303,
+        query=("type",),
+        error_codes=(
+            "link.invalid",
+            "link.expired",
+            "wait.over",
+            "event.payload_mismatch",
+            "body.not_json",
+            "body.invalid",
+            "not_serialisable",
+            "too_large",
+            "too_many",
+        ),
+    ),
     _page("/compare", compare.view, query=("a", "b"), error_codes=("instance.not_found",)),
     _page("/new", pages.new, query=("source", "params"), error_codes=("query.invalid", "body.not_json", *_CODE)),
     _post("/new", pages.store_new, status=303, error_codes=("body.invalid", "body.not_json", "cross_origin", *_CODE)),

@@ -90,6 +90,30 @@ class PayloadMismatch(WorkflowError):
     code = "event.payload_mismatch"
 
 
+class WaitOver(WorkflowError):
+    """A wait for an event takes no answer: it was answered, has timed out, or its run is paused or has ended."""
+
+    code = "wait.over"
+
+
+class WaitNotFound(WorkflowError):
+    """The instance waits for no event at a step of this name now."""
+
+    code = "wait.not_found"
+
+
+class LinkInvalid(WorkflowError):
+    """A link that no server of this database has made, or that was made with a key that is revoked."""
+
+    code = "link.invalid"
+
+
+class LinkExpired(WorkflowError):
+    """A link to answer a wait has ended."""
+
+    code = "link.expired"
+
+
 class EventNotAnswered(WorkflowError):
     """The workflow has not replied to an event in time. The event stays with it."""
 

@@ -133,9 +133,15 @@ async def tenant_of_key(context: Context, request: Request) -> str | None:
     return key.tenant
 
 
+def key_of(request: Request) -> TenantKey | None:
+    """The tenant's key with which a request was let pass."""
+    key: TenantKey | None = getattr(request.state, "tenant_key", None)
+    return key
+
+
 def sender_of(request: Request) -> dict[str, str]:
     """Who sends an event with a request that was let pass, as the journal has it: a tenant's key, or a run's owner."""
-    key: TenantKey | None = getattr(request.state, "tenant_key", None)
+    key = key_of(request)
     return {"how": "owner"} if key is None else {"how": "key", "name": key.name}
 
 

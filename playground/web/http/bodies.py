@@ -100,7 +100,7 @@ async def read_bytes(request: Request, most: int) -> bytes:
     return b"".join(chunks)
 
 
-async def read_form(request: Request, most: int) -> dict[str, str]:
+async def read_form(request: Request, most: int, fields: int = FORM_FIELDS) -> dict[str, str]:
     """The fields of a form that a browser sends by itself; lines end as in the page's fields, with a line feed alone.
 
     Raises:
@@ -109,7 +109,7 @@ async def read_form(request: Request, most: int) -> dict[str, str]:
     """
     raw = await read_bytes(request, most)
     try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=FORM_FIELDS, errors="strict")
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, max_num_fields=fields, errors="strict")
     except ValueError:
         raise BadBody("The body is no form that the page sends (application/x-www-form-urlencoded, UTF-8).") from None
     return {name: value.replace("\r\n", "\n") for name, value in pairs}

@@ -69,6 +69,9 @@ NONCE_BYTES = 16  # random, for one response
 SCOPE_EMBEDDABLE = (
     "playground.embeddable"  # set in the scope by a view whose answer other sites may show: a frame, a picture
 )
+SCOPE_PRIVATE_ADDRESS = (
+    "playground.private"  # set in the scope by a view whose very address lets its reader do something: no link tells it
+)
 SCOPE_FRAMEABLE = "playground.frameable"  # set in the scope by a view whose page our own pages may frame
 
 _PAGE_POLICY = (
@@ -116,6 +119,8 @@ class SecurityHeadersMiddleware:
                 headers["Content-Security-Policy"] = policy
                 for name, value in _HEADERS.items():
                     headers[name] = value
+                if scope.get(SCOPE_PRIVATE_ADDRESS):
+                    headers["Referrer-Policy"] = "no-referrer"
                 if not embeddable:
                     headers["Cross-Origin-Opener-Policy"] = "same-origin"
                     headers["Cross-Origin-Resource-Policy"] = "same-origin"

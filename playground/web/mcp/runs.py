@@ -18,9 +18,9 @@ from playground.web.context import Context
 from playground.web.http import tokens
 from playground.web.http.errors import NoToken, WrongToken
 from playground.web.instance_view import ANONYMOUS, instance_url
+from playground.web.open_waits import open_waits
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound
-from playground.workflows.event_rules import WAITING
 from playground.workflows.names import split_event_types
 
 PAGE = 200  # events looked through at a time
@@ -44,6 +44,7 @@ class OpenWait:
     name: str
     types: tuple[str, ...]
     until: int | None
+    schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +165,16 @@ async def standing(context: Context, row: InstanceRow) -> Standing:
     """How a run stands, by its journal. Raises InstanceNotFound where it has been deleted."""
     row = await context.store.find(row.tenant, row.id)
     state = await context.views.state(row)
-    final = state.status in ev.FINAL_STATUSES
-    waits = () if final else tuple(
-        OpenWait(f"wait-{step.started_seq}", step.key.name, tuple(split_event_types(step.event_type)), step.until)
-        for step in state.steps.values()
-        if step.key.kind == ev.WAIT and step.status == WAITING and step.event_type
-    )  # fmt: skip
+    waits = tuple(
+        OpenWait(
+            f"wait-{step.started_seq}",
+            step.key.name,
+            tuple(split_event_types(step.event_type or "")),
+            step.until,
+            (step.config or {}).get("schema"),
+        )
+        for step in open_waits(state)
+    )
     sleeps = state.status == ev.WAITING and row.due_at is not None and row.due_at > context.now()
     until = row.due_at if sleeps else None  # not `wait_until`, which stands until a worker goes on
     return Standing(row, state.status, as_objects(state.output), as_objects(state.error), waits, until)

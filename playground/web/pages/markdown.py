@@ -22,6 +22,7 @@ DOCUMENTS = {
     "lint": "the rules of the check, each with what to do",
     "bindings": "what code finds in self.env",
     "testing": "tests of workflows, with every crash",
+    "approvals": "what a run asks of people: schemas, forms, and links that answer one wait",
     "flow": "what holds a run back before it starts",
     "schedules": "runs by the clock",
     "tenants": "deploying workflows over HTTP, with a key",

@@ -1,0 +1,178 @@
+"""Signed links: who has one answers one wait, once, without an account, and sees nothing else of the run.
+
+The worker is gone whenever a test answers: the site gives it up as soon as the run only waits.
+"""
+
+import asyncio
+import re
+from typing import Any
+
+import httpx2
+import pytest
+from dispatch_support import workflow
+from http_support import MakeSite, Site, bearer, code_of
+from store_support import with_store
+from tenants_support import Tenant
+
+from playground.store.protocol import Store
+from playground.web.answer_links import AnswerLink, AnswerLinks, link_id
+from playground.workflows.events import StepKey
+
+BROWSER = {"Accept": "text/html"}
+SCHEMA = """{"type": "object", "title": "Pay the invoice?", "properties": {
+    "approved": {"type": "boolean"}, "amount": {"type": "number", "minimum": 10, "title": "Amount in euros"}},
+    "required": ["approved", "amount"], "additionalProperties": False}"""
+ASKS = workflow(f"""
+await step.do("secret", lambda: "nobody else reads this")
+got = await step.wait_for_event("pay", "paid", timeout="1 hour", schema={SCHEMA})
+return got["payload"]
+""")
+
+
+@pytest.fixture(scope="module")
+def site(make_shared_site: MakeSite) -> Site:
+    return make_shared_site(idle_grace_ms=0)
+
+
+@pytest.fixture
+def asking(site: Site) -> dict[str, Any]:
+    made = site.create(ASKS)
+    site.until(made, "execution_ended")
+    return made
+
+
+def link_of(site: Site, made: dict[str, Any], **body: Any) -> str:
+    """The path of a new link to the wait of a run."""
+    answer = site.client.post(f"/api{made['url']}/waits/pay/1/links", json=body, headers=bearer(made))
+    assert answer.status_code == 201, answer.text
+    return "/answer/" + str(answer.json()["url"]).rpartition("/")[2]
+
+
+def seen(site: Site, path: str) -> tuple[int, str]:
+    """What a person is shown at an address: the status and the page."""
+    answer = site.client.get(path, headers=BROWSER)
+    return answer.status_code, answer.text
+
+
+def send(site: Site, path: str, **fields: str) -> httpx2.Response:
+    return site.client.post(path, data=fields, headers=BROWSER)
+
+
+def test_a_link_asks_one_thing_takes_one_answer_and_says_when_it_came(site: Site, asking: dict[str, Any]) -> None:
+    path = link_of(site, asking, label="Ada, accounting")
+    answer = site.client.get(path, headers=BROWSER)
+    assert (answer.headers["referrer-policy"], answer.headers["cache-control"]) == ("no-referrer", "no-store")
+    assert answer.headers["x-robots-tag"] == "noindex, nofollow"
+    page = answer.text
+    assert "Pay the invoice?" in page and "A workflow waits for Ada, accounting" in page
+    assert re.findall(r'name="([^"]+)"', page.partition("<form")[2]) == ["payload.amount", *["payload.approved"] * 2]
+    for hidden in (asking["id"], bearer(asking)["Authorization"][7:], asking["snippet"], "nobody else reads this"):
+        assert hidden not in page and hidden not in path
+
+    wrong = send(site, path, **{"payload.approved": "true", "payload.amount": "5"})
+    assert (
+        wrong.status_code == 422
+        and "“Amount in euros” takes 10 or more, not 5." in wrong.text
+        and 'value="5"' in wrong.text
+    )
+    assert send(site, path, **{"payload.approved": "yes", "payload.amount": "12"}).status_code == 400
+    right = {"payload.approved": "true", "payload.amount": "12.5"}
+    assert send(site, path, **right).headers["location"] == path
+
+    ended = site.finish(asking)
+    assert ended["output"] == {"approved": True, "amount": 12.5}
+    by = {"how": "link", "name": "Ada, accounting", "id": link_id(path.rpartition("/")[2])}
+    (received,) = (event for event in site.journal(asking) if event["type"] == "event_received")
+    assert received["data"]["by"] == by
+    assert next(step for step in ended["steps"] if step["kind"] == "wait")["by"] == by
+    assert seen(site, path)[0] == 200 and "Answered by you at" in seen(site, path)[1]
+    again = send(site, path, **right)
+    assert again.status_code == 409 and "You have answered this already. A link answers once." in again.text
+    told = site.client.get(path, headers={"Accept": "application/json"}).json()
+    assert (told["state"], told["answered_at"]) == ("answered", received["at"])
+
+
+def test_a_link_that_answers_nothing_says_why(site: Site, asking: dict[str, Any]) -> None:
+    path = link_of(site, asking)
+    token = path.rpartition("/")[2]
+    other = "A" if token[20] != "A" else "B"
+    link = site.call(site.context.answer_links.unseal(token))
+    assert isinstance(link, AnswerLink)
+
+    def sealed(**changed: Any) -> str:
+        fields = {name: getattr(link, name) for name in AnswerLink.__slots__} | changed
+        return "/answer/" + str(site.call(site.context.answer_links.seal(AnswerLink(**fields))))
+
+    late, gone = sealed(until=site.context.now()), sealed(instance="nowhere")
+    cases = [
+        (f"/answer/{token[:20]}{other}{token[21:]}", 404, "was not made here"),
+        (f"/answer/{token[:-4]}", 404, "was not made here"),
+        ("/answer/" + "A" * 2_001, 404, "was not made here"),
+        ("/answer/%C3%A4", 404, "was not made here"),
+        (late, 410, "The time to answer is over."),
+        (gone, 410, "not kept any more"),
+        (sealed(started_seq=link.started_seq + 1), 409, "This is not asked any more"),
+        (sealed(step=StepKey("wait", "other", 1)), 409, "This is not asked any more"),
+    ]
+    payload = {"payload.approved": "true", "payload.amount": "12"}
+    for address, status, words in cases:
+        for answer in (site.client.get(address, headers=BROWSER), send(site, address, **payload)):
+            assert answer.status_code == status and words in answer.text, address
+            assert asking["id"] not in answer.text
+
+    site.operate(asking, "pause")
+    assert "The run is paused" in seen(site, path)[1] and "<form" not in seen(site, path)[1]
+    assert code_of(send_json(site, path, {"approved": True, "amount": 12})) == (409, "wait.over")
+    site.operate(asking, "resume")
+    second = link_of(site, asking)
+    assert send_json(site, path, {"approved": False, "amount": 12}).json()["state"] == "answered"
+    site.finish(asking)
+    assert seen(site, second)[0] == 409 and "Somebody else has answered this already." in seen(site, second)[1]
+    site.operate(asking, "restart")
+    assert seen(site, path)[0] == 409 and "This is not asked any more" in seen(site, path)[1]
+
+
+def send_json(site: Site, path: str, payload: Any) -> httpx2.Response:
+    return site.client.post(path, json=payload, headers={"Accept": "application/json"})
+
+
+def test_only_who_may_answer_makes_a_link_and_to_what_waits(site: Site, asking: dict[str, Any]) -> None:
+    def make(wait: str, headers: dict[str, str], **body: Any) -> httpx2.Response:
+        return site.client.post(f"/api{asking['url']}/waits/{wait}/links", json=body, headers=headers)
+
+    mine = bearer(asking)
+    assert code_of(make("pay/1", {})) == (401, "token.missing")
+    assert code_of(make("pay/1", {"Authorization": "Bearer other"})) == (403, "token.wrong")
+    for wait in ("pay/2", "pay/x", "secret/1"):
+        assert code_of(make(wait, mine)) == (404, "wait.not_found")
+    for body in ({"label": "x" * 61}, {"label": "a\nb"}, {"expires_in": "soon"}, {"expires_in": 10}):
+        assert code_of(make("pay/1", mine, **body)) == (400, "body.invalid")
+    made = make("pay/1", mine, expires_in="5 minutes").json()
+    assert made["expires_at"] - site.context.now() <= 300_000 and made["step"]["name"] == "pay"
+    until = next(step["until"] for step in site.client.get(f"/api{asking['url']}").json()["steps"] if "until" in step)
+    assert make("pay/1", mine, expires_in="2 days").json()["expires_at"] == until, "no longer than the wait"
+
+
+def test_a_link_of_a_tenant_ends_with_the_key_that_made_it(site: Site) -> None:
+    acme = Tenant(site, "acme")
+    acme.deploy(ASKS)
+    id = acme.create()["id"]
+    acme.until(id, "waiting")
+    made = acme.ask("POST", f"/instances/{id}/waits/pay/1/links", json={"label": "Bo"}).json()
+    path = "/answer/" + made["url"].rpartition("/")[2]
+    assert seen(site, path)[0] == 200 and "acme" not in seen(site, path)[1]
+    refused = acme.ask("POST", f"/instances/{id}/events/paid", json={"approved": 1, "amount": 12})
+    assert code_of(refused) == (422, "event.payload_mismatch")
+    assert refused.json()["error"]["path"] == "$.approved"
+    assert site.call(site.context.store.tenants.revoke_key("acme", 1, at=site.context.now()))
+    assert seen(site, path)[0] == 404 and "ended with the key that made it" in seen(site, path)[1]
+
+
+@with_store
+async def test_servers_of_one_database_know_each_others_links_from_the_first_on(store: Store) -> None:
+    link = AnswerLink("", "one", StepKey("wait", "pay", 1, StepKey("do", "outer", 2)), 7, 99, "Ada", 3)
+    nodes = [AnswerLinks(store.tenants) for _ in range(4)]
+    made = await asyncio.gather(*(node.seal(link) for node in nodes))
+    for node in nodes:
+        assert [await node.unseal(token) for token in made] == [link] * 4
+    assert len(set(made)) == 4 and await store.tenants.secrets("") == {}, "no code can ask for the key"
