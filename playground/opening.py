@@ -92,13 +92,15 @@ _SQLITE = "sqlite:///"
 
 
 def packages_folder(settings: Settings, environment: Mapping[str, str]) -> Path:
-    """Where packages are installed."""
+    """Where packages are installed. Raises BadSetting where nobody says."""
     if settings.packages_folder:
         return Path(settings.packages_folder).resolve()
     if settings.database.startswith(_SQLITE):
         return Path(settings.database.removeprefix(_SQLITE)).resolve().parent / PACKAGES_FOLDER
-    cache = environment.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache).resolve() / PACKAGES_FOLDER
+    cache, home = environment.get("XDG_CACHE_HOME"), environment.get("HOME")
+    if not cache and not home:
+        raise BadSetting(f"{setting_label('packages_folder')} is empty, and there is no HOME; name a folder")
+    return (Path(cache) if cache else Path(home or "", ".cache")).resolve() / PACKAGES_FOLDER
 
 
 def install_configured_packages(settings: Settings, environment: Mapping[str, str]) -> PackageSet | None:

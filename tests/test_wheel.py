@@ -6,12 +6,13 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import urllib.request
 import zipfile
 from pathlib import Path
 
 import pytest
-from server_support import Server
+from server_support import Server, ask
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,27 +31,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `playground` command of a clean environment that has the wheel and what it requires,
-    at the locked versions.
+def elsewhere(wheel: Path) -> tuple[str, ...]:
+    """The command that runs `playground` as `uvx` does: in an environment that uv makes for it of the wheel and what it
+    requires, at the locked versions.
     """
     uv = shutil.which("uv") or os.environ.get("UV")
     assert uv, "uv is not on PATH; start the tests with ./run pytest"
-    home = tmp_path_factory.mktemp("elsewhere") / "environment"
-    subprocess.run([uv, "venv", "--quiet", "--no-project", "--python", sys.executable, home], check=True)
-    install = [
-        uv,
-        "pip",
-        "install",
-        "--quiet",
-        "--python",
-        home / "bin/python",
-        "--constraint",
-        ROOT / "requirements.lock",
-        wheel,
-    ]
-    subprocess.run(install, check=True, cwd=home)
-    return home / "bin/playground"
+    options = ("--quiet", "--isolated", "--python", sys.executable, "--constraints", str(ROOT / "requirements.lock"))
+    return (uv, "tool", "run", *options, "--from", str(wheel), "playground")
 
 
 def test_the_wheel_holds_the_pages_and_the_bundle(wheel: Path) -> None:
@@ -75,9 +63,11 @@ def test_the_wheel_holds_the_pages_and_the_bundle(wheel: Path) -> None:
     assert [name for name in names if name.startswith(("tests/", "static/", "web/", "node_modules/"))] == []
 
 
-def test_the_wheel_serves_the_page_from_anywhere(elsewhere: Path, tmp_path: Path) -> None:
-    server = Server(tmp_path, command=(str(elsewhere),)).start()
+def test_the_wheel_serves_the_page_from_anywhere(elsewhere: tuple[str, ...], tmp_path: Path) -> None:
+    server = Server(tmp_path, command=elsewhere).start()
     try:
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert ask(f"{server.url}/healthz")["version"] == project["version"]
         with urllib.request.urlopen(server.url) as reply:
             page = reply.read().decode()
         linked = re.findall(r'(?:src|href|data-[a-z]+)="(/static/[^" ]+)"', page)
