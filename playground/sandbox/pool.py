@@ -228,7 +228,10 @@ class Sandbox:
         self._generation = 1
         self.metrics.zygotes[SandboxMetrics.START] += 1
         self._server = server
-        self.module_names, self.not_preloaded = server.module_names, server.not_preloaded
+        self.module_names = {
+            module: [name for name in names if name.isidentifier()] for module, names in server.module_names.items()
+        }
+        self.not_preloaded = server.not_preloaded
         for module, reason in server.not_preloaded.items():
             self._log("sandbox.package_not_preloaded", module=module, reason=reason)
         self._park(first)

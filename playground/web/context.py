@@ -95,9 +95,18 @@ class Context:
         return self.engine.clock.now()
 
     def packages_json(self) -> list[dict[str, Any]]:
-        """The packages that code may import in addition to the standard library."""
+        """The packages that code may import in addition to the standard library, with the public names of their
+        modules as far as they are known.
+        """
+        known = self.engine.sandbox.module_names
         return [
-            {"name": it.name, "version": it.version, "modules": list(it.modules)} for it in self.engine.sandbox.packages
+            {
+                "name": it.name,
+                "version": it.version,
+                "modules": it.modules,
+                "names": {module: known[module] for module in it.modules if module in known},
+            }
+            for it in self.engine.sandbox.packages
         ]
 
     def isolation_json(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import { pythonLanguage } from "@codemirror/lang-python";
 import { CALLS, CONFIG_KEYS, ERRORS, MEMBERS, NAMES, RETRY_KEYS, UNITS, VALUES, called } from "./api.js";
 import { callAround, dictAround, inComment, inString, kindOf } from "./found.js";
 import { prose } from "./drawing.js";
+import { importsOf, offered, packages, wantedAt } from "./packages.js";
 import { card } from "./signature.js";
 
 const WORKFLOW = snippetCompletion(
@@ -133,7 +134,17 @@ function words(context) {
   return { from: word.from, options: [...python, ...[...found].map((label) => ({ label, type: "variable" }))], validFor: /^\w*$/ };
 }
 
+/** Modules and names of the packages that the operator has added. */
+async function ofPackages(context) {
+  const { state, pos } = context;
+  const line = state.doc.lineAt(pos);
+  const wanted = wantedAt(line.text.slice(0, pos - line.from), importsOf(state.doc.toString()));
+  if (!wanted || inString(state, pos) || (!wanted.typed && !context.explicit && wanted.module === null)) return null;
+  const options = offered(wanted, await packages());
+  return result(pos - wanted.typed.length, options.map((option) => ({ ...option, boost: TOP - 2 })));
+}
+
 /** In a comment, Enter ends the line: nothing is offered that it would accept instead. */
 const outsideComments = (source) => (context) => (inComment(context.state, context.pos) ? null : source(context));
 
-export const completion = [tenantApi, words].map((source) => pythonLanguage.data.of({ autocomplete: outsideComments(source) }));
+export const completion = [tenantApi, ofPackages, words].map((source) => pythonLanguage.data.of({ autocomplete: outsideComments(source) }));
