@@ -32,7 +32,6 @@ MIGRATIONS: Sequence[str] = (
     "9.sql",
     "10.sql",
     "11.sql",
-    "11.sql",
 )
 OLDEST = 1
 LOCK = 0x50_47_57_46  # "PGWF"
