@@ -7,6 +7,7 @@ taken. What stays by chance: the order of what ran side by side, and a live stre
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,13 +141,13 @@ class Stage:
     def ask(self, path: str, body: Any = None) -> Any:
         return ask(self.url + path, body)
 
-    def take(self, folder: Path) -> list[Path]:
-        """Pictures of the page at all sizes, light and dark."""
+    def take(self, folder: Path, sizes: Mapping[int, int] = SIZES) -> list[Path]:
+        """Pictures of the page at these sizes, light and dark."""
         folder.mkdir(parents=True, exist_ok=True)
         page, taken = self.page, []
         for found in INSTANCE.findall(page.url):
             self.equal.setdefault(found, f"run-{len(self.equal)}")
-        for width, height in SIZES.items():
+        for width, height in sizes.items():
             page.set_viewport_size({"width": width, "height": height})
             page.mouse.move(0, 0)
             page.evaluate(HALF, self.half)
