@@ -45,8 +45,16 @@ def tab_to(at: Playground, name: str) -> None:
     raise AssertionError(f"{name} was not reached with Tab")
 
 
-def test_with_the_keyboard_alone(opened: Callable[..., Playground]) -> None:
-    at = opened(LESSON)
+def shortened(server: Server) -> str:
+    """The path of the lesson's code with shorter waits."""
+    source = ask(f"{server.url}/api{LESSON}")["source"]
+    source = source.replace("sleep(0.6)", "sleep(0.2)").replace("4 seconds", "1 second")
+    params = {"order": "B-1", "items": ["lamp"]}
+    return str(ask(f"{server.url}/api/snippets", {"source": source, "params": params})["url"])
+
+
+def test_with_the_keyboard_alone(server: Server, opened: Callable[..., Playground]) -> None:
+    at = opened(shortened(server))
     at.page.locator(".cm-content").wait_for()
     tab_to(at, "Run")
     at.page.keyboard.press("Enter")
@@ -67,11 +75,7 @@ def test_with_the_keyboard_alone(opened: Callable[..., Playground]) -> None:
 
 
 def test_by_touch_alone_on_a_telephone(server: Server, opened: Callable[..., Playground]) -> None:
-    source = (
-        ask(f"{server.url}/api{LESSON}")["source"].replace("sleep(0.6)", "sleep(0.2)").replace("4 seconds", "1 second")
-    )
-    shared = ask(f"{server.url}/api/snippets", {"source": source, "params": {"order": "B-1", "items": ["lamp"]}})
-    at = opened(shared["url"], **TELEPHONE)
+    at = opened(shortened(server), **TELEPHONE)
     at.run_button.tap()
     at.expect_step("charge card", "running")
     at.control("Kill worker").tap()

@@ -24,6 +24,22 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 
 
+KILLED = """import asyncio
+
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        async def charge(ctx):
+            if ctx["attempt"] == 1:
+                await asyncio.sleep(60)  # there is time to kill, on any machine
+
+        await step.do("reserve stock", lambda: 11)
+        await step.do("charge card", charge)
+"""
+
+
 @pytest.fixture(scope="module")
 def finished(server: Server) -> str:
     """The path of an instance that ran to its end without any page."""
@@ -36,8 +52,8 @@ def finished(server: Server) -> str:
 
 
 def test_a_reload_in_mid_run_comes_back_to_the_run_with_its_controls(opened: Callable[..., Playground]) -> None:
-    page = opened("/examples/crash-and-resume")
-    instance = page.run()
+    page = opened("/")
+    instance = page.run(KILLED)
     page.expect_step("charge card", "running")
     page.page.reload()
     assert page.instance == instance

@@ -23,6 +23,7 @@ def middle(node: Locator) -> tuple[float, float]:
 
 def test_panes_and_the_column_of_names_are_dragged_and_keep_their_sizes(opened: Callable[..., Playground]) -> None:
     page = opened("/examples/hello", viewport={"width": 1440, "height": 900})
+    page.page.locator("#params").fill('{"seconds": 0}')
     page.run()
     page.expect_status("Complete")
     page.step("compose greeting").click()
