@@ -12,9 +12,9 @@ from server_support import Server, ask
 
 pytestmark = pytest.mark.long
 
-MANY = 7
 MOST = 4  # streams that one browser may hold
 CONNECTIONS = 6  # that a browser opens to one host by HTTP/1.1
+MANY = CONNECTIONS  # and one more page, which is to be answered all the same
 WAITS = """from workers import WorkflowEntrypoint
 
 
