@@ -46,9 +46,6 @@ T = TypeVar("T")
 START = 1_767_225_600_000  # 2026-01-01T00:00:00Z, the default start of virtual time
 TURNS = 6  # of the event loop without activity, after which everything counts as at rest
 POLL_SECONDS = 0.02  # how long to wait for activity before the next check
-# So many checks nodes have where nothing else will come: two claims at once may skip what the other has locked, and
-# then the poll, each second of real time, finds it.
-CHECKS_FOR_POLL = 100
 LOSSES_ON_PURPOSE = 1_000_000  # workers an attempt may lose in a row where a test kills them all the time
 EVENTS_SHOWN = 12  # last events in the message when something does not happen
 
@@ -466,7 +463,6 @@ class WorkflowTester:
         """Wait until `look` returns something, and skip time if this tester does; without a `run`, wait until
         everything is at rest.
         """
-        checks_left = CHECKS_FOR_POLL if self.nodes != ALONE else 0
         try:
             async with asyncio.timeout(deadline):
                 while True:
@@ -481,9 +477,6 @@ class WorkflowTester:
                         return found
                     elif await self._time_out_wait() or self._skip_time():
                         pass
-                    elif checks_left:
-                        checks_left -= 1
-                        await self._wait_for_activity()
                     else:
                         raise NothingHappens(f"{what} can't come: everything rests. {await self._description(run)}")
         except TimeoutError:
