@@ -3,6 +3,7 @@ marked.
 """
 
 import ast
+import inspect as inspect_module
 
 import pytest
 from analysis_support import apply, marked, program
@@ -10,6 +11,7 @@ from test_analysis_correct import read
 
 from playground.analysis import inspect
 from playground.analysis.rules import only_here, unavailable
+from playground.worker.steps import Steps
 
 CASES = [
     ("an error that its module of workflows has", "only-here-import",
@@ -38,6 +40,9 @@ CASES = [
     ("a timedelta", "only-here-argument", "await step.sleep('s', «dt.timedelta(hours=1)»)"),
     ("a timedelta in a config", "only-here-argument",
      "@step.do('a', config={'timeout': «dt.timedelta(hours=1)»})\nasync def a(): ...\n\nawait a()"),
+    ("a schema", "only-here-argument", "return await step.wait_for_event('w', 'x', «schema={'type': 'boolean'}»)"),
+    ("a patch", "only-here-method", "if «step.patched»('new way'):\n    return 1"),
+    ("a tag", "only-here-method", "«step.tag»('order-7')"),
     ("a step by its function", "only-here-parameter",
      "@step.do('get it')\nasync def get(): ...\n\n@step.do()\nasync def use(«get»): ...\n\nawait use()"),
     ("a tuple", "only-here-value", "@step.do('a')\nasync def a():\n    return «1, 'b'»\n\nawait a()"),
@@ -85,6 +90,25 @@ def test_what_only_a_type_checker_imports_is_no_difference():
         "    async def run(self, event, step: 'WorkflowStep'):\n        return event.payload"
     )
     assert found_in(source) == []
+
+
+def test_every_method_and_argument_of_step_is_known_to_be_there_or_not():
+    """Of Cloudflare's SDK: what `step` has, and takes. What we add must get a word, or it is missed."""
+    there = {
+        "do": {"name", "concurrent", "config"},
+        "sleep": {"name", "duration"},
+        "sleep_until": {"name", "when"},
+        "wait_for_event": {"name", "event_type", "timeout"},
+    }
+    own = {"handle_frame", "set_paused", "only_replay", "refuse_steps", "close", "start", "run_child"}
+    for name, method in inspect_module.getmembers(Steps, inspect_module.isfunction):
+        if name.startswith("_") or name in own:
+            continue
+        if name not in there:
+            assert name in only_here._METHODS, name
+            continue
+        taken = {it for it in inspect_module.signature(method).parameters if it not in ("self", "callback", "more")}
+        assert taken - there[name] <= only_here._ARGUMENTS.keys() | {"schema"}, name
 
 
 def test_every_name_of_workers_here_is_known_to_be_there_or_not():

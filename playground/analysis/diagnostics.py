@@ -302,6 +302,7 @@ RULES = {
         "which is the same step here.",
     ),
     "only-here-argument": Rule(INFO, "`step.{method}` takes no {what} on Cloudflare. {advice}"),
+    "only-here-method": Rule(INFO, "Cloudflare's `step` has no `{method}`. {advice}"),
     "only-here-parameter": Rule(
         INFO,
         "On Cloudflare a parameter is another step by its name, and the step of the function `{name}` is called {step}."

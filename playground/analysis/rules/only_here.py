@@ -59,6 +59,12 @@ _ARGUMENTS = {
     "rollback_config": ("`rollback_config`", _NO_ROLLBACK),
     "depends": ("`depends`", _BY_NAME),
 }
+_METHODS = {
+    "patched": "Deploy changed code as a workflow of another name there, and let the runs of the old one end.",
+    "deprecate_patch": "Leave it out.",
+    "tag": "Find a run by its id there: choose one that says what it is for.",
+}
+_NO_SCHEMA = "Look at the payload in the code, and wait again where it does not fit."
 _BY_PLACE = "Give it by its place, without its name, which is the same here."
 _AS_TEXT = 'Write it as text, such as "2 hours".'
 _ONE_TYPE = "Wait for one type there, and say in its payload what kind it is."
@@ -77,6 +83,7 @@ def check(workflow: Workflow) -> Iterator[Diagnostic]:
                 if isinstance(decorator, ast.Attribute) and decorator.attr == "do":
                     place, form = workflow.source.span(decorator), f"@{workflow.one_line(decorator)}()"
                     yield report("only-here-step", place, Fix("Add parentheses", place, form[1:]), form=form)
+    yield from _methods(workflow)
     yield from _parameters(workflow)
     yield from _tuples(workflow)
     yield from _replies(workflow)
@@ -145,7 +152,9 @@ def _direct(workflow: Workflow, call: StepCall) -> Diagnostic:
 def _timed(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
     known = ("timeout",) if call.kind == WAIT else ()
     for given in call.node.keywords:
-        if given.arg is not None and given.arg not in known:
+        if given.arg == "schema":
+            yield _argument(workflow, given, call.method, "`schema`", _NO_SCHEMA)
+        elif given.arg is not None and given.arg not in known:
             fix = None
             if given is call.node.keywords[0] and len(call.node.args) == 1:  # the second, where the order has it
                 fix = Fix("Leave out its name", workflow.source.span(given), workflow.source.text_of(given.value))
@@ -157,6 +166,13 @@ def _timed(workflow: Workflow, call: StepCall) -> Iterator[Diagnostic]:
         types = call.argument(1, "event_type") or call.keyword("type")
         if types is not None and isinstance(workflow.tree.value(types) or types, (ast.List, ast.Tuple)):
             yield _argument(workflow, types, call.method, "list of types", _ONE_TYPE)
+
+
+def _methods(workflow: Workflow) -> Iterator[Diagnostic]:
+    for node in workflow.tree.nodes_by_type[ast.Attribute]:
+        if node.attr in _METHODS and workflow.is_step(node.value):
+            place = workflow.source.span(node)
+            yield report("only-here-method", place, method=node.attr, advice=_METHODS[node.attr])
 
 
 def _argument(
