@@ -193,6 +193,13 @@ def test_a_file_is_read_as_it_was_written() -> None:
     ]
 
 
+def test_every_recorded_journal_is_read_as_it_was_written() -> None:
+    for path in (Path(__file__).parent / "journals").glob("*.json"):
+        events = json.loads(path.read_text())
+        found = read_run_file(io.BytesIO(file_of(*events)))
+        assert [it.as_json() for it in found.events] == events, path.stem
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -37,10 +37,10 @@ DEPTH = 200  # levels of lists and objects in a line
 
 Time = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # epoch milliseconds that a calendar has
 
-_NOT_ONE = "is no run's file: `playground runs export RUN`, or Export on a run's page, writes one"
+_NOT_ONE = "is no run's file: `playground runs export RUN`, or Save the run, in Share on its page, writes one"
 
 
-_KINDS = (*ev.KINDS, ev.REPLY)
+_KINDS = (*ev.KINDS, ev.REPLY, ev.PATCH)
 
 
 class BadRunFile(Exception):

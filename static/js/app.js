@@ -128,7 +128,7 @@ const drafts = makeDrafts({
 });
 linesFrom(editor.whereIs);
 const checker = makeChecker({ text: editor.text, show: (found) => (start.reached(), checked(found)), say: (words) => problems(words, "") });
-const dialogs = makeDialogs({ share: () => share.fill?.(), examples: markCards });
+const dialogs = makeDialogs({ share: () => (keeping(), share.fill?.()), examples: markCards });
 const share = whose.tenant ? ofKeyed(whose.tenant) : makeShare({
   code: () => (params.look() ? null : { source: editor.text(), params: params.text() }),
   run: () => runId,
@@ -174,6 +174,7 @@ makeDrop((file) => news().then((it) => it.take(file)));
 for (const button of document.querySelectorAll("[data-does]")) button.addEventListener("click", () => doAct(button.dataset.does));
 makeKeys();
 makeReasons();
+document.addEventListener("click", ({ target }) => take(target.closest?.("[data-take]")?.dataset.take));
 document.addEventListener("click", ({ target }) => copyAs(target.closest?.("[data-copy-as]")?.dataset.copyAs));
 for (const sign of ["pointerenter", "focus", "click"]) {
   node("runs-button")?.addEventListener(sign, () => import("./runs.js").then((it) => it.makeRuns({ now: () => runId })), { once: true });
@@ -200,6 +201,7 @@ function palette() {
   if (dialog.open) return dialog.close();
   dialog.querySelector("input").value = "";
   node("palette-list").replaceChildren();
+  keeping();
   dialogs.open("palette");
   import("./palette.js").then((it) => it.fillPalette({ steps: runId ? steps : [] }), () => (dialog.close(), toast("The page’s script did not arrive. Try again.", "i-warn")));
 }
@@ -212,10 +214,21 @@ async function copyAs(how) {
   (await import("./copy-as.js")).copyAs(how, code);
 }
 
+/** What can be kept of a run is offered where there is one. */
+function keeping() {
+  for (const part of document.querySelectorAll("[data-part=take-along]")) part.hidden = !runId;
+}
+
+/** Saves the run that is shown, or a test of it. */
+async function take(what) {
+  if (!what || !runId) return;
+  (await import("./take-along.js")).takeAlong(what, { id: runId, tenant: whose.tenant }, whose.tenant ? whose.tokenOf() : null);
+}
+
 /** The ways to a new workflow, loaded when one is wanted. */
 async function news() {
   const { makeNew } = await import("./new.js");
-  return makeNew({ begin, most: page.limits.source_bytes, selectAll: editor.selectAll });
+  return makeNew({ begin, showRun: showFile, most: page.limits.source_bytes, selectAll: editor.selectAll });
 }
 
 /** Other code takes the place of what the editor has, which is kept as a draft, and of the run, which goes on. */
@@ -239,6 +252,20 @@ function begin({ source, name, params: sent }) {
   editor.setText(source);
   halves.show("code");
   editor.focus();
+}
+
+/** The run of a file: its code and params take the place of what is there, so that Run starts them; it is shown beside them. */
+async function showFile({ name, head, events }) {
+  const { inputText } = await import("./run/value.js");
+  const source = head.code.source ?? "";
+  begin({ source, name: nameIn(source) ?? head.title, params: inputText(head.params) });
+  drafts.keep();
+  ran = source;
+  editor.startRun();
+  stopsOfRun = true;
+  halves.show("run");
+  openRun({ id: head.id, source, snippet: head.code.version, code: editor.text, outline: [], file: { name, head, events } });
+  checker.now();
 }
 
 /** The formatter is loaded when it is asked for. */

@@ -6,6 +6,7 @@ import { el } from "./dom.js";
 import { read, write } from "./stored.js";
 
 const ROW = "[data-part=rows] .row-name";
+const NO_RUN = "There is no run yet: press Run.";
 const NO_STEP = "The run has no step yet.";
 const STANDS = "The run is not paused before a step.";
 
@@ -73,6 +74,8 @@ export const TABLE = {
     ["Copy as curl", "", null, "[data-copy-as=curl]"],
     ["Copy as Python", "", null, "[data-copy-as=python]"],
     ["Copy for an agent", "", null, "[data-copy-as=agent]"],
+    ["Save the run", "", null, "[data-take=export]", NO_RUN],
+    ["Test from this run", "", null, "[data-take=\"test.py\"]", NO_RUN],
     ["Recent runs", "", null, "#runs-button"],
     ["Theme of the system", "", null, "[data-theme-set=system]"],
     ["Light theme", "", null, "[data-theme-set=light]"],

@@ -4,24 +4,25 @@
 import { dialogHead, el, icon } from "./dom.js";
 import { UNTITLED } from "./names.js";
 import { keysText } from "./keys.js";
+import { close, notice } from "./notices.js";
 import { TEMPLATES, fromTemplate, fromText, whyNot } from "./starts.js";
 import { toast } from "./toast.js";
 
-const FILES = ".py,.pyi,.txt,.md,.zip,text/x-python,text/plain";
+const FILES = ".py,.pyi,.txt,.md,.zip,.jsonl,text/x-python,text/plain,application/x-ndjson";
 const NO_CODE = "There is no code in that.";
 
 let made = null;
 
-/** @param {{begin: (code: {source: string, name: string, params?: string | null}) => void, most: number, selectAll: () => void}} how `begin` puts the code into the editor; `most` is the most bytes of a source; `selectAll` selects what is there, to be pasted over */
+/** @param {{begin: (code: {source: string, name: string, params?: string | null}) => void, showRun: (file: {name: string, head: object, events: object[]}) => void, most: number, selectAll: () => void}} how `begin` puts the code into the editor; `showRun` shows the run of a file; `most` is the most bytes of a source; `selectAll` selects what is there, to be pasted over */
 export function makeNew(how) {
   made ??= new New(how);
   return made;
 }
 
 class New {
-  constructor({ begin, most, selectAll }) {
-    Object.assign(this, { begin, most, selectAll, dialog: null });
-    this.files = el("input", { type: "file", accept: FILES, hidden: true, "aria-label": "A Python file", onchange: () => this.take(this.files.files[0]) });
+  constructor({ begin, showRun, most, selectAll }) {
+    Object.assign(this, { begin, showRun, most, selectAll, dialog: null });
+    this.files = el("input", { type: "file", accept: FILES, hidden: true, "aria-label": "A Python file, or a run’s file", onchange: () => this.take(this.files.files[0]) });
     document.body.append(this.files);
   }
 
@@ -51,7 +52,7 @@ class New {
           {},
           Object.entries(TEMPLATES).map(([does, { words, say }]) => way(does, does === "blank" ? "i-file" : "i-journal", words, say)),
           way("paste", "i-copy", "Paste", "Code from the clipboard, without the fences of a chat"),
-          way("open", "i-folder", "Open a file", "Python, or a zip of a project for Cloudflare. Or drop one anywhere on the page, a folder too", "mod O"),
+          way("open", "i-folder", "Open a file", "Python, a run that was saved, or a zip of a project for Cloudflare. Or drop it anywhere on the page, a folder too", "mod O"),
         ),
         el("p.dim", {}, "What you have changed so far is kept as a draft."),
       ),
@@ -80,8 +81,11 @@ class New {
   /** A file that was chosen or dropped. */
   async take(file) {
     this.files.value = "";
+    close("run-file");
     if (!file) return;
     if (file.isDirectory || /\.zip$/i.test(file.name)) return this.takeProject(file);
+    const { isRunFile } = await import("./run-file.js");
+    if (await isRunFile(file)) return this.opened(file);
     const tooLarge = whyNot({ name: file.name, size: file.size }, this.most);
     if (tooLarge) return this.refuse(tooLarge);
     const text = await file.text();
@@ -102,6 +106,20 @@ class New {
       toast(found.notes[0] ?? `${found.className} of ${place.name}`, found.notes.length ? "i-warn" : "i-info");
     } catch (error) {
       this.refuse(error instanceof BadProject ? error.message : `${place.name} can’t be read: ${error.message}`);
+    }
+  }
+
+  /** A file that has a run. */
+  async opened(file) {
+    const { BadRunFile, readRunFile } = await import("./run-file.js");
+    try {
+      const run = await readRunFile(file);
+      this.dialog?.close();
+      this.showRun({ name: file.name, ...run });
+    } catch (error) {
+      if (!(error instanceof BadRunFile)) throw error;
+      this.dialog?.close();
+      notice("run-file", { icon: "i-warn", strong: "This file was not opened.", text: error.message, tone: "bad" });
     }
   }
 

@@ -12,6 +12,7 @@ const AGAIN_MS = 2_000;
 /** A link to the run that a step has started. What one run's token may change, its children's may, too. */
 export function childLink(run, step, ...content) {
   const { child } = step;
+  if (run.file) return el("span", { title: `The run ${child}, which is not in this file` }, ...(content.length ? content : [el("span.mono", {}, child)]));
   const keep = () => run.tenant || !run.token || remember(child, run.token, `Child ${step.name}`);
   return el("a", { href: pagePath({ ...run, id: child }), title: `The run ${child}`, onclick: keep, onauxclick: keep }, ...(content.length ? content : [el("span.mono", {}, child)]));
 }
@@ -61,6 +62,7 @@ export class ChildRuns {
       const word = el("span.how", { hidden: true });
       this.links.set(step.key, { mark, word, tool: el("span.wake.of-run", {}, childLink(this.run, step, mark, el("span", {}, "Open run"), word)) });
       const { firstElementChild: link } = this.links.get(step.key).tool;
+      link.hidden = Boolean(this.run.file);
       link.className = "btn line";
       this.draw(step);
     }

@@ -9,6 +9,7 @@ import { lasting, left, ticking } from "./words.js";
 export const NOTHING = {
   watching: "You are watching. Only the browser that started this run can change it. Run a copy.",
   stale: "No connection: nothing can be sent.",
+  file: "This run is from a file: nothing can be sent to it. Press Run to start its code with its params.",
   past: "This is the past. Go back to live to control the run.",
 };
 
@@ -145,7 +146,8 @@ export class Header {
 
   controls(state, final, why) {
     const { pause, terminate, restart, skip, fork, chaos, kill, moment } = this.buttons;
-    fork.hidden = !final;
+    fork.hidden = !final || Boolean(this.context.file);
+    setDisabled(chaos, this.context.file ? why : "");
     setDisabled(fork, this.context.past ? NOTHING.past : ""); // whoever has the link may fork
     const paused = state.status === "paused" || state.status === "waitingForPause";
     pause.hidden = terminate.hidden = this.split.hidden = final;

@@ -16,6 +16,7 @@ import { Effects } from "./effects.js";
 import { Following } from "./following.js";
 import { FINAL, eventTypes, fold, keyOf, meanPercent, stepMs } from "./fold.js";
 import { wayOn } from "./fork.js";
+import { FileSource, FromFile } from "./from-file.js";
 import { GraphPanel } from "./graph-panel.js";
 import { Header, NOTHING } from "./header.js";
 import { Journal } from "./journal.js";
@@ -112,6 +113,7 @@ export class Live {
     onKey("continue", () => this.stopBar.press("on"));
     this.lineage = new Lineage(part("notices"));
     this.watching = new Watching(part("notices"));
+    this.fromFile = new FromFile(part("notices"));
     this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
     this.effects = new Effects({ root: part("effects"), tab: root.querySelector("#tab-effects"), onStep: (step) => this.openStep(step), onChange: () => this.schedule() });
     this.place = new Place(() => this.schedule());
@@ -151,9 +153,10 @@ export class Live {
     calm.addEventListener("change", () => this.schedule());
   }
 
-  open({ id, tenant = null, token = null, source = "", snippet = null, code = () => source, view = null, outline = [], example = null }) {
+  /** `file` is {name, head, events} of a run that is read from a file: nothing is asked of the server then. */
+  open({ id, tenant = null, token = null, source = "", snippet = null, code = () => source, view = null, outline = [], example = null, file = null }) {
     this.close();
-    this.run = { id, tenant, token, source, snippet, code, example };
+    this.run = { id, tenant, token, source, snippet, code, example, file };
     this.childRuns.reset(this.run);
     this.lineage.open(this.run, view !== null);
     this.recode.open(this.run);
@@ -167,10 +170,14 @@ export class Live {
     this.notices.pace(false);
     this.notices.refused();
     this.clear();
-    this.effects.open(this.run);
+    if (file) this.effects.reset();
+    else this.effects.open(this.run);
+    this.effects.tab.hidden = Boolean(file); // they are no part of the journal
     this.place.open(this.run);
     this.lesson.open(this.run);
-    this.watching.open(this.run);
+    this.watching.open({ token: file ? "none" : token });
+    this.fromFile.open(file);
+    this.timeline.linksRuns = !file;
     this.follow(0);
     if (this.tabs.hasColumn) this.graph.show();
     this.schedule(true);
@@ -228,6 +235,10 @@ export class Live {
     this.stream?.close();
     const { run } = this;
     const mine = (take) => (value) => this.run === run && take(value);
+    if (run.file) {
+      this.stream = new FileSource({ events: run.file.events, onEvents: mine((events) => this.take(events)), onEnd: mine(() => this.schedule(true)) });
+      return;
+    }
     this.stream = new Stream({
       ...run,
       after,
@@ -285,8 +296,14 @@ export class Live {
 
   context() {
     const { state, final } = this;
-    const watching = !this.run.token;
+    const { file } = this.run;
+    const watching = !this.run.token && !file;
     const hideRest = state.status === "complete";
+    if (file) {
+      const now = this.past ? state.lastAt : Math.max(file.head.written_at, state.lastAt ?? 0);
+      const past = this.past ? { seq: state.lastSeq, last: this.moments.last, whole: this.whole() } : null;
+      return { now, stale: this.past || !final, final, past, heardAt: now, watching, why: NOTHING.file, hideRest, file: true };
+    }
     if (this.past) {
       const { last } = this.moments;
       return { now: state.lastAt, stale: true, final, past: { seq: state.lastSeq, last, whole: this.whole() }, heardAt: this.heardAt, watching, why: watching ? NOTHING.watching : NOTHING.past, hideRest };
@@ -347,9 +364,9 @@ export class Live {
     this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final, stale: Boolean(this.trouble) && !final, executions: newest.executions, at: state.lastAt });
     this.notices.stands(newest.status);
     this.diverged.update(newest);
-    this.lineage.update(newest);
+    if (!this.run.file) this.lineage.update(newest);
     this.lesson.update(newest, final);
-    this.recode.update(newest, current);
+    if (!this.run.file) this.recode.update(newest, current);
     this.header.update(state, context);
     this.stopBar.update(newest, current);
     this.stops.tell(newest, this.plan.flat, final);
@@ -357,7 +374,7 @@ export class Live {
     if (this.past && this.seen === state.lastSeq) return; // only what comes behind it has changed
     this.seen = state.lastSeq;
     relocate(state, this.plan.flat, newest);
-    this.childRuns.update(state, !context.past && !context.final);
+    this.childRuns.update(state, !context.past && !context.final && !this.run.file);
     this.timeline.update(state, context);
     this.table.update(state, context);
     this.journal.show(state.lastSeq, this.past);
@@ -366,13 +383,13 @@ export class Live {
     this.graph.update(state, context);
     this.drawer.update(state, context);
     this.effects.update(state, { final: context.final, past: this.past });
-    this.place.update(newest, current.now);
+    if (!this.run.file) this.place.update(newest, current.now);
     this.tabs.count("journal", state.lastSeq);
     this.tabs.count("logs", state.logs.length);
     const end = context.final ? `${state.generation}:${state.status}` : null;
     if (end !== this.drawnEnd) {
       this.drawnEnd = end;
-      const next = state.status === "errored" ? wayOn(this.run, state, (title, words) => this.notices.refused(title, words)) : null;
+      const next = state.status === "errored" && !this.run.file ? wayOn(this.run, state, (title, words) => this.notices.refused(title, words)) : null;
       this.parts.end.replaceChildren(...(end ? [outcome(state, (text) => this.copy(text), next)] : []));
     }
     this.following.update(state, context.final);

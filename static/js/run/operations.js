@@ -4,6 +4,7 @@ import { FINAL } from "../statuses.js";
 import { call } from "./api.js";
 import { breakStep } from "./breaking.js";
 import { breakpointOf, lastingOnes } from "./breakpoints.js";
+import { toast } from "../toast.js";
 import { refOf } from "./fold.js";
 import { ForkDialog } from "./fork.js";
 import { NOTHING } from "./header.js";
@@ -123,6 +124,7 @@ export class Operations {
   /** Asks where to fork; `step` is where to leave, if that is known. */
   fork(step = null) {
     const { run, moments } = this.live;
+    if (run.file) return toast(NOTHING.file);
     this.forking ??= new ForkDialog();
     this.forking.show({ run, state: moments.state, step: step && moments.state.steps.get(step.key), stops: this.stopsOfFork() });
   }

@@ -30,7 +30,7 @@ const NARROW_PX = 640; // a run panel under this puts names above their bars
 export class Timeline {
   /** @param {{root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, childTool, childLink, copy}} how `breakpoints()` are those to show, `onWake(step)` and `onSend(type, payload)` resolve to a failure's words or "" */
   constructor({ root, onOpen, onWake, onSend, onBreak, onBreakpoint, breakpoints, onStop, onFix, onFold, payloadFor, childTool, childLink, copy }) {
-    Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints, onFold, childLink });
+    Object.assign(this, { root, onOpen, onBreak, onBreakpoint, breakpoints, onFold, childLink, linksRuns: true });
     this.asks = new Asks({ wake: onWake, send: onSend, payloadFor, childTool, opened: () => this.redraw(), left: () => this.focusRow(this.active) });
     this.groups = new Groups();
     this.texts = new StreamTexts(copy);
@@ -190,7 +190,7 @@ export class Timeline {
     item.broken = markBreak(item, index < this.steps ? broken : null);
     const mayBreak = index >= this.steps && !this.context.why && !this.final;
     breakTool(item, entry, broken, mayBreak ? () => this.onBreak(entry) : null, item.parts.button.tabIndex);
-    runTool(item, index < this.steps && !item.group ? entry : null, this.childLink, item.parts.button.tabIndex);
+    runTool(item, index < this.steps && !item.group ? entry : null, this.linksRuns ? this.childLink : null, item.parts.button.tabIndex);
     const may = this.context.why || (this.final && !this.drafts) ? null : () => this.onBreakpoint(entry);
     setFlag(item.parts.row, "is-first", this.depths[index] > (this.depths[index - 1] ?? 0));
     stopTool(item, entry, rowStop(this.breakpoints(), entry), Boolean(entry.stop), may, item.parts.button.tabIndex);

@@ -1,0 +1,48 @@
+// A run that was opened from a file: its events come from there, and a line says so, beside controls that do nothing to it.
+
+import { el, icon } from "../dom.js";
+
+const AT_ONCE = 1_000; // events; the page gets a turn between
+
+/** Gives the events of a file as stream.js gives those of a server. */
+export class FileSource {
+  constructor({ events, onEvents, onEnd }) {
+    this.ended = false;
+    let from = 0;
+    const next = () => {
+      onEvents(events.slice(from, (from += AT_ONCE)));
+      if (from < events.length) this.timer = setTimeout(next);
+      else {
+        this.ended = true;
+        onEnd();
+      }
+    };
+    this.timer = setTimeout(next);
+  }
+
+  close() {
+    clearTimeout(this.timer);
+  }
+
+  retryNow() {}
+}
+
+export class FromFile {
+  /** @param {HTMLElement} home where banners of the run stand */
+  constructor(home) {
+    this.home = home;
+    this.bar = null;
+  }
+
+  /** A run is looked at; `file` is {name, head} where it is one from a file, else null. */
+  open(file) {
+    this.bar?.remove();
+    this.bar = null;
+    if (!file) return;
+    const run = document.querySelector("[data-run]");
+    const { name, head } = file;
+    const again = run && el("button.btn.line.small", { type: "button", onclick: () => run.click() }, icon("i-play"), "Run this code");
+    this.bar = el("div.notice.calm.from-file", { role: "status" }, icon("i-file"), el("p", {}, el("b", {}, "From a file. "), el("span.file-name", { title: name }, name), `, written ${new Date(head.written_at).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}. Look at all of it; nothing can be sent to it.`), again);
+    this.home.append(this.bar);
+  }
+}
