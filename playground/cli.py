@@ -69,8 +69,8 @@ _EPILOG = (
     "Cloudflare and back; `playground doctor`: what this machine can do; `playground completion`: for a shell; "
     "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for "
     "tenants; `playground secrets-key --help`: keys that encrypt their secrets; `playground audit`: who changed what; "
-    "`playground copy --help`: moving to another database. An option wins over its environment variable. Stop with "
-    "Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
+    "`playground backup --to FILE`: a backup, checked; `playground copy --help`: moving to another database. An option "
+    "wins over its environment variable. Stop with Ctrl-C or SIGTERM: runs are kept, and go on at the next start."
 )
 
 

@@ -1,5 +1,5 @@
 """The operator's commands: `tenant-key` for tenants' keys, `secrets-key` for the keys that encrypt their secrets,
-`audit` for who changed what, and `copy` for moving to another database.
+`audit` for who changed what, `backup` for a file with all of it, and `copy` for moving to another database.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from playground.store.audit import DONE
 from playground.store.copying import Copied, copy_database
 from playground.store.encryption import BadKey, Keyring, new_key
 from playground.store.errors import StoreError
-from playground.store.open import open_for_copy, open_key_admin
+from playground.store.open import back_up, check_backup, open_for_copy, open_key_admin
 from playground.web.http.tokens import KEY_NAME_LENGTH, KEY_PREFIX, digest
 from playground.workflows import names
 from playground.workflows.errors import InvalidName
@@ -30,8 +30,11 @@ TENANT_KEY = "tenant-key"
 SECRETS_KEY = "secrets-key"
 COPY = "copy"
 AUDIT = "audit"
-COMMANDS = (TENANT_KEY, SECRETS_KEY, COPY, AUDIT)
+BACKUP = "backup"
+COMMANDS = (TENANT_KEY, SECRETS_KEY, COPY, AUDIT, BACKUP)
 AUDIT_DEFAULT, AUDIT_MOST = 100, 100_000  # entries that are printed
+BACKUP_MEGABYTES = 64  # a second, so that a disk has time for the server too
+MEGABYTE = 1_000_000
 
 
 class BadCommand(ValueError):
@@ -57,6 +60,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str], say: Callable[
             names.check_name(options.tenant, "tenant")
         if options.command == COPY:
             _copy(options, say)
+        elif options.command == BACKUP:
+            _back_up(options, say)
         elif options.command == AUDIT:
             _print_audit(options, say)
         else:
@@ -178,6 +183,34 @@ def _print_audit(options: argparse.Namespace, say: Callable[[str], None]) -> Non
         say("The audit log has no entry" + (f" about tenant {options.tenant}." if options.tenant else "."))
 
 
+def _back_up(options: argparse.Namespace, say: Callable[[str], None]) -> None:
+    if (options.to is None) == (options.check is None):
+        raise BadCommand("give --to FILE for a backup, or --check FILE to look at one")
+    if options.rate < 0:
+        raise BadCommand("--megabytes-per-second takes a number from 1, or 0 for no limit")
+    line = ProgressLine(sys.stderr, time.monotonic)
+
+    def show(what: str, done: int, total: int) -> None:
+        line.show(what, done, total, "pages" if what.endswith("pages") else "rows")
+
+    try:
+        if options.to is not None:
+            work = back_up(options.database, Path(options.to), show, bytes_per_second=options.rate * MEGABYTE)
+        else:
+            work = check_backup(Path(options.check), show)
+        found = asyncio.run(work)
+    except KeyboardInterrupt:
+        raise BadCommand("it was stopped; what there is of a backup ends in .partial") from None
+    finally:
+        line.end()
+    rows, instances = sum(digest.count for digest in found.values()), found["instance"].count
+    verb = "is whole" if options.to is None else "is the database of now"
+    say(
+        f"{options.to or options.check} {verb}: {rows:,} rows, {instances:,} instances whose journals fold to their "
+        f"rows; digest of the events {found['event'].text[:16]}."
+    )
+
+
 def _copy(options: argparse.Namespace, say: Callable[[str], None]) -> None:
     if options.source == options.target:
         raise BadCommand("--from and --to name the same database")
@@ -221,6 +254,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_secrets_keys(commands, environment)
     _add_copy(commands)
     _add_audit(commands, environment)
+    _add_backup(commands, environment)
     description = "Keys with which tenants deploy and run their own workflows."
     keys = commands.add_parser(TENANT_KEY, help="make, list and revoke a tenant's keys", description=description)
     actions = keys.add_subparsers(dest="action", required=True)
@@ -286,6 +320,26 @@ def _add_audit(commands: "argparse._SubParsersAction[_Parser]", environment: Map
     )
     audit.add_argument("--json", action="store_true", help="a line of JSON each")
     _add_database(audit, environment)
+
+
+def _add_backup(commands: "argparse._SubParsersAction[_Parser]", environment: Mapping[str, str]) -> None:
+    description = (
+        "Writes a SQLite database into a file while a server uses it: its state at one point in time, read back and "
+        "compared table by table; each journal is folded and compared with its row. To restore: stop the server, check "
+        "the file, put it in the place of the database, and remove the database's -wal and -shm files."
+    )
+    backup = commands.add_parser(BACKUP, help="back a database up, or check a backup", description=description)
+    backup.add_argument("--to", metavar="FILE", help="the file to write, which must not exist")
+    backup.add_argument("--check", metavar="FILE", help="a backup to read and check; nothing is written")
+    backup.add_argument(
+        "--megabytes-per-second",
+        dest="rate",
+        type=int,
+        default=BACKUP_MEGABYTES,
+        metavar="N",
+        help="copy at most so much, so that the server has the disk too; 0 is no limit (default: %(default)s)",
+    )
+    _add_database(backup, environment)
 
 
 def _add_database(action: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:

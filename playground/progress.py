@@ -25,7 +25,7 @@ class ProgressLine:
         self._stage, self._since, self._done_before = "", 0.0, 0
         self._width = 0
 
-    def show(self, what: str, done: int, total: int) -> None:
+    def show(self, what: str, done: int, total: int, unit: str = "rows") -> None:
         """Show that so many of the total are done, if it is time for it."""
         now, stage = self._now(), what.partition(" ")[0]
         if stage != self._stage:
@@ -36,7 +36,7 @@ class ProgressLine:
         self._shown_at = now
         rate = (done - self._done_before) / (now - self._since) if now > self._since else 0.0
         share = min(done / total, 1.0) if total else 1.0
-        text = f"{share:4.0%} {what}, {done:,} of {total:,} rows"
+        text = f"{share:4.0%} {what}, {done:,} of {total:,} {unit}"
         if rate:
             text += f", {rate:,.0f}/s, {_duration(max(total - done, 0) / rate)} left"
         if self._is_terminal:

@@ -293,7 +293,9 @@ def options_of(parser: argparse.ArgumentParser) -> set[str]:
 
 def test_every_command_and_option_is_completed() -> None:
     found = table()
-    assert {*SUMMARIES, "serve", "check", "copy", "tenant-key", "secrets-key"} == {*found[""].actions}
+    assert {*SUMMARIES, "serve", "check", "copy", "tenant-key", "secrets-key", "audit", "backup"} == {
+        *found[""].actions
+    }
     assert {"--port", "--database"} <= found["serve"].options.keys()
     assert {"list", "send-event", "kill-worker"} <= found["runs"].actions.keys()
     assert found["runs kill-worker"].options["--when"] == ("now", "during-step", "before-commit")

@@ -3,13 +3,15 @@ file.
 """
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, suppress
 from pathlib import Path
 
-from playground.store.copying import CopySide
+from playground.store.copying import CopySide, Digest, Progress
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError, shown_url
 from playground.store.protocol import Log, Store
+from playground.store.sqlite import backup
 from playground.store.sqlite.copying import SqliteCopySide
 from playground.store.sqlite.key_admin import SqliteKeyAdmin
 from playground.store.sqlite.nodes import LeaseClock
@@ -19,6 +21,11 @@ from playground.store.tables import KeyAdmin
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
 FORMS = "sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/database"
+NO_BACKUP = (
+    "the database is PostgreSQL's, which has tools for this: `pg_dump --format=custom` writes one file of one point in "
+    "time, `pg_basebackup` copies the server; with all servers stopped, `playground copy` writes a SQLite file and "
+    "checks it"
+)
 OUTAGE_SECONDS = 30.0  # how long a call waits for a PostgreSQL that is away
 
 
@@ -96,6 +103,22 @@ def open_for_copy(url: str, *, is_source: bool) -> AbstractAsyncContextManager[C
 
         return PostgresCopySide.open(url, is_source=is_source)
     return SqliteCopySide.open(_path_of(url), is_source=is_source)
+
+
+async def back_up(url: str, target: Path, progress: Progress, *, bytes_per_second: int) -> Mapping[str, Digest]:
+    """Back the database at `url` up into a new file while a server uses it; returns the digests of its tables.
+
+    Raises:
+        StoreError: as `sqlite.backup.back_up`; it is not SQLite's.
+    """
+    if url.startswith(POSTGRESQL):
+        raise StoreError(NO_BACKUP)
+    return await backup.back_up(_path_of(url), target, progress, bytes_per_second=bytes_per_second)
+
+
+async def check_backup(path: Path, progress: Progress) -> Mapping[str, Digest]:
+    """The digests of the tables of a backup that is whole and sound. Raises StoreError."""
+    return await backup.check_backup(path, progress)
 
 
 def free_bytes(url: str) -> int | None:
