@@ -14,6 +14,8 @@ from sandbox_support import ENTRY, INSIDE, MEMORY, Held, Log
 
 from playground.packages.installation import MANIFEST, Package, PackageSet
 from playground.sandbox.pool import LaunchOptions, Sandbox, SandboxRefused
+from playground.sandbox.tiers import NAMESPACES, USER
+from playground.terminal import doctor
 
 ORDERS = """\
 import numpy as np
@@ -182,9 +184,30 @@ def test_only_what_is_safe_to_fork_is_preloaded_and_the_log_says_why_the_rest_is
 def test_nothing_is_preloaded_where_the_operator_says_so_and_without_namespaces_packages_are_found_too(
     tmp_path: Path,
 ) -> None:
-    with opened(written(tmp_path), preload=False) as held:
+    packages = written(tmp_path)
+    with opened(packages, preload=False) as held:
         assert (held.sandbox.module_names, held.sandbox.not_preloaded) == ({}, {})
         assert held.run("import sys; a = 'plain' in sys.modules; import plain; r = (a, plain.VALUE)")[0] == "(False, 1)"
+    # Workers that change to users of their own could not enter this test's folder, nor Python's own where it is root's.
+    with opened(packages, without=(NAMESPACES, USER)) as held:
+        assert held.run("import plain; r = plain.__file__")[0] == repr(f"{tmp_path}/plain.py")
+        refused = "\ntry:\n    open(plain.__file__, 'a')\nexcept OSError as e:\n    r = type(e).__name__"
+        assert held.run("import plain" + refused)[0] == "'PermissionError'"
+
+
+def test_the_doctor_tries_each_import_in_a_locked_worker(site: Site, tmp_path: Path) -> None:
+    found = site.call(doctor.packages(site.context.engine.sandbox))
+    assert found.state == doctor.GOOD and "numpy 2." in found.text and "can't" not in found.text
+    with asyncio.Runner() as runner:
+        opening = Sandbox.open(memory_bytes=MEMORY, cpu_seconds=10, parked=1, packages=written(tmp_path), log=Log())
+        sandbox = runner.run(opening)
+        try:
+            worse = runner.run(doctor.packages(sandbox))
+        finally:
+            runner.run(sandbox.close())
+    assert worse.state == doctor.LOOK and "worker_memory_bytes" in worse.advice
+    assert "`threads`: RuntimeError: can't start new thread" in worse.text
+    assert "`ends`: its import ends the worker" in worse.text and "`plain`" not in worse.text
 
 
 def test_packages_that_are_not_where_they_should_be_keep_the_server_from_starting(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from playground.sandbox.layers import linux
 from playground.sandbox.layers.cgroup import MemoryGroup
 
 START_SECONDS = 20.0  # a cold disk included
+PACKAGES_SECONDS = 20.0  # more, where the operator's packages are imported; preload.py stops before that
 OOM_SCORE = "1000"  # when the machine runs out of memory, tenants go first
 _MESSAGE_BYTES = 1 << 16
 _DESCRIPTORS_MAX = 16
@@ -111,11 +112,12 @@ class ForkServer:
         finally:
             child_end.close()
             os.close(stderr)
+        seconds = START_SECONDS + (PACKAGES_SECONDS if self._launch.packages else 0)
         self._watch_process()
         self._loop.add_reader(self._stderr, self._read_stderr)
         self._loop.add_reader(self._control, self._read_control)
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds):
                 await asyncio.wait((self._ready, self.dead), return_when=asyncio.FIRST_COMPLETED)
             if self.dead.done():
                 await self._process_exited
@@ -125,7 +127,7 @@ class ForkServer:
         except TimeoutError:
             await self.close()
             raise LaunchFailed(
-                f"the fork server was not ready after {START_SECONDS:.0f} s", has_run=self.pid is not None
+                f"the fork server was not ready after {seconds:.0f} s", has_run=self.pid is not None
             ) from None
         except BaseException:
             await self.close()

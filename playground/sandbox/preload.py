@@ -35,7 +35,7 @@ from typing import Any, NoReturn
 
 from playground.sandbox.layers import linux
 
-SECONDS = 8.0  # a fork server has 20 to start (forkserver.py)
+SECONDS = 15.0  # a fork server has 20 for it (forkserver.py)
 NAMES_MOST = 1_000  # of a module, for the editor's completion
 # Libraries that compute with threads are told to use the one that there is; where they try to start more, they fail.
 SINGLE_THREADED = (

@@ -101,14 +101,14 @@ async def isolation(settings: Settings) -> list[Finding]:
     except BadSetting as error:
         return [Finding("packages", BAD, str(error))]
     try:
-        packages = [await _packages(sandbox)] if sandbox.packages else []
+        found = [await packages(sandbox)] if sandbox.packages else []
         tier = sandbox.tier
     finally:
         await sandbox.close()
-    return [_isolation(tier), *packages]
+    return [_isolation(tier), *found]
 
 
-async def _packages(sandbox: Sandbox) -> Finding:
+async def packages(sandbox: Sandbox) -> Finding:
     """The operator's packages, and which of them code can't import."""
     there = ", ".join(f"{package.name} {package.version}" for package in sandbox.packages)
     failing = await sandbox.failing_imports()
