@@ -92,9 +92,15 @@ def test_the_lint_and_the_run_say_which_packages_there_are(site: Site) -> None:
     assert f"{there}; `requests` is not among them" in found[3]["message"]
     assert found[8]["fix"]["text"] == "import numpy as np\n"
     assert site.client.post("/api/check", json={"source": ORDERS}).json()["diagnostics"] == []
-    drawn = ORDERS.replace("np.mean(order.prices)", "np.random.rand()")
-    (random,) = site.client.post("/api/check", json={"source": drawn}).json()["diagnostics"]
-    assert random["code"] == "random-outside-step"
+    for draw, codes in {
+        "np.random.rand()": ["random-outside-step"],
+        "np.random.default_rng().random()": ["random-outside-step"],
+        "np.random.default_rng(7).random()": [],
+        "(np.random.seed(7), np.random.rand())[1]": [],
+    }.items():
+        drawn = ORDERS.replace("np.mean(order.prices)", draw)
+        found = site.client.post("/api/check", json={"source": drawn}).json()["diagnostics"]
+        assert [it["code"] for it in found] == codes, draw
     failed = site.finish(site.create(IMPORTS.replace("import numpi\n", "").replace("numpi", "1")))
     assert f"{there}; `requests` is not among them" in failed["error"]["notes"][0]
     inner = site.finish(site.create("import numpy.nowhere\n" + ORDERS))

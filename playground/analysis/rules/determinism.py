@@ -25,7 +25,7 @@ _SECRETS = ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "randbits"
 # Where the operator has added numpy.
 _NUMPY_DRAWS = (
     "rand", "randn", "random", "randint", "random_sample", "choice", "permutation", "shuffle", "normal", "uniform",
-    "standard_normal", "bytes",
+    "standard_normal", "bytes", "default_rng",
 )  # fmt: skip
 
 KNOWN: dict[str, str] = {
@@ -42,7 +42,9 @@ KNOWN: dict[str, str] = {
     "asyncio.sleep": SLEEP,
     "workers.fetch": FETCH,
 }
-_ONLY_WITHOUT_ARGUMENTS = frozenset({"time.localtime", "time.gmtime", "time.ctime", "time.asctime"})
+_ONLY_WITHOUT_ARGUMENTS = frozenset({
+    "time.localtime", "time.gmtime", "time.ctime", "time.asctime", "numpy.random.default_rng",
+})  # fmt: skip
 _NOT_STORABLE = frozenset({
     "random.shuffle", "datetime.date.today", "time.localtime", "time.gmtime",
     *(f"numpy.random.{name}" for name in _NUMPY_DRAWS),
@@ -57,14 +59,11 @@ _TRACED = 3  # assignments followed from a value to its use
 
 def check(workflow: Workflow) -> Iterator[Diagnostic]:
     """Findings about calls outside steps whose result differs between executions, or that act on the world."""
-    seeded = any(
-        workflow.tree.dotted(call.func) == "random.seed" and call.args for call in workflow.tree.nodes_by_type[ast.Call]
-    )
+    seeds = (workflow.tree.dotted(call.func) for call in workflow.tree.nodes_by_type[ast.Call] if call.args)
+    seeded = {name.removesuffix(".seed") for name in seeds if name in ("random.seed", "numpy.random.seed")}
     for node in workflow.replayed_calls():
         code = kind_of(workflow, node)
-        if code is None or (
-            seeded and code == RANDOM and (workflow.tree.dotted(node.func) or "").startswith("random.")
-        ):
+        if code is None or (code == RANDOM and (workflow.tree.dotted(node.func) or "").rpartition(".")[0] in seeded):
             continue
         if code == SLEEP:
             yield from _sleep(workflow, node)
