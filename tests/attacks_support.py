@@ -107,7 +107,7 @@ class Attack:
     @property
     def waits(self) -> bool:
         """Whether nothing but a limit on the time it takes ends it."""
-        return any(words in self.end(warm=False) for words in WAITED)
+        return any(words in self.end for words in WAITED)
 
     @property
     def source(self) -> str:
