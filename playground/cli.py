@@ -52,6 +52,7 @@ GROUPS = {
         "tenant_attempt_wall_seconds", "running_per_tenant", "requests_per_tenant", "starts_per_second_per_tenant",
         "queued_per_tenant", "load_seconds", "load_attempts", "workflows_per_tenant", "versions_per_tenant",
         "schedules_per_tenant", "schedule_seconds", "queues_per_tenant", "messages_per_tenant", "deliveries_per_tenant",
+        "bulks_per_tenant", "bulk_runs", "bulk_per_second",
     ),
     "workers": (
         "worker_cpu_seconds", "worker_memory_bytes", "idle_grace_ms", "spare_slots", "parked_workers",

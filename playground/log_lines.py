@@ -211,6 +211,8 @@ LINES: tuple[Line, ...] = (
          ("tenant", "instances", "client")),
     Line("tenant.migrated", INFO, "A tenant moved an instance to another version.", "Nothing.",
          ("tenant", "instance", "version", "client"), once_per=("tenant",)),
+    Line("tenant.bulk", INFO, "A tenant began an operation on many runs.", "Nothing.",
+         ("tenant", "bulk", "operation", "matched"), once_per=("tenant",)),
     Line("tenant.secret_set", INFO, "A tenant set a secret.", "Nothing.", ("tenant", "name", "client")),
     Line("tenant.secret_removed", INFO, "A tenant removed a secret.", "Nothing.", ("tenant", "name", "client")),
     Line("tenant.trigger_made", INFO, "A tenant made the address that starts its workflow.", "Nothing.",

@@ -292,6 +292,11 @@ class Settings:
         limit=False,
     )
     queued_per_tenant: int = _row(100_000, "instances one tenant may have queued at once", public=True, least=1)
+    bulks_per_tenant: int = _row(3, "operations on many runs of one tenant at once", public=True, least=1)
+    bulk_runs: int = _row(100_000, "runs that one operation on many may be about", public=True, least=1)
+    bulk_per_second: int = _row(
+        500, "runs that a node's operations on many get to in a second, all tenants together", public=True, least=1
+    )
     schedules_per_tenant: int = _row(1_000, "schedules one tenant may have", public=True, least=1)
     schedule_seconds: int = _row(
         60, "shortest time between two firings of a schedule", unit="seconds", public=True, least=60

@@ -25,6 +25,7 @@ from store_support import (
 )
 
 from playground.store.audit import AuditEntry
+from playground.store.bulks import Bulk, Target
 from playground.store.copying import TABLES, CopySide, Digest
 from playground.store.encryption import Keyring
 from playground.store.messages import NewMessage, QueueSettings
@@ -68,6 +69,8 @@ async def fill(store: Store, *, many: int = 30) -> None:
     await store.take_chore("expire", at=AT, until=AT + 9)
     nightly = ("acme", "nightly", "w", "0 2 * * *", "UTC", {"n": AWKWARD}, None, "all", True, AT + 9, None, "1", AT)
     await store.schedules.put(Schedule(*nightly), most=9)
+    bulk = Bulk("acme", "b1", {"operation": "pause"}, {"tags": ["größe"]}, "running", 2, AT, AT)
+    await store.bulks.create(bulk, [Target(2, 1), Target(1, 1)], most=9, kept=9)
     await store.services.put("acme", Service("fetch", "allow", {"allow": [{"host": AWKWARD}]}), most=9)
     # One that finished, with a result that stands in its row, keys and values and effects.
     row = await running(store, "done", tenant="acme", snippet=make_snippet(AWKWARD, None, AT))
@@ -150,6 +153,7 @@ async def seen(store: Store) -> dict[str, Any]:
     found["queues"] = await store.messages.queues("acme")
     found["letters"] = [await store.messages.delivered(it) for it in await store.messages.open_deliveries()]
     found["schedules"] = await store.schedules.of_tenant("acme")
+    found["bulks"] = [(one, await store.bulks.part(one)) for one in await store.bulks.of_tenant("acme")]
     found["services"] = await store.services.of_tenant("acme")
     found["secrets"] = await store.tenants.secrets("acme")
     found["usage"] = await store.usage.amounts("requests", "acme", since=0)

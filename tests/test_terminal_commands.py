@@ -190,6 +190,21 @@ def test_a_tenant_deploys_and_runs_from_the_terminal(site: Site, run: Commands, 
     assert run("runs", "show", id, **as_acme).of("run")[0]["status"] == "complete"
     assert run("runs", "fork", id, **as_acme).of("run")[0]["fork_of"] == id
 
+    many = ("runs", "bulk", "delete", "--workflow", "echo", "--since", "1 hour")
+    dry = run(*many, "--format", "text", **as_acme)
+    assert "delete 2 runs?" in dry.out and id in dry.out and "--yes" in dry.out
+    done = run(*many, "--yes", **as_acme)
+    assert done.status == OK and [it["done"] for it in done.of("bulk")] == [0, 2]
+    assert (
+        "done: 2 done, 0 were so already"
+        in run("runs", "bulk", "stop", done.of("bulk")[0]["id"], "--format", "text", **as_acme).out
+    )
+    assert run("runs", "list", "--error", "ValueError", **as_acme).out == ""
+    assert "name a filter" in refused(run("runs", "bulk", "pause", **as_acme))
+    assert "a tenant's: name it" in refused(run("runs", "bulk", "pause", "--all"))
+    assert run("run", "--workflow", "echo", "--follow", **as_acme).status == OK
+    assert run("run", "--workflow", "echo", "--follow", **as_acme).status == OK
+
     words = ("schedules", "put", "nightly", "0 3 * * *", "--workflow", "echo", "--params", '{"n": 2}')
     assert len(run(*words, **as_acme).of("schedule")[0]["next"]) == 5
     assert "nightly" in run("schedules", "list", "--format", "text", **as_acme).out

@@ -7,9 +7,12 @@ from urllib.parse import quote
 from playground.client.connection import Connection
 from playground.client.instances import NOTHING, RunOf, StepRef
 from playground.web.api.response_types import (
+    Bulk,
+    Bulks,
     Deployed,
     Json,
     Listing,
+    Matches,
     Message,
     MessageQueue,
     MessageQueues,
@@ -88,6 +91,31 @@ class TenantClient:
         """
         query = {**filter, "before": before, "limit": limit}
         return await self._connection.ask("GET", f"{self._base}/instances", Listing, token=self._key, query=query)
+
+    # Operations on many instances.
+
+    async def try_bulk(self, **asked: Any) -> Matches:
+        """What an operation would be about now: as `begin_bulk`, but nothing is done."""
+        return await self._ask("POST", "/bulk", Matches, {**asked, "dry_run": True})
+
+    async def begin_bulk(self, operation: str, filter: Mapping[str, Any], **more: Any) -> Bulk:
+        """Begin an operation on all instances that fit: terminate, pause, resume, restart, fork or delete.
+
+        `filter`: as of `instances`. `more`: rollback, from_step, version.
+        """
+        return await self._ask("POST", "/bulk", Bulk, {"operation": operation, "filter": filter, **more})
+
+    async def bulk(self, id: str) -> Bulk:
+        """How an operation stands."""
+        return await self._ask("GET", f"/bulk/{_quoted(id)}", Bulk)
+
+    async def bulks(self) -> list[Bulk]:
+        """The operations that run, and some that have ended, newest first."""
+        return (await self._ask("GET", "/bulk", Bulks)).bulks
+
+    async def stop_bulk(self, id: str) -> Bulk:
+        """Stop an operation half way."""
+        return await self._ask("POST", f"/bulk/{_quoted(id)}/stop", Bulk)
 
     # Schedules.
 

@@ -410,15 +410,22 @@ class Engine:
         from_step: StepKey | None = None,
         new_breaks: Sequence[NewBreak] = (),
         new_breakpoints: Sequence[StepPattern] = (),
+        *,
+        generation: int | None = None,
     ) -> Committed:
         """Run again from the start, or from a step, with the breaks and breakpoints that are set and these new ones.
 
+        Args:
+            generation: in which it is to be restarted, so that who tries twice restarts once.
+
         Raises:
-            CannotRestart: there is no such step.
+            CannotRestart: there is no such step, or it is in another generation.
             CannotBreak: a break or a breakpoint makes no sense.
         """
         broken, stops = await break_events(new_breaks), breakpoint_events(new_breakpoints)
-        committed = await self.operate(row, operations.restart(from_step, broken, stops, at=self.clock.now()))
+        committed = await self.operate(
+            row, operations.restart(from_step, broken, stops, generation, at=self.clock.now())
+        )
         self._services.families.look_at([row.key])  # it waits for some children no more
         return committed
 

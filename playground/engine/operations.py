@@ -245,7 +245,12 @@ def debounce(params: Any, by: Debounce, most: int, at: int) -> Decider:
 
 
 def restart(
-    from_step: StepKey | None, broken: Sequence[NewEvent] = (), stops: Sequence[NewEvent] = (), *, at: int = 0
+    from_step: StepKey | None,
+    broken: Sequence[NewEvent] = (),
+    stops: Sequence[NewEvent] = (),
+    generation: int | None = None,
+    *,
+    at: int = 0,
 ) -> Decider:
     """Begin a new generation, keeping the steps that started before `from_step`. Raises CannotRestart, CannotBreak.
 
@@ -257,6 +262,8 @@ def restart(
 
     def decide(snapshot: Snapshot) -> Sequence[NewEvent]:
         data: dict[str, Any] = {}
+        if generation not in (None, snapshot.row.generation):
+            raise CannotRestart(f'Instance "{snapshot.row.id}" has been restarted meanwhile.')
         if from_step is not None:
             if from_step.parent is not None:
                 raise CannotRestart(

@@ -22,10 +22,9 @@ from playground.store.search import TAGS_MOST, RunFilter
 from playground.workflows import durations, names
 from playground.workflows import events as ev
 from playground.workflows.errors import InvalidFilter, InvalidTag, WorkflowError
+from playground.workflows.filters import FIELDS
 from playground.workflows.tags import check_tag
 
-FIELDS = ("status", "tag", "workflow", "version", "waiting_for", "error", "text", "since", "until")
-SEVERAL = frozenset({"status", "tag"})  # may be given more than once
 TEXT_LENGTH = 200
 TIMES = "epoch milliseconds, a date such as 2026-11-30, 2026-11-30T09:00Z, or a duration such as 2 hours, which is ago"
 

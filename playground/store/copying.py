@@ -81,6 +81,11 @@ TABLES = (
     ),
     _table("service", 3, "tenant kind name settings"),
     _table("audit", 1, "number at tenant actor address action target outcome"),
+    _table(
+        "bulk", 2,
+        "tenant id operation filter state matched done unchanged failed failures part created_at ended_at due_at",
+    ),
+    _table("bulk_part", 3, "tenant id number targets"),
     _table("flow_look", 2, "at instance tenant workflow flow_key"),
     _table("flow_start", 5, "tenant workflow flow_key at instance"),
     _table("used_id", 2, "tenant id workflow status ended_at"),

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from playground.store.audit import AuditStore
+from playground.store.bulks import BulkStore
 from playground.store.flow import Place
 from playground.store.messages import MessageStore
 from playground.store.metrics import StoreHealth, StoreMetrics
@@ -249,9 +250,9 @@ class Store(Protocol):
     several machines share compares with its own clock, by which its nodes go (`NodeStore.clock`).
 
     `nodes` are the engines that run instances; `kv`, `effects`, `families`, `tenants`, `usage`, `messages`,
-    `schedules` and `services` are tables that are not journals, `search` finds instances. `poll_ms` is how
-    long a lost notification may stay unnoticed: the store then polls for what it would have said
-    (`notifications.Floor`). None: none is ever lost. Every implementation guarantees:
+    `schedules` and `services` are tables that are not journals, `search` finds instances, and `bulks` are operations
+    on many. `poll_ms` is how long a lost notification may stay unnoticed: the store then polls for what it would have
+    said (`notifications.Floor`). None: none is ever lost. Every implementation guarantees:
 
     - A call that writes is one transaction: durable when it returns, without any effect when it raises. Concurrent
       calls may share a transaction, and a refused one does not affect the others.
@@ -279,6 +280,7 @@ class Store(Protocol):
     services: ServiceStore
     audit: AuditStore
     search: SearchStore
+    bulks: BulkStore
     poll_ms: int | None
 
     async def create(

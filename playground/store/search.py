@@ -60,11 +60,23 @@ class Found(NamedTuple):
     next: int | None
 
 
+class Head(NamedTuple):
+    """An instance without what may be large."""
+
+    key: int
+    id: str
+    status: str
+    generation: int
+
+
 class SearchStore(Protocol):
     """Searches, which only read. Nothing is promised of what changes meanwhile."""
 
     async def keys(self, tenant: str, filter: RunFilter, *, before: int | None = None, limit: int = 50) -> Found:
         """The keys of instances that fit, newest first: those under `before`."""
+
+    async def heads(self, keys: Sequence[int]) -> Sequence[Head]:
+        """What is needed of these instances to operate on them, newest first, those that are gone left out."""
 
     async def rows(self, keys: Sequence[int]) -> Sequence[InstanceRow]:
         """The instances of these keys, newest first, those that are gone left out."""

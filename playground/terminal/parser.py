@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from playground.terminal.outcomes import BadCommand, table
 from playground.workflows.events import KINDS
+from playground.workflows.filters import OPERATIONS
 from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW
 
 WIDTH = 100
@@ -42,6 +43,7 @@ _EXAMPLES: Mapping[str, str] = {
   playground runs export 37bf11bb > run.jsonl
   playground runs export 37bf11bb --as-test > test_order.py
   playground runs show run.jsonl
+  playground runs bulk terminate --status waiting --tag vip --tenant acme --yes
   playground runs list --format json | jq -r 'select(.status == "errored").run'""",
     "test": """
   playground test order.py --params '{"order": 7}'
@@ -202,6 +204,18 @@ def _add_filter(parser: Parser) -> None:
     parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="only with this tag; may be repeated")
 
 
+def _add_bulk(parser: Parser) -> None:
+    parser.add_argument("operation", choices=(*OPERATIONS, "stop"), help="what is done; stop: an operation itself")
+    parser.add_argument("id", nargs="?", metavar="ID", help="of the operation to stop")
+    _add_filter(parser)
+    parser.add_argument("--all", action="store_true", help="all of the tenant's runs")
+    parser.add_argument("--rollback", action="store_true", help="of terminate: run the rollback handlers first")
+    parser.add_argument("--from", dest="from_step", metavar="STEP", help="of restart and fork: keep what was before")
+    _add_step(parser)
+    parser.add_argument("--onto", metavar="VERSION", help="of fork: this code, or `newest`")
+    parser.add_argument("--yes", action="store_true", help="do it; without this it says what it would do")
+
+
 def _add_runs(parser: Parser) -> None:
     made = _actions(
         parser,
@@ -222,15 +236,17 @@ def _add_runs(parser: Parser) -> None:
             ("code", "go on with other code, where the history fits it"),
             ("chaos", "run it again with the worker killed before each commit"),
             ("delete", "remove a run and its journal"),
+            ("bulk", "one operation on all of a tenant's runs that fit a filter"),
         ],
     )
     for name, action in made.items():
-        if name != "list":
+        if name not in ("list", "bulk"):
             more = ", or a file that `runs export` wrote" if name in ("show", "export") else ""
             action.add_argument(
                 "id", metavar="ID", help=f"the run's id, or the beginning of one started from here{more}"
             )
     _add_filter(made["list"])
+    _add_bulk(made["bulk"])
     made["list"].add_argument(
         "--limit", type=_positive, default=50, metavar="N", help="at most so many, and never more than 1,000"
     )

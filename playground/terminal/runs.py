@@ -9,7 +9,7 @@ import msgspec
 
 from playground.client import NOTHING, Anonymous, NotFound, RunOf
 from playground.client.tenants import OfTenant
-from playground.engine.run_filters import FIELDS
+from playground.terminal.bulk import bulk, filter_of
 from playground.terminal.files import (
     export_file,
     file_words,
@@ -91,12 +91,6 @@ async def _list(options: argparse.Namespace, opened: Opened, screen: Screen) -> 
     empty = f"No run was started from here on {opened.place.shown}. `playground run FILE` starts one."
     screen.table("run", columns, shown, empty if not (rows or filter) else "No run fits.")
     return OK
-
-
-def filter_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The filter that the command line has."""
-    given = {name: getattr(options, name) for name in FIELDS}
-    return {name: value for name, value in given.items() if value}
 
 
 def _fits(row: Mapping[str, Any], filter: Mapping[str, Any]) -> bool:
@@ -311,6 +305,7 @@ def _killed(killed: Any) -> str:
 
 ACTIONS: Mapping[str, Action] = {
     "list": _list,
+    "bulk": bulk,
     "show": _show,
     "export": _export,
     "logs": _logs,

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from playground import paths
 from playground.engine import Engine
+from playground.engine.bulk_runs import BulkRuns
 from playground.engine.chaos_runs import ChaosRuns
 from playground.engine.code.tenants import Tenants
 from playground.engine.ids import Ids
@@ -95,9 +96,11 @@ def create_app(
     loopback, unprotected = is_loopback(settings.host), engine.sandbox.tier.letter == NOT_ISOLATED
     assets = Assets.from_folder(paths.bundle())
     by_slug = {example.slug: example for example in examples}
+    tenants = Tenants(engine)
     context = Context(
         engine=engine,
-        tenants=Tenants(engine),
+        tenants=tenants,
+        bulks=BulkRuns(engine, tenants),
         chaos=ChaosRuns(engine),
         chaos_rows=ChaosRows(engine),
         settings=settings,

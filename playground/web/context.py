@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.engine import Engine
+from playground.engine.bulk_runs import BulkRuns
 from playground.engine.chaos_runs import ChaosRuns
 from playground.engine.code.tenants import Tenants
 from playground.engine.ids import Ids
@@ -54,6 +55,7 @@ class Context:
 
     engine: Engine
     tenants: Tenants
+    bulks: BulkRuns
     chaos: ChaosRuns
     chaos_rows: ChaosRows
     settings: Settings

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from playground.engine.run_filters import FIELDS
 from playground.web.api import (
     answer_links,
     audit,
@@ -22,6 +21,7 @@ from playground.web.api import (
     snippets,
     step_output,
     streams,
+    tenant_bulks,
     tenant_fetch,
     tenant_instances,
     tenant_queues,
@@ -34,6 +34,7 @@ from playground.web.http import health, metrics
 from playground.web.mcp import endpoint as mcp
 from playground.web.pages import answer, compare, files, link_previews, markdown, pages, sign_in
 from playground.web.pages import tenants as tenant_pages
+from playground.workflows.filters import FIELDS
 
 INSTANCE = "/api/instances/{id}"
 TENANT = "/api/tenants/{tenant}"
@@ -192,6 +193,11 @@ OF_TENANTS: tuple[Call, ...] = (
          body=tenant_instances.BatchBody),
     _key("POST", "/instances/delete", tenant_instances.delete_batch, "workflow.invalid_batch",
          body=tenant_instances.DeleteBatchBody),
+    _key("POST", "/bulk", tenant_bulks.begin, "bulk.invalid", "bulk.too_many", "filter.invalid",
+         "instance.cannot_restart", status=202, body=tenant_bulks.BulkBody),
+    _key("GET", "/bulk", tenant_bulks.listed),
+    _key("GET", "/bulk/{bulk}", tenant_bulks.get, "bulk.not_found"),
+    _key("POST", "/bulk/{bulk}/stop", tenant_bulks.stop, "bulk.not_found"),
     _key("POST", "/instances/{id}/migrate", tenant_instances.migrate, "instance.not_found", "version.not_found",
          "instance.cannot_migrate", "busy", status=202, body=tenant_instances.MigrateBody),
     *map(_of_tenant, OF_INSTANCES),
@@ -209,6 +215,8 @@ AUDITED: Mapping[View, str] = {
     operations.delete: "instance.delete",
     forks.change_code: "instance.code",
     tenant_instances.migrate: "instance.migrate",
+    tenant_bulks.begin: "bulk.begin",
+    tenant_bulks.stop: "bulk.stop",
     tenant_instances.delete_batch: "instances.delete",
     tenant_workflows.deploy_main: "workflow.deploy",
     tenant_workflows.deploy: "workflow.deploy",

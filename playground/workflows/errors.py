@@ -186,6 +186,18 @@ class InvalidTag(WorkflowError):
     code = "workflow.invalid_tag"
 
 
+class InvalidBulk(WorkflowError):
+    code = "bulk.invalid"
+
+
+class BulkNotFound(WorkflowError):
+    code = "bulk.not_found"
+
+
+class BulksFull(WorkflowError):
+    code = "bulk.too_many"
+
+
 class InvalidFilter(WorkflowError):
     code = "filter.invalid"
 

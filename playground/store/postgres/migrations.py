@@ -20,19 +20,7 @@ from playground.store.errors import StoreError
 from playground.store.postgres.connections import DatabaseFault, is_lock_timeout
 
 # The n-th migrates version n - 1 to version n.
-MIGRATIONS: Sequence[str] = (
-    "1.sql",
-    "2.sql",
-    "3.sql",
-    "4.sql",
-    "5.sql",
-    "6.sql",
-    "7.sql",
-    "8.sql",
-    "9.sql",
-    "10.sql",
-    "11.sql",
-)
+MIGRATIONS: Sequence[str] = tuple(f"{number}.sql" for number in range(1, 13))
 OLDEST = 1
 LOCK = 0x50_47_57_46  # "PGWF"
 LOCK_MS = 2_000  # that a migration waits for the lock of a table

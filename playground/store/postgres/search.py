@@ -7,7 +7,7 @@ from playground.store.columns import instance_row
 from playground.store.named_sql import NamedSql
 from playground.store.postgres.connections import Connections
 from playground.store.rows import InstanceRow
-from playground.store.search import Found, RunFilter, Search
+from playground.store.search import Found, Head, RunFilter, Search
 
 SQL = NamedSql(Path(__file__).with_name("search.sql"))
 
@@ -32,6 +32,9 @@ class PostgresSearch:
             except StopIteration as done:
                 found: Found = done.value
                 return found
+
+    async def heads(self, keys: Sequence[int]) -> Sequence[Head]:
+        return [Head(*row) for row in await self._connections.reading(SQL["heads"], list(keys))]
 
     async def rows(self, keys: Sequence[int]) -> Sequence[InstanceRow]:
         found = await self._connections.reading(self._rows, list(keys))

@@ -1,5 +1,8 @@
 -- The statements of searches, by name (store/search.py, which puts a walk, its conditions and its order together). `:name` is a value.
 
+-- name: heads
+SELECT key, id, status, generation FROM instance WHERE key = ANY($1::bigint[]) ORDER BY key DESC
+
 -- name: is_earlier
 -- Whether the first instance from the middle on was created before a time.
 coalesce((SELECT created_at < :at FROM instance WHERE key >= (low + high) / 2 ORDER BY key LIMIT 1), false)

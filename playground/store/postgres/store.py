@@ -14,6 +14,7 @@ from typing import Any
 
 from playground.store import audit, columns
 from playground.store.audit import AuditStore
+from playground.store.bulks import BulkStore
 from playground.store.encryption import Keyring
 from playground.store.errors import CLOSED, StoreError
 from playground.store.flow import Place
@@ -23,6 +24,7 @@ from playground.store.named_sql import NamedSql
 from playground.store.notifications import Floor, Notifications
 from playground.store.postgres import flow
 from playground.store.postgres.audit import insert_audit
+from playground.store.postgres.bulks import PostgresBulks
 from playground.store.postgres.claims import Claims
 from playground.store.postgres.connections import OUTAGE_SECONDS, Connections, Transaction
 from playground.store.postgres.creation import Creator
@@ -125,6 +127,7 @@ class PostgresStore:
         self.schedules: ScheduleStore = PostgresSchedules(tables, self._connections)
         self.services: ServiceStore = PostgresServices(tables, self._connections)
         self.audit: AuditStore = PostgresAudit(tables)
+        self.bulks: BulkStore = PostgresBulks(tables, self._connections)
         self.search: SearchStore = PostgresSearch(self._connections, self._sql["instances_by_keys"])
 
     @classmethod

@@ -169,6 +169,12 @@ DELETE FROM kv WHERE tenant = $1 AND instance = 0
 -- name: delete_tenant_tokens
 DELETE FROM usage WHERE limit_name = 'ai_tokens_per_day' AND key IN ($1, $1 || '/own')
 
+-- name: delete_tenant_bulks
+DELETE FROM bulk WHERE tenant = $1
+
+-- name: delete_tenant_bulk_parts
+DELETE FROM bulk_part WHERE tenant = $1
+
 -- name: delete_tenant_services
 DELETE FROM service WHERE tenant = $1
 

@@ -46,6 +46,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("19.sql"),
     _script_migration("20.sql"),
     _script_migration("21.sql"),
+    _script_migration("22.sql"),
 )
 
 

@@ -8,7 +8,7 @@ from playground.store.columns import instance_row
 from playground.store.encoding import encode
 from playground.store.named_sql import NamedSql
 from playground.store.rows import InstanceRow
-from playground.store.search import Found, RunFilter, Search
+from playground.store.search import Found, Head, RunFilter, Search
 from playground.store.sqlite.connections import Readers
 
 SQL = NamedSql(Path(__file__).with_name("search.sql"))
@@ -38,6 +38,10 @@ class SqliteSearch:
                     return found
 
         return await self._readers.run(read)
+
+    async def heads(self, keys: Sequence[int]) -> Sequence[Head]:
+        text = encode(list(keys))
+        return await self._readers.run(lambda db: [Head(*row) for row in db.execute(SQL["heads"], (text,))])
 
     async def rows(self, keys: Sequence[int]) -> Sequence[InstanceRow]:
         text = encode(list(keys))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from playground.store import audit, columns
 from playground.store.audit import AuditStore, entry_of_commit
+from playground.store.bulks import BulkStore
 from playground.store.encryption import Keyring
 from playground.store.errors import StoreError
 from playground.store.flow import Place
@@ -40,6 +41,7 @@ from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims, flow
 from playground.store.sqlite.alike import parts_of, rows_of
 from playground.store.sqlite.audit import insert_audit
+from playground.store.sqlite.bulks import SqliteBulks
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.messages import SqliteMessages
 from playground.store.sqlite.migrations import migrate, schema_version
@@ -119,6 +121,7 @@ class SqliteStore:
         self.schedules: ScheduleStore = SqliteSchedules(tables, self._readers)
         self.services: ServiceStore = SqliteServices(tables)
         self.audit: AuditStore = SqliteAudit(tables)
+        self.bulks: BulkStore = SqliteBulks(tables, self._readers)
         self.search: SearchStore = SqliteSearch(self._readers, self._sql["instances_by_keys"])
 
     @classmethod

@@ -63,7 +63,7 @@ DELETE_TENANT = (
     "delete_tenant_keys", "delete_tenant_versions", "delete_tenant_schedules", "delete_tenant_secrets",
     "delete_tenant_values", "delete_tenant_usage", "delete_tenant_tokens", "delete_tenant_effects",
     "delete_tenant_used_ids", "delete_tenant_messages", "delete_tenant_queues", "delete_tenant_services",
-    "delete_tenant",
+    "delete_tenant_bulks", "delete_tenant_bulk_parts", "delete_tenant",
 )  # fmt: skip
 
 

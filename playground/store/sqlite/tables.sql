@@ -131,6 +131,12 @@ DELETE FROM kv_usage WHERE tenant = ? AND instance = 0
 -- name: delete_tenant_tokens
 DELETE FROM usage WHERE limit_name = 'ai_tokens_per_day' AND key IN (?1, ?1 || '/own')
 
+-- name: delete_tenant_bulks
+DELETE FROM bulk WHERE tenant = ?
+
+-- name: delete_tenant_bulk_parts
+DELETE FROM bulk_part WHERE tenant = ?
+
 -- name: delete_tenant_services
 DELETE FROM service WHERE tenant = ?
 

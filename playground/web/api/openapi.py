@@ -13,6 +13,8 @@ from starlette.responses import Response
 
 from playground.runfiles.format import MEDIA_TYPE
 from playground.web.api.response_types import (
+    Bulk,
+    Bulks,
     CheckResult,
     Created,
     Deployed,
@@ -81,6 +83,10 @@ RESPONSE_TYPES: Mapping[tuple[str, str], type[msgspec.Struct]] = {
             ("GET", "/workflows", Workflows),
             ("PUT", "/workflows/{name}", Deployed),
             ("GET", "/instances", Listing),
+            ("POST", "/bulk", Bulk),
+            ("GET", "/bulk", Bulks),
+            ("GET", "/bulk/{bulk}", Bulk),
+            ("POST", "/bulk/{bulk}/stop", Bulk),
             ("POST", "/instances", TenantCreated),
             ("POST", "/instances/{id}/fork", TenantCreated),
             ("GET", "/schedules", Schedules),

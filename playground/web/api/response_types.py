@@ -359,6 +359,37 @@ class Listing(msgspec.Struct):
     counts: dict[str, int]
 
 
+class Bulk(msgspec.Struct):
+    """An operation on many instances. `unchanged` counts those that were so already, `failures` has some of the
+    `failed`, each with id, code and message; `rate` is in instances a second.
+    """
+
+    id: str
+    operation: str
+    filter: Json
+    state: Literal["running", "done", "stopped"]
+    matched: int
+    done: int
+    unchanged: int
+    failed: int
+    failures: list[Json]
+    rate: float
+    created_at: Time
+    ended_at: Time | None
+
+
+class Bulks(msgspec.Struct):
+    bulks: list[Bulk]
+
+
+class Matches(msgspec.Struct):
+    """What an operation would be about: how many fit, how many of these are so already, and the newest ids."""
+
+    matched: int
+    unchanged: int
+    ids: list[str]
+
+
 class Schedule(msgspec.Struct):
     """`next`: the next five times; `last_id` is the instance that it has started last."""
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine.code.sources import shown_workflow
-from playground.engine.run_filters import FIELDS, SEVERAL, run_filter
+from playground.engine.run_filters import run_filter
 from playground.store.rows import InstanceRow
 from playground.web.api.operations import accepted_response
 from playground.web.context import Context
@@ -24,6 +24,7 @@ from playground.web.instance_view import instance_address
 from playground.web.queue_view import queue_json
 from playground.workflows import events as ev
 from playground.workflows.errors import InstanceNotFound, InvalidFilter
+from playground.workflows.filters import FIELDS, SEVERAL
 from playground.workflows.tags import tags_of
 
 LISTED_DEFAULT = 50
