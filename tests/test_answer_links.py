@@ -176,3 +176,53 @@ async def test_servers_of_one_database_know_each_others_links_from_the_first_on(
     for node in nodes:
         assert [await node.unseal(token) for token in made] == [link] * 4
     assert len(set(made)) == 4 and await store.tenants.secrets("") == {}, "no code can ask for the key"
+
+
+def test_an_inbox_has_what_waits_in_the_runs_that_are_named_and_takes_answers(
+    site: Site, asking: dict[str, Any]
+) -> None:
+    plain = site.create(workflow('return (await step.wait_for_event("any", ["yes", "no"], timeout="1 hour"))["type"]'))
+    site.until(plain, "execution_ended")
+
+    def items(**query: str) -> Any:
+        answer = site.client.get("/inbox", params=query, headers={"Accept": "application/json"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["items"]
+
+    found = items(ids=f"{asking['id']},nowhere,{plain['id']}")
+    assert [item["run"]["id"] for item in found] == [plain["id"], asking["id"]], "the newest run first"
+    first, second = found
+    assert (first["types"], first["schema"], first["asked"], first["paused"]) == (["yes", "no"], None, "any", False)
+    assert second["form"]["title"] == "Pay the invoice?" and second["since"] < second["until"]
+    assert code_of(site.client.get("/inbox", headers={"Accept": "application/json"})) == (400, "query.invalid")
+
+    def answer(item: Any, made: dict[str, Any], path: str = "", **body: Any) -> httpx2.Response:
+        return site.client.post(item["answer"] + path, headers=bearer(made), **body)
+
+    assert code_of(answer(second, plain, json={})) == (403, "token.wrong")
+    assert code_of(answer(second, asking, json={"approved": 1})) == (422, "event.payload_mismatch")
+    assert code_of(answer(first, plain, "&type=maybe", json=1)) == (409, "wait.over")
+    assert answer(first, plain, "&type=no", json=1).status_code == 202
+    assert answer(second, asking, data={"payload.approved": "true", "payload.amount": "12"}).status_code == 202
+    assert site.finish(plain)["output"] == "no" and site.finish(asking)["output"] == {"approved": True, "amount": 12}
+    assert code_of(answer(first, plain, "&type=no", json=1)) == (409, "wait.over")
+    assert items(ids=f"{asking['id']},{plain['id']}") == []
+
+
+def test_a_tenants_inbox_is_found_by_its_key(site: Site) -> None:
+    globex = Tenant(site, "globex")
+    globex.deploy(ASKS)
+    ids = [globex.create()["id"] for _ in range(2)]
+    for id in ids:
+        globex.until(id, "waiting")
+    keyed = {"Accept": "application/json", "Authorization": f"Bearer {globex.key}"}
+    found = site.client.get("/inbox", headers=keyed).json()
+    assert [item["run"]["id"] for item in found["items"]] == ids[::-1] and found["tenant"] == "globex"
+    rest = site.client.get("/inbox", params={"before": ids[1]}, headers=keyed).json()
+    assert [item["run"]["id"] for item in rest["items"]] == ids[:1]
+    sent = site.client.post(rest["items"][0]["answer"], json={"approved": True, "amount": 10}, headers=keyed)
+    assert sent.status_code == 202
+    wait = next(step for step in globex.finish(ids[0])["steps"] if step["kind"] == "wait")
+    assert wait["by"] == {"how": "key", "name": "1"}
+    wrong = {**keyed, "Authorization": "Bearer pk_other"}
+    assert code_of(site.client.get("/inbox", headers=wrong)) == (403, "key.wrong")

@@ -179,3 +179,21 @@ async def test_a_result_of_every_kind_is_read_from_where_it_stands(store):
         assert as_objects(shown.result) == result and shown.result_seq == shown.ended_seq
         assert as_objects(hidden.result) == {"true": result} and hidden.result_seq is None
     assert as_objects(steps[wait()].result) == given
+
+
+@with_store
+async def test_open_waits_are_found_by_instance_the_newest_first_and_only_so_many(store):
+    schema = {"schema": {"type": "boolean"}}
+    rows = [await running(store, id) for id in ("old", "new", "none")]
+    for row in rows[:2]:
+        waits = [NewEvent(ev.WAIT_STARTED, {"event_type": "go", "until": AT + 9, "config": schema}, wait("w", number))
+                 for number in (1, 2)]  # fmt: skip
+        await store.append(row.key, [started(do("a")), *waits], execution=1, at=AT)
+    await store.append(rows[0].key, [NewEvent(ev.WAIT_TIMED_OUT, {"error": {}}, wait("w", 1))], execution=1, at=AT)
+    keys = [row.key for row in rows]
+    found = await store.open_waits(keys, limit=9)
+    shown = {key: [(it.key, it.config, it.until) for it in steps] for key, steps in found.items()}
+    both = [(wait("w", number), schema, AT + 9) for number in (1, 2)]
+    assert shown == {keys[0]: both[1:], keys[1]: both} and list(found) == [keys[1], keys[0]]
+    assert {key: len(steps) for key, steps in (await store.open_waits(keys, limit=1)).items()} == {keys[1]: 1}
+    assert await store.open_waits([], limit=9) == {}

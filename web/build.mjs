@@ -31,6 +31,7 @@ const PAGES = [
   ["embed"],
   ["examples"],
   ["compare", "pick-runs"],
+  ["inbox"],
   ["tenants/tenant"],
   ["tenants/all", "tenants/make"],
 ];

@@ -122,6 +122,14 @@ def step_row(r: Sequence[Any]) -> StepRow:
     )  # fmt: skip
 
 
+def steps_by_instance(rows: Sequence[Sequence[Any]]) -> dict[int, list[StepRow]]:
+    """From rows of an instance's key and what `step_row` takes."""
+    found: dict[int, list[StepRow]] = {}
+    for key, *rest in rows:
+        found.setdefault(key, []).append(step_row(rest))
+    return found
+
+
 def packed_step_row(r: Sequence[Any]) -> StepRow:
     """From a row of `steps`."""
     packed, own_result, data = r

@@ -422,6 +422,11 @@ class Store(Protocol):
     async def step(self, row: InstanceRow, step: StepKey) -> StepRow | None:
         """A step of an instance's generation, without its result; None when it has not started."""
 
+    async def open_waits(self, keys: Sequence[int], *, limit: int) -> Mapping[int, Sequence[StepRow]]:
+        """The waits for an event that are open in the instances of these keys, of each oldest first: the first `limit`
+        in all, those of the newest instances first.
+        """
+
     async def row(self, key: int) -> InstanceRow:
         """The instance of this key. Raises InstanceNotFound."""
 

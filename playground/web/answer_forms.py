@@ -9,16 +9,20 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
+from starlette.requests import Request
 
+from playground.web.http import bodies
 from playground.web.http.bodies import check_json
 from playground.web.http.errors import BadBody
 from playground.workflows import payload_schema
 
 PAYLOAD = "payload"  # the name of the field of a payload that is one value; a part of an object is payload.NAME
 TYPE = "type"  # the name of the field with the event's type, where a wait takes several
+FIELDS_MOST = 1_000  # of a form that is sent; a schema has room for fewer
 LONG_TEXT = 200  # characters from which a text has lines
 BUTTONS_MOST = 2  # values that are buttons, not a list to choose from
 APPROVAL_NAMES = frozenset({"approve", "approved", "accept", "accepted"})
@@ -159,6 +163,31 @@ def _initial(default: Any, kind: Kind) -> str:
 def _words(name: str) -> str:
     spaced = name.replace("_", " ").replace("-", " ").strip()
     return (spaced[:1].upper() + spaced[1:]) or "Answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came as an answer: the fields of a form as they were filled in, or a payload as JSON text."""
+
+    fields: Mapping[str, str]
+    payload: msgspec.Raw | None = None
+
+
+async def read_sent(request: Request, most: int) -> Sent:
+    """The answer in a request's body, of at most `most` bytes as JSON. Raises TooLarge, NotJson, BadBody."""
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return Sent(await bodies.read_form(request, most * bodies.FORM_ESCAPE_FACTOR, FIELDS_MOST))
+    return Sent({}, await bodies.read_json(request, most))
+
+
+def event_sent(request: Request, form: Form, sent: Sent) -> tuple[str, Any]:
+    """The event that an answer is: its type, which the query names for a payload as JSON, and its payload.
+
+    Raises BadBody, NotJson.
+    """
+    if sent.payload is None:
+        return event_of(form, sent.fields)
+    return request.query_params.get(TYPE, form.types[0]), sent.payload
 
 
 def event_of(form: Form, sent: Mapping[str, str]) -> tuple[str, Any]:

@@ -17,15 +17,16 @@ export class Unreachable extends Error {
   }
 }
 
-/** `body` is sent as JSON, with the digits that it has. `allowed` is given what the answer's RateLimit fields say, by the limit's name. Raises Refused, Unreachable or, for an aborted `signal`, AbortError. */
+/** `body` is sent as JSON, with the digits that it has; fields of a form (URLSearchParams) as a form. `allowed` is given what the answer's RateLimit fields say, by the limit's name. Raises Refused, Unreachable or, for an aborted `signal`, AbortError. */
 export async function request(url, { method = "GET", body, token, signal, allowed } = {}) {
   const headers = { Accept: "application/json" };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const isForm = body instanceof URLSearchParams;
+  if (body !== undefined && !isForm) headers["Content-Type"] = "application/json";
   if (token) headers.Authorization = `Bearer ${token}`;
   let response;
   let text;
   try {
-    response = await fetch(url, { method, headers, body: body === undefined ? undefined : stringify(body), signal, cache: "no-store" });
+    response = await fetch(url, { method, headers, body: body === undefined || isForm ? body : stringify(body), signal, cache: "no-store" });
     text = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;

@@ -89,6 +89,11 @@ SELECT s.instance, {step_columns}, NULL, NULL FROM step_open s WHERE s.instance 
 UNION ALL SELECT s.instance, {step_columns}, NULL, NULL FROM step s
 WHERE s.instance = ANY($1::bigint[]) AND s.rollback IN ('running', 'retrying')
 
+-- name: open_waits
+SELECT s.instance, {step_columns}, NULL, NULL FROM step_open s
+WHERE s.instance = ANY($1::bigint[]) AND s.kind = 'wait' AND s.status = 'open' ORDER BY s.instance DESC, s.started_seq
+LIMIT $2
+
 -- name: steps_that_are_over
 SELECT w.* FROM unnest($3::text[], $4::text[], $5::integer[]) AS w (kind, name, count), LATERAL (
     SELECT 1 FROM step s

@@ -311,6 +311,9 @@ class PostgresStore:
         found = await self._read("step_without_result", *values)
         return columns.step_row(found[0]) if found else None
 
+    async def open_waits(self, keys: Sequence[int], *, limit: int) -> Mapping[int, Sequence[StepRow]]:
+        return columns.steps_by_instance(await self._read("open_waits", [*keys], limit))
+
     async def events_json(
         self, key: int, *, after: int, limit: int, types: Collection[str] | None = None
     ) -> list[tuple[int, str, bytes]]:

@@ -200,6 +200,12 @@ SELECT 1 FROM step WHERE instance = ? AND generation = ? AND rollback = 'pending
 SELECT {step_columns}, NULL, NULL FROM step INDEXED BY step_open
 WHERE instance = ? AND (status IN ('running', 'retrying', 'open') OR rollback IN ('running', 'retrying'))
 
+-- name: open_waits
+SELECT instance, {step_columns}, NULL, NULL FROM step INDEXED BY step_open
+WHERE instance IN (SELECT value FROM json_each(?)) AND kind = 'wait' AND status = 'open'
+    AND (status IN ('running', 'retrying', 'open') OR rollback IN ('running', 'retrying'))
+ORDER BY instance DESC, started_seq LIMIT ?
+
 -- name: step
 SELECT {step_columns}, {result_columns} FROM step
 WHERE instance = ? AND generation = ? AND kind = ? AND name = ? AND count = ?

@@ -302,6 +302,10 @@ class SqliteStore:
         found = await self._readers.run_few(lambda db: db.execute(self._sql["step_without_result"], values).fetchone())
         return None if found is None else columns.step_row(found)
 
+    async def open_waits(self, keys: Sequence[int], *, limit: int) -> Mapping[int, Sequence[StepRow]]:
+        query, given = self._sql["open_waits"], (json.dumps([*keys]), limit)
+        return columns.steps_by_instance(await self._readers.run(lambda db: db.execute(query, given).fetchall()))
+
     async def events(self, key: int, *, after: int, limit: int) -> list[Event]:
         run = self._readers.run_few if limit <= FEW_PARSED else self._readers.run
         found = await run(

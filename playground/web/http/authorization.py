@@ -142,7 +142,7 @@ def key_of(request: Request) -> TenantKey | None:
 def sender_of(request: Request) -> dict[str, str]:
     """Who sends an event with a request that was let pass, as the journal has it: a tenant's key, or a run's owner."""
     key = key_of(request)
-    return {"how": "owner"} if key is None else {"how": "key", "name": key.name}
+    return {"how": "owner"} if key is None else {"how": "key", "name": key.name or str(key.number)}
 
 
 async def check_operator(context: Context, request: Request) -> None:

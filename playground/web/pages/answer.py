@@ -41,7 +41,6 @@ from playground.workflows.errors import (
 )
 from playground.workflows.names import split_event_types
 
-FIELDS_MOST = 1_000  # of a form; a schema has room for fewer
 OPEN, ANSWERED = "open", "answered"
 HEADERS = {**NO_STORE_BY_ACCEPT, "X-Robots-Tag": "noindex, nofollow"}
 
@@ -93,32 +92,26 @@ async def send(context: Context, request: Request) -> Response:
     """Answer what a signed link asks, once."""
     request.scope[SCOPE_PRIVATE_ADDRESS] = True
     most = context.settings.value_bytes + bodies.OVERHEAD_BYTES
-    is_form = not request.headers.get("content-type", "").startswith("application/json")
-    typed: Mapping[str, str] = {}
     asked: Asked | None = None
+    sent = answer_forms.Sent({})
     try:
         await context.limits.changes.charge_request(request, context.addresses.client_of(request))
         asked = await _find(context, request)
         if asked.state != OPEN:
             raise WaitOver(_AGAIN)
-        form = asked.form
-        if is_form:
-            typed = await bodies.read_form(request, most * bodies.FORM_ESCAPE_FACTOR, FIELDS_MOST)
-            type, payload = answer_forms.event_of(form, typed)
-        else:
-            payload = await bodies.read_json(request, most)
-            type = request.query_params.get(answer_forms.TYPE, form.types[0])
+        sent = await answer_forms.read_sent(request, most)
+        type, payload = answer_forms.event_sent(request, asked.form, sent)
         by = sender_by_link(asked.link, request.path_params["token"])
         step = asked.step
         await context.engine.answer_wait(asked.row, step.key, step.started_seq, type, payload, by=by)
     except (PayloadMismatch, BadBody, NotJson, NotSerialisable, TooLarge) as wrong:
-        if asked is None or not is_form or not wants_html(request):
+        if asked is None or not wants_html(request):
             return await _refused(context, request, wrong)
         log_refusal(context, request, wrong)
         said = (
             answer_forms.in_words(asked.form, wrong.details["reason"]) if "reason" in wrong.details else wrong.message
         )
-        return _page(context, request, asked, typed=typed, said=said, status=error_status(wrong))
+        return _page(context, request, asked, typed=sent.fields, said=said, status=error_status(wrong))
     except WorkflowError as refused:
         return await _refused(context, request, refused)
     if not wants_html(request):
