@@ -111,6 +111,7 @@ class Scheduler:
         self._unsubscribe: Callable[[], None] = lambda: None
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
+        self._expiring = False  # what is too old is being removed
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loop_task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -179,6 +180,7 @@ class Scheduler:
         return (
             families.at_rest
             and not self._wake.is_set()
+            and not self._expiring
             and all(execution.at_rest for execution in self.executions.values())
         )
 
@@ -396,6 +398,7 @@ class Scheduler:
 
     def expire(self) -> None:
         """Remove the instances whose retention is over, now and every `EXPIRE_EVERY_MS`."""
+        self._expiring = True
         spawn(self._tasks, self._expire_now())
 
     async def _expire_now(self) -> None:
@@ -419,6 +422,8 @@ class Scheduler:
                     return
         except Exception as error:  # noqa: BLE001 - it is logged, and retried
             services.log("expiry_failed", error=f"{type(error).__name__}: {error}")
+        finally:
+            self._expiring = False
         if not self._stopping:
             self._expiry = services.clock.call_at(services.clock.now() + EXPIRE_EVERY_MS, self.expire)
 
