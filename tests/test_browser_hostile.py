@@ -1,8 +1,8 @@
 """A hostile website in a real browser, against a playground on the visitor's own machine: it has nothing stored or run
 there.
 
-It is served from another port, once under another name (another site for the browser) and once under the same (the same
-site, so that cookies come along), and once under a name that is pointed at the playground itself. Its visitor has the
+It is served from another port, under another name (another site for the browser) or under the same (the same site, so
+that cookies come along), and once under a name that is pointed at the playground itself. Its visitor has the
 playground open, is its operator, and clicks where the page wants.
 """
 
@@ -122,7 +122,8 @@ def hostile() -> Iterator[Hostile]:
 class Victim:
     """A playground with one run and one link of its owner's, and what it has of anybody's."""
 
-    def __init__(self, folder: Path, *options: str, command: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, hostile_name: str, *options: str, command: tuple[str, ...]) -> None:
+        self.hostile_name = hostile_name
         self.server = Server(folder, *options, command=command).start()
         (self.link,) = (word for line in self._printed("sign-in") for word in line.split() if word.startswith("http"))
         self.client = httpx2.Client(
@@ -167,9 +168,13 @@ class Victim:
 
 @pytest.fixture(scope="module", params=["isolated", "not isolated"])
 def victim(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Victim]:
-    isolated = request.param == "isolated"
-    own = (sys.executable, "-m", "playground") if isolated else (sys.executable, "-c", NO_SECCOMP)
-    playground = Victim(tmp_path_factory.mktemp("victim"), *(() if isolated else ("--unsafe-no-sandbox",)), command=own)
+    """Who may ask does not depend on isolation, so that each of both is visited under one of both names."""
+    folder = tmp_path_factory.mktemp("victim")
+    if request.param == "isolated":
+        playground = Victim(folder, "localhost", command=(sys.executable, "-m", "playground"))  # another site
+    else:
+        command = (sys.executable, "-c", NO_SECCOMP)
+        playground = Victim(folder, "127.0.0.1", "--unsafe-no-sandbox", command=command)  # the same, another port
     yield playground
     playground.client.close()
     playground.server.stop()
@@ -196,13 +201,12 @@ def filled(html: str, victim: Victim) -> str:
     return html.replace("TARGET", victim.server.url).replace("EVIL", json.dumps(EVIL)[1:-1].replace('"', "&quot;"))
 
 
-@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"], ids=["another site", "the same site, another port"])
 def test_requests_of_a_hostile_page_store_and_run_nothing(
-    victim: Victim, visitor: BrowserContext, hostile: Hostile, name: str
+    victim: Victim, visitor: BrowserContext, hostile: Hostile
 ) -> None:
     before = victim.done()
     page = visitor.new_page()
-    page.goto(f"http://{name}:{hostile.port}/")
+    page.goto(f"http://{victim.hostile_name}:{hostile.port}/")
     came = page.evaluate(TRIES, given(victim))
     assert len(came) == 26
     seen = {what: result for what, result in came.items() if result != "opaque"}
@@ -211,9 +215,8 @@ def test_requests_of_a_hostile_page_store_and_run_nothing(
     assert not before["evil"] and not before["tenants"]
 
 
-@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"], ids=["another site", "the same site, another port"])
 def test_what_a_hostile_page_frames_does_not_load_and_its_forms_are_refused(
-    victim: Victim, visitor: BrowserContext, hostile: Hostile, name: str
+    victim: Victim, visitor: BrowserContext, hostile: Hostile
 ) -> None:
     embed = f"TARGET/s/{victim.shared}/embed"
     framed = [
@@ -238,7 +241,7 @@ def test_what_a_hostile_page_frames_does_not_load_and_its_forms_are_refused(
             {f"{answer.request.method} {answer.url.removeprefix(victim.server.url)}": answer.status}
         ),
     )
-    page.goto(f"http://{name}:{hostile.port}/frames", wait_until="load")
+    page.goto(f"http://{victim.hostile_name}:{hostile.port}/frames", wait_until="load")
     for box in page.locator(
         "iframe, object, embed"
     ).all():  # somebody clicks wherever the page wants, where Run would be and elsewhere
@@ -257,13 +260,12 @@ def test_what_a_hostile_page_frames_does_not_load_and_its_forms_are_refused(
 REFUSED = ("/api/instances", "/new", "/api/tenants/evil/keys")  # where a form's answer, a refusal, was to be shown
 
 
-@pytest.mark.parametrize("name", ["localhost", "127.0.0.1"], ids=["another site", "the same site, another port"])
 def test_windows_that_a_hostile_page_opens_run_nothing_by_themselves(
-    victim: Victim, visitor: BrowserContext, hostile: Hostile, name: str
+    victim: Victim, visitor: BrowserContext, hostile: Hostile
 ) -> None:
     before = victim.done()
     page = visitor.new_page()
-    page.goto(f"http://{name}:{hostile.port}/")
+    page.goto(f"http://{victim.hostile_name}:{hostile.port}/")
     for path in (f"/new?{httpx2.QueryParams({'source': EVIL})}", f"/s/{victim.shared}/embed", f"/s/{victim.shared}"):
         with visitor.expect_page() as opened:
             page.evaluate("(url) => void (self.opened = open(url))", victim.server.url + path)
