@@ -11,6 +11,8 @@ from conftest import MANY
 from page_support import Playground, expect, journal, writing
 from server_support import Server
 
+pytestmark = pytest.mark.long
+
 SHOP = """from workers import WorkflowEntrypoint
 
 

@@ -9,6 +9,8 @@ from browser_support import Watched
 from page_support import Playground, expect, journal, writing
 from playwright.sync_api import Locator
 
+pytestmark = pytest.mark.long
+
 SHOP = """from workers import WorkflowEntrypoint
 
 

@@ -13,6 +13,8 @@ from page_support import Playground, expect
 from playwright.sync_api import Locator
 from server_support import Server, ask
 
+pytestmark = pytest.mark.long
+
 QUICK = """from workers import WorkflowEntrypoint
 
 

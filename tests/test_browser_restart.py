@@ -6,6 +6,8 @@ import pytest
 from page_support import Playground, completed_steps, expect, journal
 from server_support import Server
 
+pytestmark = pytest.mark.long
+
 SLEEPER = """from workers import WorkflowEntrypoint
 
 

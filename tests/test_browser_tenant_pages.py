@@ -12,6 +12,8 @@ from playwright.sync_api import Request
 from server_support import Server
 from test_browser_tenants import key_of
 
+pytestmark = pytest.mark.long
+
 CODE = """import asyncio
 from workers import WorkflowEntrypoint
 

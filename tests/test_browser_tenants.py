@@ -11,6 +11,8 @@ from server_support import Server, ask
 
 from playground import commands
 
+pytestmark = pytest.mark.long
+
 GREETS = """from workers import WorkflowEntrypoint
 
 
