@@ -35,11 +35,9 @@ SLEEPS = TYPO.replace("return await price()", 'await step.sleep("nap", "1 hour")
 )
 
 
-@pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])
-def test_the_first_failed_attempt_says_what_where_and_what_to_do(
-    opened: Callable[..., Playground], size: dict[str, object]
-) -> None:
-    page = opened("/", reduced_motion="reduce", **size)
+def test_the_first_failed_attempt_says_what_where_and_what_to_do(opened: Callable[..., Playground]) -> None:
+    """A telephone is where test_browser_journeys.py goes the same way."""
+    page = opened("/", reduced_motion="reduce")
     page.run(TYPO)
     error = page.page.get_by_role("region", name="Error of look up the price")
     expect(error).to_contain_text("KeyError: 'price'")
@@ -57,8 +55,6 @@ def test_the_first_failed_attempt_says_what_where_and_what_to_do(
     page.page.keyboard.type(" ")
     page.page.keyboard.press("Control+Home")
     page.page.keyboard.type("# mended\n")
-    if size:
-        page.page.locator("#half-status").click()
     expect(error.get_by_role("link", name="line 10")).to_have_count(2)
     error.get_by_role("button", name="Fix and fork").click()
     dialog = page.page.get_by_role("dialog", name="Fork this run")
@@ -146,9 +142,8 @@ def test_a_banner_goes_once_it_is_untrue(opened: Callable[..., Playground]) -> N
     expect(banner).to_contain_text("The connection is back.")
 
 
-@pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])
-def test_the_past_does_not_look_live(opened: Callable[..., Playground], size: dict[str, object]) -> None:
-    page = opened("/", **size)
+def test_the_past_does_not_look_live(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
     page.run(SLEEPS)
     page.expect_step("nap", "asleep")
     page.page.goto(f"{page.page.url}?at=3")
@@ -156,11 +151,10 @@ def test_the_past_does_not_look_live(opened: Callable[..., Playground], size: di
     expect(then).to_contain_text("as it was at event 3")
     expect(page.status).to_have_text("Running")
     assert page.page.locator("[data-part=head] .spin").count() == 0
-    if not size:
-        kill = page.control("Kill worker")
-        assert float(kill.evaluate("node => getComputedStyle(node).opacity")) < 0.7
-        kill.click(force=True)
-        expect(page.page.locator("#toast")).to_contain_text("This is the past.")
+    kill = page.control("Kill worker")
+    assert float(kill.evaluate("node => getComputedStyle(node).opacity")) < 0.7
+    kill.click(force=True)
+    expect(page.page.locator("#toast")).to_contain_text("This is the past.")
     page.page.get_by_role("button", name="go to now").click()
     expect(then).to_be_hidden()
     page.expect_status("Waiting")

@@ -6,7 +6,6 @@ import re
 import urllib.request
 from collections.abc import Callable
 
-import pytest
 from page_support import HIDE, Playground, expect, journal
 from playwright.sync_api import Route
 from server_support import Server, ask
@@ -31,20 +30,18 @@ TIMED = """() => {
         call(); if (ms === 120) document.documentElement.dataset.timed = "yes";
         }, ms);
 }"""  # says when it was time to ask
-VIEWS = [("light", {"width": 1280, "height": 800}, False), ("dark", {"width": 390, "height": 844}, True)]
+PHONE = {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
-@pytest.mark.parametrize(("theme", "viewport", "phone"), VIEWS, ids=["light-1280", "dark-390"])
 def test_what_a_killed_attempt_did_is_seen_to_happen_twice_until_it_has_a_key(
-    opened: Callable[..., Playground], theme: str, viewport: dict[str, int], phone: bool
+    opened: Callable[..., Playground],
 ) -> None:
-    page = opened("/", color_scheme=theme, viewport=viewport, has_touch=phone, is_mobile=phone)
+    page = opened("/", **PHONE)
     table = page.page.get_by_role("table", name="Effects")
     row = table.locator(".effect")
 
     def story(key: str, times: str) -> None:
-        if phone:
-            page.page.get_by_role("button", name="Code", exact=True).tap()
+        page.page.get_by_role("button", name="Code", exact=True).tap()
         page.page.locator("#params").fill('{"amount": 49}')
         page.run(SHOP.replace("KEY", key))
         page.tab("Effects")
@@ -63,7 +60,7 @@ def test_what_a_killed_attempt_did_is_seen_to_happen_twice_until_it_has_a_key(
     expect(page.page.locator('[data-part="sentence"]')).to_contain_text("charge card charged twice")
     ground = "node => getComputedStyle(node).backgroundColor"
     assert row.evaluate(ground) != page.page.locator(".ledger-head").evaluate(ground)
-    assert page.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"]
     story(', key=event["instanceId"]', "once")
     expect(row).to_contain_text("the first was given back")
     expect(page.page.locator("#tab-effects")).not_to_contain_text("twice")

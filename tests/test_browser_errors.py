@@ -66,11 +66,8 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 
 
-@pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])
-def test_an_error_stands_with_its_cause_its_notes_and_its_lines(
-    opened: Callable[..., Playground], size: dict[str, object]
-) -> None:
-    page = opened("/", reduced_motion="reduce", **size)
+def test_an_error_stands_with_its_cause_its_notes_and_its_lines(opened: Callable[..., Playground]) -> None:
+    page = opened("/", reduced_motion="reduce", **PHONE)
     page.run(CHAINED)
     page.expect_status("Errored")
     expect(page.error).to_contain_text("ValueError: invalid literal for int() with base 10: 'x1'")
@@ -103,15 +100,11 @@ def test_members_of_groups_in_groups_stand_as_a_tree_and_each_has_its_line(opene
     expect(first).to_contain_text("NonRetryableError: order 2 has no price")
 
 
-@pytest.mark.parametrize("size", [{}, PHONE], ids=["wide", "telephone"])
-def test_a_step_in_a_step_stands_under_it_and_what_was_given_up_says_so(
-    opened: Callable[..., Playground], size: dict[str, object]
-) -> None:
-    page = opened("/", reduced_motion="reduce", **size)
+def test_a_step_in_a_step_stands_under_it_and_what_was_given_up_says_so(opened: Callable[..., Playground]) -> None:
+    page = opened("/", reduced_motion="reduce", **PHONE)
     id = page.run(NESTED)
     page.expect_status("Complete")
-    if size:
-        page.tab("Timeline")
+    page.tab("Timeline")
     rows = page.page.get_by_role("list", name="Steps").locator(".row-name")
     assert [name.split("\n")[0] for name in rows.all_inner_texts() if name] == [
         "answer",

@@ -3,29 +3,16 @@
 import json
 from collections.abc import Callable
 
-import pytest
 from page_support import Playground, expect
 from server_support import Server
 
 from playground.examples import load
 
-VIEWS = [("light", {"width": 1280, "height": 800}, False), ("dark", {"width": 390, "height": 844}, True)]
+PHONE = {"color_scheme": "dark", "viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 
-@pytest.mark.parametrize(("theme", "viewport", "phone"), VIEWS, ids=["light-1280", "dark-390"])
-def test_a_lesson_is_taken_noticed_and_remembered(
-    server: Server, open_page: Callable, theme: str, viewport: dict[str, int], phone: bool
-) -> None:
-    page = Playground(
-        open_page(
-            f"{server.url}/examples/crash-and-resume",
-            color_scheme=theme,
-            viewport=viewport,
-            has_touch=phone,
-            is_mobile=phone,
-        ),
-        server.url,
-    )
+def test_a_lesson_is_taken_noticed_and_remembered(server: Server, open_page: Callable) -> None:
+    page = Playground(open_page(f"{server.url}/examples/crash-and-resume", **PHONE), server.url)
     lesson = page.page.locator('[data-part="lesson"]')
     invitation = page.page.locator('#run [data-part="invitation"]')
     expect(invitation).to_have_text("Press Run, then press Kill worker while charge card runs.")
@@ -41,7 +28,7 @@ def test_a_lesson_is_taken_noticed_and_remembered(
     expect(lesson).to_be_hidden()
     page.page.locator('[data-part="kill"]').click()
     expect(lesson).to_contain_text("Lesson done. The process was gone, the journal was not")
-    assert page.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+    assert page.page.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"]
 
     watcher = Playground(open_page(page.page.url), server.url)
     expect(watcher.page.locator('[data-part="mode"]')).to_have_text("watching")
