@@ -1,5 +1,6 @@
 """Tasks of agents outlive what serves them: servers killed under a call, on SQLite and as two nodes on PostgreSQL."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +18,8 @@ from store_support import is_sqlite
 from playground import commands
 
 SECONDS = 30.0
+# A server whose lease is soon seen to be over, with a right clock.
+NODE = (sys.executable, str(Path(__file__).with_name("node_program.py")), "2000", "0")
 LONG = workflow(
     """
 first = await step.do("first", lambda: {"order": event["payload"]["order"], "by": "the agent"})
@@ -36,7 +39,7 @@ def servers(store_url: str, tmp_path: Path) -> Iterator[list[Server]]:
             folder = tmp_path / str(number)
             folder.mkdir()
             options = ("--database", store_url, "--node", f"n{number}", "--mcp-task-seconds", "1")
-            server = Server(folder, *options).start()
+            server = Server(folder, *options, command=NODE).start()
             closing.callback(server.kill)
             made.append(server)
         yield made
