@@ -30,7 +30,7 @@ from playground.store import open_store
 from playground.store.messages import NewMessage
 from playground.store.postgres import migrations
 from playground.store.postgres.claims import HEAD_LAG, LOCKED_MS, PAUSES_SECONDS, SOON_MS
-from playground.store.postgres.connections import one_connection
+from playground.store.postgres.connections import Transaction, one_connection
 from playground.store.postgres.store import PostgresStore
 from playground.store.postgres.upkeep import ANALYZE_FIRST
 from playground.store.protocol import Claimed, ClaimLimits, QueueLimit, Store
@@ -160,6 +160,39 @@ async def test_rows_that_stay_locked_are_looked_at_less_and_less_often(postgres_
         holding.cancel()
         await asyncio.gather(holding, return_exceptions=True)
         assert [it.key for it in (await b.claim(name, 9, at=AT)).rows] == [row.key]
+
+
+@story
+async def test_open_steps_are_read_again_only_where_another_node_has_changed_them(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a parent with a thousand children they would be a thousand rows for each end."""
+    async with nodes(postgres_url) as (a, b):
+        row = await running(a)
+        await a.append(row.key, [started(sleep("one"), until=AT), started(sleep("two"), until=AT)], execution=1, at=AT)
+        read, rows = list[str](), Transaction.rows
+
+        async def counted(tx: Transaction, sql: str, *values: Any) -> Any:
+            found = await rows(tx, sql, *values)
+            read.extend("step" for _ in found if "step_open" in sql)
+            return found
+
+        monkeypatch.setattr(Transaction, "rows", counted)
+        ended = NewEvent(ev.SLEEP_COMPLETED, {"virtual": True}, sleep("one"))
+        seen: list[list[Any]] = []
+
+        def decide(snapshot: Any) -> list[NewEvent]:
+            seen.append([step.key for step in snapshot.open])
+            return [] if seen[1:] else [ended]
+
+        for store in (a, a, b, b):
+            await store.decide(row.key, decide, execution=None, at=AT)
+        assert seen == [[sleep("one"), sleep("two")], *[[sleep("two")]] * 3]
+        assert read == ["step"], "by b, which did not know it"
+        await b.decide(row.key, lambda _: [NewEvent(ev.SLEEPS_SKIPPED)], execution=None, at=AT)
+        read.clear()
+        await a.decide(row.key, decide, execution=None, at=AT)
+        assert read == ["step"] and seen[-1] == [sleep("two")]
 
 
 @story

@@ -174,6 +174,28 @@ async def test_the_last_places_of_a_claim_are_for_idle_queues(store):
     assert await claimed(store, 3, AT + 5, limits=most(spare=2)) == ["z1"], "woken ones, too"
 
 
+@with_store
+async def test_a_claim_or_a_question_says_when_the_next_falls_due(store):
+    for id, until in (("later", AT + 900), ("next", AT + 300), ("now", AT)):
+        await asleep(store, id, until)
+    found = await store.claim(await owner(store, NODE), 9, at=AT)
+    assert [row.id for row in found.rows] == ["now"]
+    assert (found.again_at if found.knows_next else await store.next_due(after=AT)) == AT + 300
+
+
+@with_store
+async def test_the_end_of_one_frees_no_spare_place_for_its_queue(store):
+    row = await running(store, "x1", queue="x")
+    await create(store, "x2", queue="x")
+    assert await claimed(store, 1, limits=most(spare=1)) == []
+    due = []
+    stop = store.listen_due(due.append)
+    await store.append(row.key, [execution_ended(), NewEvent(ev.WORKFLOW_COMPLETED, {"output": 1})], execution=1, at=AT)
+    stop()
+    assert due == [], "whose slot it was claims for it, and it alone"
+    assert await claimed(store, 1, limits=most(spare=1)) == ["x2"]
+
+
 def test_the_limit_of_a_queue_is_its_own_or_that_of_its_kind():
     limits = ClaimLimits(
         QueueLimit(5, 2), (("chaos:", QueueLimit(1)), ("addr:", QueueLimit(3))), {"acme": QueueLimit(9, 4)}

@@ -340,12 +340,13 @@ class Scheduler:
             self.idle_trimmer.on_idle()
 
     def _on_worker_idle(self) -> None:
-        """A worker became idle; its slot goes to an instance that waits for one."""
+        """A worker became idle; its slot goes to an instance that waits for one, which had a claim when it fell due."""
         if len(self.executions) >= self._services.settings.slots - self._spare():
-            self.wake()
+            self._evict_idle()
 
     def _evict_idle(self) -> None:
-        spawn(self._tasks, self._evict_one_if_needed())
+        if any(execution.idle for execution in self.executions.values()):
+            spawn(self._tasks, self._evict_one_if_needed())
 
     async def _evict_one_if_needed(self) -> None:
         try:
@@ -378,7 +379,9 @@ class Scheduler:
         which is a little behind or ahead, what is due here may not be due there.
         """
         done = at if claimed.at is None else claimed.at
-        times = [await self._services.store.next_due(after=done), claimed.again_at]
+        times = [claimed.again_at, self._armed_for]  # a commit may have armed it since the claim looked
+        if not claimed.knows_next:
+            times.append(await self._services.store.next_due(after=done))
         due = min((time for time in times if time is not None), default=None)
         if due is not None and len(self.executions) < self._services.settings.slots:
             self._arm_at(max(due, due + at - done, self._services.clock.now() + 1))

@@ -49,6 +49,12 @@ class CachedInstance:
         self.has_open_steps = row.last_seq <= 1
         self._clear_unwritten()
 
+    def is_at(self, row: InstanceRow) -> bool:
+        """Whether the database, where the instance has this row, is as it was for the cache."""
+        return self.stored is self.row and all(
+            getattr(self.row, name) == getattr(row, name) for name in ("owner", "execution", "last_seq")
+        )
+
     def open_steps(self) -> list[StepRow]:
         """The open steps, by start; only where `has_open_steps`."""
         assert self.has_open_steps, "open steps are known or read first"

@@ -214,12 +214,14 @@ Log = Callable[..., None]  # called as log(event, **fields) with what an operato
 
 class Claimed(NamedTuple):
     """The claimed instances. `again_at` is when queues that reached their claims per second may be claimed from again,
-    None without any. `at` is the time that `due_at` was compared with; None: the caller's.
+    None without any. `at` is the time that `due_at` was compared with; None: the caller's. `knows_next`: `again_at`
+    covers what falls due later, so that nobody need ask `next_due(after=at)`.
     """
 
     rows: Sequence[InstanceRow]
     again_at: int | None = None
     at: int | None = None
+    knows_next: bool = False
 
 
 # Decides which events an operation or a worker exit appends: a pure function of the instance's state.

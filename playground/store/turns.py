@@ -24,6 +24,7 @@ class QueueCapacity:
         self._loads: dict[str, tuple[int, int]] = {}
         self.claimed: Counter[str] = Counter()
         self.full: set[str] = set()  # at their limit of running instances
+        self.busy: set[str] = set()  # of which something runs, where only spare places are left
         self.rate_limited: set[str] = set()  # at their limit of claims in this second
 
     def has_capacity(self, queue: str) -> bool:
@@ -36,8 +37,11 @@ class QueueCapacity:
         if load is None:
             load = self._loads[queue] = self._load(queue)
         running, starts = (n + self.claimed[queue] for n in load)
-        if (limit is not None and running >= limit.running) or (only_idle and running):
+        if limit is not None and running >= limit.running:
             self.full.add(queue)
+            return False
+        if only_idle and running:
+            self.busy.add(queue)  # nobody need be told when less of it runs: who has ended one has an ordinary place
             return False
         if limit is not None and limit.starts_per_second is not None and starts >= limit.starts_per_second:
             self.rate_limited.add(queue)
@@ -56,7 +60,7 @@ class QueueCapacity:
 
     def exhausted_queues(self) -> list[str]:
         """The queues that were found to be at a limit."""
-        return [*self.full, *self.rate_limited]
+        return [*self.full, *self.busy, *self.rate_limited]
 
 
 Workflow = tuple[str, str]  # (tenant, workflow)

@@ -56,6 +56,7 @@ class _Claim:
         self.locked = False  # whether somebody else held what might have been claimed
         self.has_more = False  # whether there are queues that it has not looked at
         self.look_at: int | None = None  # when something may be admitted
+        self.next_at: int | None = None  # when the next that ran before falls due
         self.admitted: list[Admitted] = []
 
     def is_limited(self, queue: str) -> bool:
@@ -113,13 +114,14 @@ class Claims:
                 self._writer.count_commit(since, 0, 1)
         self._tell_admitted(claim, {row.key for row, _ in rows})
         again = [] if claim.look_at is None else [max(claim.look_at, at + 1)]
+        again += [] if claim.next_at is None else [claim.next_at]
         if claim.capacity.rate_limited:
             again.append((claim.second + 1) * SECOND_MS)
         if (claim.locked or claim.has_more) and len(rows) < limit:
             again.append(at + self._soon_ms)
         self._soon_ms = min(2 * self._soon_ms, LOCKED_MS) if claim.locked and not rows else SOON_MS
         now = None if self._uses_caller_clock else claim.now
-        return Claimed([row for row, _ in rows], min(again, default=None), now)
+        return Claimed([row for row, _ in rows], min(again, default=None), now, knows_next=True)
 
     def _tell_admitted(self, claim: _Claim, claimed: AbstractSet[int]) -> None:
         if not claim.admitted:
@@ -141,7 +143,7 @@ class Claims:
             claim.admitted = await admit_due(tx, self._sql, seen["now"])
             seen = await self._look(tx, claim, owner, limit, now, 0)
         claim.locked = seen["due"] > len(seen["woken"])
-        claim.look_at = seen["look_at"]
+        claim.look_at, claim.next_at = seen["look_at"], seen["next_at"]
         claim.now, claim.second = seen["now"], seen["now"] // SECOND_MS
         await self._choose_woken(tx, claim, limit, now, list(zip(seen["woken"], seen["woken_queues"], strict=True)))
         woken = list(claim.keys)

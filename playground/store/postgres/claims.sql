@@ -19,7 +19,8 @@ SELECT key, queue FROM instance WHERE {are_due} ORDER BY due_at LIMIT $6 FOR NO 
 -- name: look
 -- Everything that most claims need, in one round trip: what is due of the woken, the queues whose turn it is, and the oldest new
 -- instances of each of their lanes, after those with a priority, which are among the oldest too. A lane without any has one row, with
--- no key. And when something may be admitted, and how many woken are due, those that others have locked too.
+-- no key. And when something may be admitted, and how many woken are due, those that others have locked too; when the next
+-- of them is.
 WITH woken AS MATERIALIZED (
     {due_woken}
 ), turns AS MATERIALIZED (
@@ -54,6 +55,10 @@ SELECT {now} AS now,
     ARRAY(SELECT workflow FROM lanes) AS lane_workflows, ARRAY(SELECT head FROM lanes) AS lane_heads,
     ARRAY(SELECT key FROM lanes) AS lane_keys, ARRAY(SELECT priority FROM lanes) AS lane_priorities,
     (SELECT at FROM flow_look ORDER BY at LIMIT 1) AS look_at,
+    (
+        SELECT due_at FROM instance
+        WHERE owner IS NULL AND NOT fresh AND due_at IS NOT NULL AND due_at > {now} ORDER BY due_at LIMIT 1
+    ) AS next_at,
     (SELECT boot FROM node WHERE name = $9) AS boot, (SELECT expires_at > coalesce($10::bigint, {now}) FROM node WHERE name = $9) AS leased
 
 -- name: lock_loads

@@ -47,12 +47,16 @@ class LockedInstances:
     def __init__(self, sql: NamedSql, keyring: Keyring) -> None:
         self._sql, self._keyring = sql, keyring
 
-    async def lock(self, tx: Transaction, key: int) -> Change:
-        """Lock an instance's row, and read it with its open steps. Raises InstanceNotFound."""
+    async def lock(self, tx: Transaction, key: int, known: CachedInstance | None) -> Change:
+        """Lock an instance's row, and read it, with its open steps where it is not as the cache has it. Of a parent
+        with a thousand children they are a thousand rows. Raises InstanceNotFound.
+        """
         found = await tx.row(self._sql["instance_locked"], key)
         if found is None:
             raise not_found(key)
         cached = CachedInstance(columns.instance_row(found), columns.instance_weight(found))
+        if known is not None and known.has_open_steps and known.is_at(cached.row):
+            cached.steps, cached.has_open_steps = dict(known.steps), True
         if not cached.has_open_steps:
             for _, *step in await tx.rows(self._sql["open_steps"], [key]):
                 row = columns.step_row(step)
@@ -81,10 +85,10 @@ class LockedInstances:
         if self._keyring:
             events = encrypt_secrets(self._keyring, before, events)
         values, written = columns.event_values(before, events, stamp, at)
-        steps = await self._steps_to_fold(tx, cached, events)
-        projected = project(before, events, at, steps)
+        read = await self._steps_to_fold(tx, cached, events)
+        projected = project(before, events, at, {**cached.steps, **read})
         assert written[-1].seq == projected.row.last_seq, "the projection's last_seq is the journal's"
-        cached.steps.update({key: row for key, row in steps.items() if key not in cached.steps})
+        cached.steps.update({key: row for key, row in read.items() if key not in cached.steps})
         staged = Staged(cached)
         if projected.keep_before_seq is not None:
             for name in ("drop_open_steps", "drop_steps"):
@@ -95,7 +99,7 @@ class LockedInstances:
         statement = write_statement([staged])
         moved, _ = await tx.row(statement.text(), *statement.values)
         assert moved == [cached.key], "the row is locked, so it is as it was read"
-        cached.mark_written(list(cached.steps))
+        cached.mark_written([*read, *projected.steps])
         if is_new(projected.row) and not is_new(before):
             await put_back(tx, self._sql, projected.row)
         change.events += len(written)
@@ -106,13 +110,14 @@ class LockedInstances:
     async def _steps_to_fold(
         self, tx: Transaction, cached: CachedInstance, events: Sequence[NewEvent]
     ) -> Mapping[StepKey, StepRow]:
+        """The rows that these events change and the cache lacks."""
         reads = required_reads(events)
         if reads.all:
             found = await tx.rows(self._sql["steps_without_results"], cached.key, cached.row.generation)
             return {row.key: row for row in map(columns.step_row, found)}
         _refuse_started(cached, reads.started)
         wanted = (reads.steps | reads.results) - cached.steps.keys() | reads.results
-        return {**cached.steps, **await self._read_steps(tx, cached, wanted)}
+        return await self._read_steps(tx, cached, wanted)
 
     async def _read_steps(self, tx: Transaction, cached: CachedInstance, keys: Any) -> dict[StepKey, StepRow]:
         if not keys:

@@ -439,7 +439,7 @@ class Writer:
     ) -> tuple[Change | None, Sequence[Committed | BaseException]]:
         outcomes: list[Committed | BaseException] = []
         tx.changed = False
-        change = await self._locked.lock(tx, key)
+        change = await self._locked.lock(tx, key, self._cache.get(key))
         for call in batch:
             before = change.cached.row
             try:
