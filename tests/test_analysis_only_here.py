@@ -19,6 +19,8 @@ CASES = [
     ("an attribute of the module", "only-here-import", "import workers\nraise «workers.WorkerLost»()"),
     ("a base class of another module", "only-here-import",
      "from workers.workflows import «DurableObject»\nreturn str(DurableObject)"),
+    ("a package", "only-here-package", "import json, «pydantic.main as main»\nreturn json.dumps(str(main))"),
+    ("from a package", "only-here-package", "«from numpy import array»\nreturn len(array([1]))"),
     ("a binding", "only-here-binding", "await step.do('a')(lambda: «self.env.EFFECTS».email('a@b.c'))()"),
     ("the binding of an operator", "only-here-binding", "await step.do('a')(lambda: «self.env.CRM».find('x'))()"),
     ("the direct form", "only-here-step",

@@ -18,6 +18,7 @@ from wrangler_support import dry_run
 
 from playground import analysis
 from playground.cloudflare.project import ENTRY_FILE, WORKFLOW_FILE, as_zip, project_files, worker_name
+from playground.engine.code.project import Project, read_project
 from playground.examples import load
 from playground.worker.entrypoint import WorkerEntrypoint
 from playground.worker.responses import Response
@@ -103,6 +104,14 @@ def test_names_and_texts_of_others_stay_what_they_are_in_every_file() -> None:
         ("a" * 53 + " b", "a" * 53),
     ]:
         assert worker_name(text) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["", "_Mine", "A\n", 'A"', "A B", "Größe", "A" * 101, 3, None, ["A"], "A;import os"], ids=repr
+)
+def test_of_what_the_sandbox_says_a_name_is_plain_or_none(name: object) -> None:
+    assert read_project({"class_name": name, "has_default": True}) is None
+    assert read_project({"class_name": "Mine", "has_default": name}) == Project("Mine", has_default=False)
 
 
 def test_a_zip_holds_the_files_in_one_folder_and_is_the_same_each_time() -> None:
