@@ -1,8 +1,42 @@
 """States of what lies around a run: sharing and lists, errors of the server, tenants."""
 
+import urllib.request
+
 from gallery_stage import OPERATOR, TENANT, Stage, ready, shared
 from gallery_workflows import FAILS, SLOW, WAITS
 from page_support import Playground, expect
+
+DROP = """([name, text]) => {
+    const data = new DataTransfer();
+    data.items.add(new File([text], name));
+    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
+LONG_NAME = "run-of-a-parcel-that-nobody-has-answered-for-so-far-in-the-whole-of-november.jsonl"
+
+
+def from_file(stage: Stage) -> None:
+    """A run that waited, from a file."""
+    saved = _saved(stage)
+    page = stage.open("/")
+    page.page.evaluate(DROP, [LONG_NAME, saved])
+    page.expect_status("Waiting")
+
+
+def from_file_refused(stage: Stage) -> None:
+    """A file that is cut off."""
+    saved = _saved(stage)
+    page = stage.open("/", half="code")
+    page.page.evaluate(DROP, ["cut.jsonl", saved[:-100]])
+    expect(page.page.get_by_role("alert")).to_contain_text("This file was not opened.")
+
+
+def _saved(stage: Stage) -> str:
+    """The file of a run that waits."""
+    made = stage.ask("/api/instances", {"example": "approval"})
+    stage.open(made["url"]).expect_status("Waiting")
+    stage.leave()
+    with urllib.request.urlopen(f"{stage.url}/api{made['url']}/export", timeout=30) as answer:
+        return str(answer.read().decode())
 
 
 def share(stage: Stage) -> None:

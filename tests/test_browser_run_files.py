@@ -61,7 +61,7 @@ def test_a_run_is_saved_dropped_on_a_page_looked_at_and_run_again(
     expect(page.locator("[data-part=idle]")).to_be_visible()
     page.on("request", lambda request: asked.append(request.url))
     page.evaluate(DROP, ["broken.jsonl", text[:-80]])
-    expect(page.get_by_role("alert")).to_contain_text("This file was not opened. broken.jsonl: line")
+    expect(page.get_by_role("alert")).to_contain_text("This file was not opened. broken.jsonl: it is cut off in line")
     page.evaluate(DROP, ["ada <i>.jsonl", text])
     bar = page.locator(".from-file")
     expect(bar).to_contain_text("From a file. ada <i>.jsonl, written")

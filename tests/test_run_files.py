@@ -209,6 +209,7 @@ def test_every_recorded_journal_is_read_as_it_was_written() -> None:
         (file_of(QUEUED, change=lambda it: it.replace(b'"version":1', b'"version":2', 1)), "is of version 2 of"),
         (file_of(QUEUED, change=lambda it: it.replace(b'"running"', b'"flying"')), "line 1: there is no status"),
         (file_of(QUEUED, end=False), "it is cut off after line 2"),
+        (file_of(QUEUED)[:-20], "it is cut off in line 3; export"),
         (file_of(QUEUED) + b"{}\n", "line 4: more follows"),
         (file_of(QUEUED).replace(b'"at": 5', b'"at": 6'), "line 3: the file was changed"),
         (file_of(QUEUED, {**QUEUED, "seq": 3}), "line 3: it is event 3, and event 2 comes next"),

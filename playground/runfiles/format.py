@@ -214,6 +214,8 @@ class _Reader:
         try:
             return decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if not line.endswith(b"\n"):
+                raise BadRunFile(0, f"it is cut off in line {self._line}; export the run again") from None
             raise BadRunFile(self._line, f"it is not {what}: {str(error)[:200]}") from None
 
     def _event(self, found: _Line) -> Event:

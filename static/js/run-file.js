@@ -58,7 +58,7 @@ async function read(bytes) {
     const place = from;
     from = to + 1;
     if (!text.trim()) continue;
-    const line = json(text, head === null ? null : bad);
+    const line = json(text, head === null ? null : found < 0 ? () => new BadRunFile(`it is cut off in line ${number}. Save the run again.`) : bad);
     if (head === null) head = headOf(line, bad);
     else if (end) throw bad("more follows the line that ends the file");
     else if (line.end === true) end = { ...ending(line, events, bad), at: place };
@@ -66,7 +66,7 @@ async function read(bytes) {
     if (number % AT_ONCE === 0) await turn();
   }
   if (!head) throw new BadRunFile(`it is empty, and so ${NONE}.`);
-  if (!end) throw new BadRunFile(`it is cut off after line ${number}. Export the run again.`);
+  if (!end) throw new BadRunFile(`it is cut off after line ${number}. Save the run again.`);
   if (!(await isWhole(bytes.subarray(0, end.at), end.sha256))) throw new BadRunFile("it was changed after it was written: its hash is another one.");
   return { head, events };
 }

@@ -29,6 +29,7 @@ from playground.workflows.names import workflow_class
 from playground.workflows.titles import title_of
 
 BATCH_EVENTS = 500  # read at a time; the store reads fewer where values are large
+ID_SHOWN = 8  # characters of the id of a run that has no name
 CODE_FILE = "workflow.py"
 
 
@@ -84,7 +85,8 @@ async def head_of_run(context: Context, row: InstanceRow) -> Head:
         product=context.version,
         written_at=context.now(),
         id=row.id,
-        title=(title_of(source) if source else None) or shown_workflow(row.workflow) or row.id,
+        title=(title_of(source) if source else None)
+        or (shown_workflow(row.workflow) if row.tenant else f"Run {row.id[:ID_SHOWN]}"),
         workflow=shown_workflow(row.workflow),
         class_name=class_name,
         status=row.status,

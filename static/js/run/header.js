@@ -118,10 +118,10 @@ export class Header {
   refresh() {
     const { state, context } = this;
     if (!state) return;
-    const { final, stale, watching, past } = context;
+    const { final, stale, watching, past, file = false } = context;
     const status = STATUS[state.status];
     setText(this.word, state.rollback === "running" && !final ? "Rolling back" : status.word);
-    setIcon(this.icon, pictureOf(state.status, [...state.open]), state.status === "running" && !stale ? "spin" : "");
+    setIcon(this.icon, pictureOf(state.status, [...state.open]), state.status === "running" && !stale && !file ? "spin" : "");
     this.status.className = `status ${past ? "past" : stale ? "" : status.tone}`;
     this.then.node.hidden = !past;
     setFlag(this.root, "is-past", Boolean(past));
@@ -129,7 +129,7 @@ export class Header {
     const executions = lives(state).length;
     setText(this.facts.executions, String(executions));
     setText(this.facts.seq, past ? `${past.seq.toLocaleString("en")} of ${past.last.toLocaleString("en")}` : state.lastSeq.toLocaleString("en"));
-    setText(this.facts.mode, watching ? "watching" : "");
+    setText(this.facts.mode, file ? "from a file" : watching ? "watching" : "");
     this.facts.mode.hidden = !watching;
     this.tags(state.tags);
     this.tick(context);

@@ -297,12 +297,12 @@ export class Live {
   context() {
     const { state, final } = this;
     const { file } = this.run;
-    const watching = !this.run.token && !file;
+    const watching = !this.run.token;
     const hideRest = state.status === "complete";
     if (file) {
       const now = this.past ? state.lastAt : Math.max(file.head.written_at, state.lastAt ?? 0);
       const past = this.past ? { seq: state.lastSeq, last: this.moments.last, whole: this.whole() } : null;
-      return { now, stale: this.past || !final, final, past, heardAt: now, watching, why: NOTHING.file, hideRest, file: true };
+      return { now, stale: this.past, final, past, heardAt: now, watching: true, why: NOTHING.file, hideRest, file: true };
     }
     if (this.past) {
       const { last } = this.moments;
@@ -349,7 +349,7 @@ export class Live {
     if (this.state.lastSeq || this.trouble) this.sentence.say(this.state, { ...context, doubles: this.effects.doubles, place: this.place.found, task: this.lesson.task });
     const untold = this.telling.tell(this.state, this.moments.state, context);
     if (document.hidden) return;
-    const rests = this.past || (context.final && !this.trouble);
+    const rests = this.past || context.file || (context.final && !this.trouble);
     const pace = rests ? untold : bursting ? this.between : calm.matches ? STILL_MS : this.state.status === "running" && !context.stale ? 0 : CALM_MS;
     this.paced = bursting;
     if (pace) this.timer = setTimeout(() => this.schedule(), Math.min(pace, untold || pace));
@@ -361,7 +361,7 @@ export class Live {
     const newest = this.moments.state;
     const final = FINAL.has(newest.status);
     const current = { ...context, final }; // of what is always shown as it is now, also while the past is looked at
-    this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final, stale: Boolean(this.trouble) && !final, executions: newest.executions, at: state.lastAt });
+    this.scrubber.update({ seq: state.lastSeq, last: this.moments.last, past: this.past, final, stale: (Boolean(this.trouble) || Boolean(this.run.file)) && !final, executions: newest.executions, at: state.lastAt });
     this.notices.stands(newest.status);
     this.diverged.update(newest);
     if (!this.run.file) this.lineage.update(newest);

@@ -156,7 +156,7 @@ export class Timeline {
   frame(context = this.context) {
     if (!this.state || !context) return;
     this.context = context;
-    const { now, stale, final, past } = context;
+    const { now, stale, final, past, file: saved = false } = context;
     const { scale, width, narrow } = this;
     if (past) scale.update(past.whole, past.whole.endedAt ?? past.whole.lastAt, true);
     else scale.update(this.state, now, final);
@@ -164,7 +164,7 @@ export class Timeline {
     this.zoom.follow(Boolean(past));
     for (const item of this.rows.shown.values()) this.place(item);
     const line = final && this.state.status === "errored" ? (this.state.error?.line ?? null) : null;
-    this.ground.place({ scale, ...this.life, stale, final: final && !past, width, narrow, line, held: past ? `seq ${past.seq}` : "last heard" });
+    this.ground.place({ scale, ...this.life, stale: stale || saved, final: final && !past, width, narrow, line, held: past ? `seq ${past.seq}` : saved ? "saved" : "last heard" });
   }
 
   entry(index) {
