@@ -98,8 +98,8 @@ WAYS = (
 # Where the packages change what workers have: files, loaded code, address space, an environment. Not
 # `seen_memory`: it walks all objects, numpy's too, and a busy machine takes too long for that.
 WITH_PACKAGES = (
-    *("files_everything", "files_poison", "files_proc_self", "files_write", "memory_", "poison_memory"),
-    *("syscalls_executable", "thread_bomb", "limits_loosened", "packages_"),
+    *("files_everything", "files_poison", "files_proc_self", "files_write", "memory_at_once", "memory_mapped"),
+    *("poison_memory", "syscalls_executable", "thread_bomb", "limits_loosened", "packages_"),
 )
 SHARE = 3  # of the attacks as an ordinary user, one in so many
 # What layers stop.

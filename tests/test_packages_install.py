@@ -111,14 +111,15 @@ def wheel(folder: Path, name: str, files: dict[str, str]) -> str:
 
 
 class Installer:
-    """uv or pip with a folder for an index, which counts how often it is begun."""
+    """uv or pip with a folder for an index, or other words in their place; counts how often it is begun."""
 
-    def __init__(self, wheels: Path) -> None:
-        self.wheels, self.begun = wheels, 0
+    def __init__(self, wheels: Path, *instead: str) -> None:
+        self.wheels, self.instead, self.begun = wheels, instead, 0
 
     def __call__(self, locked: Path, target: Path) -> list[str]:
         self.begun += 1
-        return [*installer_command(locked, target), "--no-index", "--find-links", str(self.wheels)]
+        usual = [*installer_command(locked, target), "--no-index", "--find-links", str(self.wheels)]
+        return list(self.instead) or usual
 
 
 @pytest.fixture
@@ -195,6 +196,21 @@ def test_a_killed_install_is_done_again_and_a_folder_changed_by_hand_is_refused(
     os.remove(Path(installed.folder) / MANIFEST)
     with pytest.raises(PackagesRefused, match="was changed by hand; remove it"):
         install(locked, place, command=Installer(wheels))
+
+
+def test_an_installer_is_told_no_secret_of_the_server_and_tells_none_of_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_OPERATOR_TOKEN", "hush")
+    locked = read_requirements(written(tmp_path, f"six==1 {HASH}\n"))
+    says = 'echo "at https://ada:quiet@index.example/simple it knows <$PLAYGROUND_OPERATOR_TOKEN> $PATH" >&2; exit 3'
+    with pytest.raises(PackagesRefused) as refused:
+        install(locked, tmp_path / "place", command=Installer(tmp_path, "sh", "-c", says))
+    assert "at https://index.example/simple it knows <> /" in str(refused.value)
+    with pytest.raises(PackagesRefused, match="status 4"):
+        install(locked, tmp_path / "place", command=Installer(tmp_path, "sh", "-c", "exit 4"))
+    with pytest.raises(PackagesRefused, match="/nonexistent/uv, which installs packages, does not start: No such file"):
+        install(locked, tmp_path / "place", command=Installer(tmp_path, "/nonexistent/uv"))
 
 
 def test_the_setting_s_label_stands_before_what_is_wrong_and_the_folder_follows_the_database(tmp_path: Path) -> None:

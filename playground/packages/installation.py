@@ -14,6 +14,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import shutil
 import stat
 import subprocess
@@ -33,6 +34,8 @@ _FORMAT = 1
 _KEY_CHARACTERS = 24
 _ERROR_CHARACTERS = 600
 _UNFINISHED = ".unfinished-"
+_OWN_VARIABLES = "PLAYGROUND_"  # settings, of which some are secrets: no business of an installer
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +161,14 @@ def _run(command: Sequence[str], folder: Path, lock: int, locked: LockedSet) -> 
             timeout=INSTALL_SECONDS,
             pass_fds=(lock,),
             umask=0o022,
+            env={name: value for name, value in os.environ.items() if not name.startswith(_OWN_VARIABLES)},
         )
     except subprocess.TimeoutExpired:
         raise PackagesRefused(f"{locked.path} was not installed within {INSTALL_SECONDS} s") from None
     except OSError as error:
         raise PackagesRefused(f"{command[0]}, which installs packages, does not start: {error.strerror}") from None
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())[-_ERROR_CHARACTERS:]
+        said = _CREDENTIALS.sub("", " ".join((done.stderr or done.stdout).split()))[-_ERROR_CHARACTERS:]
         raise PackagesRefused(
             f"{locked.path} can't be installed (wheels only, with hashes): {said or f'status {done.returncode}'}"
         )
