@@ -28,6 +28,8 @@ CASES = [
     ("the direct form with options", "only-here-step",
      ("return await «step.do(f'a', str, config={'timeout': '1 hour'})» => "
       "return await step.do(f'a', config={'timeout': '1 hour'})(str)()")),
+    ("a package", "only-here-package",
+     "import «numpy.linalg as la», numpy\ntry:\n    import pydantic\nexcept ImportError:\n    pass\n---\nreturn la"),
     ("no parentheses", "only-here-step", "@«step.do»\nasync def a(): ...\n\nawait a() => @step.do()"),
     ("a rollback", "only-here-argument",
      "@step.do('a', «rollback=print»)\nasync def a(): ...\n\nawait a()"),
@@ -54,8 +56,11 @@ CASES = [
 ]  # fmt: skip
 
 
+PACKAGES = ("numpy", "pydantic")  # what an operator has added
+
+
 def found_in(source: str) -> list:
-    return [it for it in inspect(source, cloudflare=True)[0] if it.code.startswith("only-here-")]
+    return [it for it in inspect(source, packages=PACKAGES, cloudflare=True)[0] if it.code.startswith("only-here-")]
 
 
 # What every case has by its frame: an import, and a last step in the direct form.
@@ -75,7 +80,7 @@ def test_finds_it_where_it_stands_and_only_where_it_is_asked_for(code, text):
         assert after.split("\n")[span[0] - 1].strip() == fixed
         ast.parse(after)
         assert len(found_in(after)) == len(FRAME)
-    assert not [it for it in inspect(source)[0] if it.code.startswith("only-here-")]
+    assert not [it for it in inspect(source, packages=PACKAGES)[0] if it.code.startswith("only-here-")]
 
 
 @pytest.mark.parametrize("source", read("cloudflare").values(), ids=read("cloudflare").keys())

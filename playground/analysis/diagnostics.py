@@ -295,6 +295,11 @@ RULES = {
     ),
     # analysis/rules/only_here.py, only where Cloudflare is asked about
     "only-here-import": Rule(INFO, "Cloudflare's {module} has no `{name}`. {advice}"),
+    "only-here-package": Rule(
+        INFO,
+        "`{name}` is here because the operator of this server added it. On Cloudflare, name its package in "
+        "`dependencies` of pyproject.toml; it is there if Pyodide has it, or if it is pure Python.",
+    ),
     "only-here-binding": Rule(INFO, "`self.env.{name}` is not the same on Cloudflare. {advice}"),
     "only-here-step": Rule(
         INFO,

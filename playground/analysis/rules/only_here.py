@@ -108,6 +108,24 @@ def _imports(workflow: Workflow, places: Places) -> Iterator[Diagnostic]:
             yield _import(workflow, node, module, node.attr)
 
 
+def _packages(workflow: Workflow, places: Places) -> Iterator[Diagnostic]:
+    """The first import of each of the operator's packages."""
+    statements = (*workflow.tree.nodes_by_type[ast.ImportFrom], *workflow.tree.nodes_by_type[ast.Import])
+    seen: set[str] = set()
+    for node in sorted(statements, key=lambda statement: (statement.lineno, statement.col_offset)):
+        if places.is_optional(node):
+            continue
+        if isinstance(node, ast.Import):
+            imported: list[tuple[Placed, str]] = [(alias, alias.name) for alias in node.names]
+        else:
+            imported = [] if node.level else [(node, node.module or "")]
+        for place, module in imported:
+            name = module.partition(".")[0]
+            if name in workflow.packages and name not in seen:
+                seen.add(name)
+                yield report("only-here-package", workflow.source.span(place), name=name)
+
+
 def _import(workflow: Workflow, node: Placed, module: str, name: str) -> Diagnostic:
     if name == "NonRetryableError":
         advice = _NO_RETRY
