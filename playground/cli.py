@@ -65,7 +65,8 @@ GROUPS = {
 
 _EPILOG = (
     "Commands, each with examples in its --help: `playground run FILE` runs a workflow here or on a server; "
-    "`playground runs` lists, follows and controls runs; `playground test FILE` crashes a workflow at every commit; "
+    "`playground runs` lists, follows and controls runs; `playground inbox` shows what waits for you; "
+    "`playground test FILE` crashes a workflow at every commit; "
     "`playground deploy`, `tenants`, `schedules`, `queues`: for tenants; `playground export`, `import`: to "
     "Cloudflare and back; `playground doctor`: what this machine can do; `playground completion`: for a shell; "
     "`playground check FILE ...`: what is wrong with workflows, for CI; `playground tenant-key --help`: keys for "

@@ -279,3 +279,26 @@ def test_a_machine_without_isolation_runs_nothing_unless_it_is_told_to(
         assert "Tier D: NOT isolated" in refused(done) and "--unsafe-no-sandbox" in done.err
     assert "Tier D" in refused(run("test", source(tmp_path, HELLO)))
     assert run("doctor").of("finding")[1]["state"] == "bad"
+
+
+def test_what_waits_for_a_person_is_listed_answered_and_handed_on_by_a_link(
+    run: Commands, site: Site, tmp_path: Path
+) -> None:
+    asks = APPROVAL.replace('timeout="1 hour"', 'timeout="1 hour", schema={"type": "boolean", "title": "Ship it?"}')
+    ids = [run("run", source(tmp_path, asks)).of("run")[0]["run"] for _ in range(2)]
+    for id in ids:
+        site.until({"url": f"/instances/{id}"}, "wait_started")
+    listed = run("inbox").of("asked")
+    assert [(row["run"], row["asked"], row["schema"]["type"]) for row in listed] == [
+        (id, "approval", "boolean") for id in ids[::-1]
+    ]
+    assert "Ship it?" in run("inbox", "list", "--format", "text").out
+    assert "$ takes a boolean" in refused(run("inbox", "answer", ids[0][:8], '"yes"'))
+    assert "say which with --step: approval waits" in refused(run("inbox", "answer", ids[0], "true", "--step", "x"))
+    assert run("inbox", "answer", ids[0], "true").of("accepted")[0]["run"] == ids[0]
+    (link,) = run("inbox", "link", ids[1], "--label", "Ada", "--expires-in", "5 minutes").of("link")
+    path = link["url"].removeprefix(f"http://127.0.0.1:{site.port}")
+    sent = site.client.post(path, json=False, headers={"Accept": "application/json"})
+    assert sent.json()["state"] == "answered" and link["label"] == "Ada"
+    assert [site.finish({"url": f"/instances/{id}"})["output"] for id in ids] == [True, False]
+    assert run("inbox").of("asked") == [] and "nothing of run" in refused(run("inbox", "answer", ids[0], "true"))

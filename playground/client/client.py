@@ -10,6 +10,8 @@ from playground.client.tenants import Operator, TenantClient
 from playground.web.api.response_types import (
     CheckResult,
     Created,
+    Inbox,
+    InboxItem,
     Json,
     Snippet,
     SnippetCreated,
@@ -96,6 +98,15 @@ class Client:
         for at in range(0, len(wanted), IDS_AT_ONCE):
             query = {"ids": ",".join(wanted[at : at + IDS_AT_ONCE])}
             found += (await self._connection.ask("GET", "/api/statuses", Statuses, query=query)).statuses
+        return found
+
+    async def inbox(self, ids: Iterable[str]) -> list[InboxItem]:
+        """What waits for a person in these instances, which are no tenant's."""
+        found: list[InboxItem] = []
+        wanted = list(ids)
+        for at in range(0, len(wanted), IDS_AT_ONCE):
+            query = {"ids": ",".join(wanted[at : at + IDS_AT_ONCE])}
+            found += (await self._connection.ask("GET", "/inbox", Inbox, query=query)).items
         return found
 
     async def share(self, source: str, params: Any = NOTHING) -> SnippetCreated:

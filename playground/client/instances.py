@@ -7,13 +7,23 @@ of an id at any time. An instance of a tenant has the same calls under another a
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 import msgspec
 
 from playground.client.connection import ANSWER_SECONDS, Connection
 from playground.client.errors import BadAnswer, NotFound
-from playground.web.api.response_types import Accepted, ChaosReport, Created, Event, Events, Instance, Reply
+from playground.web.api.response_types import (
+    Accepted,
+    AnswerLinkCreated,
+    ChaosReport,
+    Created,
+    Event,
+    Events,
+    InboxItem,
+    Instance,
+    Reply,
+)
 from playground.workflows import events as ev
 
 NOTHING = msgspec.UNSET  # of an argument that is left out, where None is JSON's null
@@ -140,6 +150,22 @@ class RunOf:
             "POST", address, Reply, payload, token=self.token, query={"reply": 1}, seconds=seconds
         )
         return found.reply
+
+    async def answer(self, item: InboxItem, payload: Any = None, *, type: str | None = None) -> Accepted:
+        """Answer what an item of the inbox asks, and nothing else. Raises Conflict: it is not asked any more."""
+        address, _, query = item.answer.partition("?")
+        fields = dict(parse_qsl(query)) | ({} if type is None else {"type": type})
+        return await self._connection.ask("POST", address, Accepted, payload, token=self.token, query=fields)
+
+    async def answer_link(
+        self, step: str, count: int = 1, *, label: str = "", expires_in: int | str | None = None
+    ) -> AnswerLinkCreated:
+        """A link with which somebody answers this wait, once, without an account. `expires_in`: milliseconds, or a text
+        such as "2 days".
+        """
+        body = {"label": label, "expires_in": expires_in}
+        address = f"{self.address}/waits/{_quoted(step)}/{count}/links"
+        return await self._connection.ask("POST", address, AnswerLinkCreated, body, token=self.token)
 
     async def pause(self) -> Accepted:
         """Start no new step."""

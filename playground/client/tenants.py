@@ -10,6 +10,8 @@ from playground.web.api.response_types import (
     Bulk,
     Bulks,
     Deployed,
+    Inbox,
+    InboxItem,
     Json,
     Listing,
     Matches,
@@ -77,6 +79,18 @@ class TenantClient:
         body = {"params": params, "workflow": workflow, "id": id, **flow}
         made = await self._ask("POST", "/instances", TenantCreated, body)
         return self.instance(made.id)
+
+    async def inbox(self) -> list[InboxItem]:
+        """What waits for a person in the tenant's instances."""
+        found: list[InboxItem] = []
+        before: str | None = None
+        while True:
+            query = {"before": before}
+            page = await self._connection.ask("GET", "/inbox", Inbox, token=self._key, query=query)
+            found += page.items
+            before = page.before
+            if before is None:
+                return found
 
     def instance(self, id: str) -> OfTenant:
         """The handle of an instance; nothing is asked."""

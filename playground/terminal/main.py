@@ -94,6 +94,10 @@ async def _act(options: argparse.Namespace, place: "Place", screen: "Screen") ->
             from playground.terminal.runs import runs
 
             return await runs(options, place, screen)
+        case "inbox":
+            from playground.terminal.inbox import inbox
+
+            return await inbox(options, place, screen)
         case "test":
             from playground.terminal.crash_test import test
 

@@ -18,6 +18,7 @@ SHELLS = ("bash", "zsh", "fish")
 SUMMARIES: Mapping[str, str] = {
     "run": "run a workflow here or on a server, and follow it",
     "runs": "list, show, follow and control runs",
+    "inbox": "what waits for a person, answers, and links to answer by",
     "test": "crash a workflow at every commit, and compare",
     "deploy": "make a file the newest version of a tenant's workflow",
     "export": "make a project for Cloudflare of a workflow",
@@ -45,6 +46,10 @@ _EXAMPLES: Mapping[str, str] = {
   playground runs show run.jsonl
   playground runs bulk terminate --status waiting --tag vip --tenant acme --yes
   playground runs list --format json | jq -r 'select(.status == "errored").run'""",
+    "inbox": """
+  playground inbox --server https://play.example
+  playground inbox answer 37bf11bb '{"approved": true}' --step "pay the invoice"
+  playground inbox link 37bf11bb --label 'Ada, accounting' --expires-in '2 days'""",
     "test": """
   playground test order.py --params '{"order": 7}'
   playground test approval.py --event 'approved={"by": "ada"}' --victim worker""",
@@ -89,6 +94,7 @@ def build_parser() -> Parser:
     made = {name: _command(commands, name) for name in SUMMARIES}
     _add_run(made["run"])
     _add_runs(made["runs"])
+    _add_inbox(made["inbox"])
     _add_test(made["test"])
     _add_deploy(made["deploy"])
     _add_export(made["export"])
@@ -133,8 +139,8 @@ def _add_format(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=FORMATS, default="auto", help=text)
 
 
-def _actions(parser: Parser, what: Sequence[tuple[str, str]]) -> dict[str, Parser]:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+def _actions(parser: Parser, what: Sequence[tuple[str, str]], *, required: bool = True) -> dict[str, Parser]:
+    actions = parser.add_subparsers(dest="action", required=required, metavar="ACTION", title="actions")
     made = {}
     for name, help in what:
         made[name] = actions.add_parser(
@@ -271,6 +277,28 @@ def _add_runs(parser: Parser) -> None:
         "--when", choices=("now", "during-step", "before-commit"), default="now", help="when (default: %(default)s)"
     )
     made["code"].add_argument("source", metavar="FILE", help="the code")
+    for action in made.values():
+        _add_place(action)
+
+
+def _add_inbox(parser: Parser) -> None:
+    made = _actions(
+        parser,
+        [
+            ("list", "what waits, the newest run first; the same without an action"),
+            ("answer", "answer what waits in a run"),
+            ("link", "make a link with which somebody answers it once, without an account"),
+        ],
+        required=False,
+    )
+    _add_place(parser)
+    for name in ("answer", "link"):
+        made[name].add_argument("id", metavar="ID", help="the run's id, or the beginning of one started from here")
+        made[name].add_argument("--step", metavar="STEP", help="which wait, where several are open")
+    made["answer"].add_argument("payload", nargs="?", metavar="JSON|@FILE", help="the answer (default: null)")
+    made["answer"].add_argument("--type", metavar="TYPE", help="the event, where the wait takes several")
+    made["link"].add_argument("--label", default="", metavar="TEXT", help="whom it is for")
+    made["link"].add_argument("--expires-in", metavar="TIME", help="such as '2 days' (default: as long as the wait)")
     for action in made.values():
         _add_place(action)
 

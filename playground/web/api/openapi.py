@@ -55,6 +55,7 @@ _QUERY_TYPES: Mapping[str, Any] = {
     "end": "boolean",
     "id": "string",
     "ids": "string",
+    "type": "string",
     "after": ["integer", "string"],
     "before": ["integer", "string"],
 }

@@ -447,6 +447,51 @@ class Messages(msgspec.Struct):
     messages: list[Message]
 
 
+class InboxRun(msgspec.Struct):
+    """The run that asks. `page`: where people look at it."""
+
+    id: str
+    title: str
+    url: str
+    page: str
+    status: Status
+
+
+class InboxItem(msgspec.Struct):
+    """A wait for an event. `answer`: the address that takes an answer to it and to no other; `form` is made of `schema`
+    (docs/approvals.md).
+    """
+
+    run: InboxRun
+    step: Json
+    asked: str
+    seq: int
+    types: list[str]
+    since: Time | None
+    until: Time | None
+    paused: bool
+    schema: Json | None
+    form: Json
+    answer: str
+
+
+class Inbox(msgspec.Struct):
+    items: list[InboxItem]
+    before: str | None
+    tenant: str | None
+    now: Time
+
+
+class AnswerLinkCreated(msgspec.Struct):
+    """A signed link to one wait. `id`: what the journal calls it."""
+
+    url: str
+    id: str
+    label: str
+    expires_at: Time
+    step: Json
+
+
 class TenantRow(msgspec.Struct):
     """A tenant as its operator sees it. `version`: the newest of all its workflows."""
 

@@ -5,8 +5,10 @@ paused; *input_required* while it waits for an event; *completed* once it has en
 have had; *cancelled* where it was terminated. A run that failed is completed with a tool's error, as the extension
 asks: *failed* is for faults of the protocol.
 
-A wait takes any payload. So what is asked of the client is a form of one field, whose text is the payload as JSON; a
-text that is no JSON is the payload itself. A client that answers with other fields sends those as the payload.
+A wait without a schema takes any payload. So what is asked of the client is a form of one field, whose text is the
+payload as JSON; a text that is no JSON is the payload itself. A client that answers with other fields sends those as
+the payload. Where the wait has a schema that the protocol's forms have room for (one value, or an object of such), the
+form is made of that; else the message has the schema.
 """
 
 import datetime
@@ -31,7 +33,14 @@ PAYLOAD_DEEPEST = 100
 MAX_POLL_MS = 60_000
 
 _TASK_STATUS: Mapping[str, str] = {ev.COMPLETE: "completed", ev.ERRORED: "completed", ev.TERMINATED: "cancelled"}
-_ASK = "The run waits for the event {types}{at}{until}. The payload is JSON; text that is no JSON is sent as text."
+_ASK = "The run waits for the event {types}{at}{until}."
+_ANY = "The payload is JSON; text that is no JSON is sent as text."
+_AS_SCHEMA = "The payload is JSON of this schema: {schema}"
+_FIELD_TYPES = ("string", "number", "integer", "boolean")  # that a field of a client's form may have
+_FIELD_KEYWORDS = (
+    *("type", "title", "description", "default", "enum"),
+    *("minimum", "maximum", "minLength", "maxLength"),
+)
 _GOES_ON = (
     "The run {id} has not ended: {state}. It goes on by itself, on whichever server, and is kept. Ask with "
     '`get_run(id="{id}")`{more}; end it with `control_run(id="{id}", action="terminate")`.'
@@ -119,7 +128,9 @@ def run_json(found: Standing, owner: Owner) -> Json:
         shown["error"] = {name: first_error(found.error).get(name) for name in ("name", "message", "line")}
     if found.waits:
         shown["waits_for"] = [
-            {"step": wait.name, "types": list(wait.types)} | ({"until": iso(wait.until)} if wait.until else {})
+            {"step": wait.name, "types": list(wait.types)}
+            | ({"until": iso(wait.until)} if wait.until else {})
+            | ({"schema": wait.schema} if wait.schema else {})
             for wait in found.waits
         ]
     if found.until is not None:
@@ -138,14 +149,46 @@ def input_requests(found: Standing) -> Json:
 def _form(wait: OpenWait) -> Json:
     until = f", until {iso(wait.until)}" if wait.until else ""
     at = f" at the step {wait.name}" if (wait.name,) != wait.types else ""
-    properties: Json = {PAYLOAD: {"type": "string", "title": "Payload", "description": "JSON, or plain text"}}
+    message = _ASK.format(types=_types_text(wait), at=at, until=until)
+    asked = _asked(wait)
+    if asked is None:
+        properties: Json = {PAYLOAD: {"type": "string", "title": "Payload", "description": "JSON, or plain text"}}
+        required, more = [PAYLOAD], _ANY
+        if wait.schema is not None:
+            more = _AS_SCHEMA.format(schema=msgspec.json.encode(wait.schema).decode())
+    else:
+        properties, required = asked
+        schema = wait.schema or {}
+        more = " ".join(filter(None, (schema.get("title", ""), schema.get("description", ""))))
     if len(wait.types) > 1:
         properties[TYPE] = {"type": "string", "title": "Event", "enum": list(wait.types), "default": wait.types[0]}
     return {
         "mode": "form",
-        "message": _ASK.format(types=_types_text(wait), at=at, until=until),
-        "requestedSchema": {"type": "object", "properties": properties, "required": [PAYLOAD]},
+        "message": f"{message} {more}".strip(),
+        "requestedSchema": {"type": "object", "properties": properties, "required": required},
     }
+
+
+def _asked(wait: OpenWait) -> tuple[Json, list[str]] | None:
+    """The fields of a form for a wait's schema and which are required; None where the protocol's forms lack room."""
+    schema = wait.schema or {}
+    if _is_field(schema):
+        return {PAYLOAD: _field(schema)}, [PAYLOAD]
+    properties: Mapping[str, Json] = schema.get("properties", {})
+    if schema.get("type") != "object" or not properties or not all(map(_is_field, properties.values())):
+        return None
+    if len(wait.types) > 1 and TYPE in properties:
+        return None
+    return {name: _field(it) for name, it in properties.items()}, list(schema.get("required", ()))
+
+
+def _is_field(schema: Mapping[str, Any]) -> bool:
+    texts = all(isinstance(it, str) for it in schema.get("enum", ()))
+    return schema.get("type") in _FIELD_TYPES and "const" not in schema and texts
+
+
+def _field(schema: Mapping[str, Any]) -> Json:
+    return {name: schema[name] for name in _FIELD_KEYWORDS if name in schema}
 
 
 def _types_text(wait: OpenWait) -> str:
@@ -161,6 +204,9 @@ def event_of(wait: OpenWait, response: Any) -> tuple[str, Any] | None:
     type = wait.types[0]
     if len(wait.types) > 1 and fields.get(TYPE) in wait.types:
         type = str(fields.pop(TYPE))
+    asked = None if wait.schema is None else _asked(wait)
+    if asked is not None and (PAYLOAD in asked[0]) == (set(fields) == {PAYLOAD}):
+        return type, fields[PAYLOAD] if _is_field(wait.schema or {}) else fields
     if set(fields) == {PAYLOAD}:
         return type, payload_of(fields[PAYLOAD])
     return type, fields or None

@@ -64,7 +64,8 @@ GET_RUN = tool(
 )
 ANSWER_RUN = tool(
     "answer_run",
-    "Send an event to a run, which ends the wait for its `type`. Ask a person first where a person must decide.",
+    "Send an event to a run, which ends the wait for its `type`. The payload must fit the `schema` that `get_run` has. "
+    "Ask a person first where a person must decide.",
     {"id": ID, "type": {"type": "string"}, "payload": {"description": "any JSON"}},
     ["id", "type"],
     CHANGES,
