@@ -308,11 +308,6 @@ RULES = {
     ),
     "only-here-argument": Rule(INFO, "`step.{method}` takes no {what} on Cloudflare. {advice}"),
     "only-here-method": Rule(INFO, "Cloudflare's `step` has no `{method}`. {advice}"),
-    "only-here-package": Rule(
-        INFO,
-        "On Cloudflare the package of `{name}` has to be named under `dependencies` in `pyproject.toml`; `pywrangler` "
-        "installs it where Pyodide has it.",
-    ),
     "only-here-parameter": Rule(
         INFO,
         "On Cloudflare a parameter is another step by its name, and the step of the function `{name}` is called {step}."

@@ -8,7 +8,6 @@ Source: `workers` of Cloudflare's Python SDK, `workers-runtime-sdk` 1.9.5, under
 """
 
 import ast
-import sys
 from collections.abc import Iterator
 
 from playground.analysis.diagnostics import Diagnostic, Fix, Span, report
@@ -16,9 +15,6 @@ from playground.analysis.rules.unavailable import BINDINGS, Places
 from playground.analysis.syntax import Placed, below
 from playground.analysis.workflow import StepCall, Workflow, is_env
 from playground.workflows.events import DO, WAIT
-from playground.workflows.unavailable import OWN_PACKAGES
-
-_OF_RUNTIME = frozenset(("js", "pyodide", "pyodide_js", "_pyodide", "cloudflare", "asgi"))  # there without a package
 
 # What the SDK's two modules have.
 NAMES_THERE = {
@@ -134,17 +130,6 @@ def _import(workflow: Workflow, node: Placed, module: str, name: str) -> Diagnos
     else:
         advice = _TYPE if name in _TYPES else _OF_ERROR
     return report("only-here-import", workflow.source.span(node), module=f"`{module}`", name=name, advice=advice)
-
-
-def _packages(workflow: Workflow, places: Places) -> Iterator[Diagnostic]:
-    """Imports of neither the standard library nor the runtime: packages of the operator's, or none that there are."""
-    named = [(node, node, node.module or "") for node in workflow.tree.nodes_by_type[ast.ImportFrom] if not node.level]
-    named += [(node, it, it.name) for node in workflow.tree.nodes_by_type[ast.Import] for it in node.names]
-    for statement, place, module in named:
-        name = module.partition(".")[0]
-        known = name in sys.stdlib_module_names or name in OWN_PACKAGES or name in _OF_RUNTIME
-        if not known and not places.is_optional(statement):
-            yield report("only-here-package", workflow.source.span(place), name=name)
 
 
 def _bindings(workflow: Workflow, places: Places) -> Iterator[Diagnostic]:
