@@ -14,8 +14,9 @@ from playground.engine.bindings.mcp import open_tasks
 from playground.engine.mcp.client import ToolClient, responses_of
 from playground.engine.mcp.client import ToolServer as ToolsAt
 from playground.engine.mcp.demo import DELIVERY_MS, TOOLS_URL, DemoTools
+from playground.worker.service_stubs import form_schema
 from playground.workflows import events as ev
-from playground.workflows.errors import MCPRequestError
+from playground.workflows.errors import MCPRequestError, PayloadMismatch
 
 
 def flows(engine: Engine, body: str, server: ToolServer | str, **given: Any) -> Any:
@@ -84,6 +85,8 @@ async def test_what_a_server_asks_for_is_a_wait_for_an_event_whose_schema_stands
         [asked] = [event.data["output"]["ask"] for event in events if event.type == ev.STEP_COMPLETED]
         assert asked["requests"]["it"]["schema"]["required"] == ["colour"]
         assert asked["requests"]["it"]["message"] == "Which?"
+        with pytest.raises(PayloadMismatch, match="colour"):
+            await instance.send_event("answer-asks", {"color": "red"})
         await instance.send_event("answer-asks", {"colour": "red"})
         await instance.send_event("answer-asks-later", {"colour": "blue"})
         while (await instance.status()).status not in ("complete", "errored"):
@@ -179,6 +182,17 @@ def test_the_payload_of_an_event_is_what_a_form_is_answered_with() -> None:
     for requests, payload in ((one, "red"), (two, {"a": {}})):
         with pytest.raises(MCPRequestError):
             responses_of(requests, payload)
+
+
+def test_a_form_is_the_schema_of_the_wait_where_a_wait_can_have_it() -> None:
+    name = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+    asked = {"message": "Who?", "schema": name}
+    one = {**name, "type": ["object", "null"], "description": "Who?"}
+    assert form_schema({"it": asked}) == one
+    both = {"type": ["object", "null"], "properties": {"a": one, "b": one}, "required": ["a", "b"]}
+    assert form_schema({"a": asked, "b": asked}) == both
+    by_pattern = {"type": "object", "properties": {"name": {"type": "string", "pattern": "(a+)+$"}}}
+    assert form_schema({"it": {"message": "Who?", "schema": by_pattern}}) is None
 
 
 def test_open_tasks_are_those_whose_end_nobody_has_seen() -> None:

@@ -76,7 +76,7 @@ class ToolServer:
         if name == "echoes":
             return text(ctx.request.headers["authorization"])
         if name == "huge":
-            return text("x" * 100_000_000)
+            return text("x" * 20_000_000)
         if name == "asks":
             if params.request_state is None:
                 return {"resultType": "input_required", "inputRequests": {"it": FORM}, "requestState": "state-1"}

@@ -14,6 +14,7 @@ from typing import Any
 from playground.worker.context import Record
 from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.fetching import current_run
+from playground.workflows.payload_schema import NULL, OBJECT, InvalidSchema, check_schema
 
 Call = Callable[..., Coroutine[Any, Any, Any]]  # Bindings._call
 ANSWER_TIMEOUT = "24 hours"
@@ -88,7 +89,10 @@ class Tools:
             payload = None
             if ask["requests"]:
                 types = f"answer-{label}"
-                event = await _steps(self._binding).wait_for_event(f"{label} asks", types, timeout=timeout)
+                schema = form_schema(ask["requests"])
+                event = await _steps(self._binding).wait_for_event(
+                    f"{label} asks", types, timeout=timeout, schema=schema
+                )
                 payload = event["payload"]
             outcome = await self._ask(f"answer {label}", "answer", name, arguments, ask, payload, config=config)
         return Record(outcome["result"])
@@ -112,6 +116,22 @@ class ToolServers:
     def get(self, name: str) -> Tools:
         """The server of this name."""
         return Tools(self._binding, name, self._call)
+
+
+def form_schema(requests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What the answer to a server's forms has to be: null to decline, else the fields of the one form, or the answers
+    by the key of each. None where a server asks in a way that a wait's schema does not take, such as by a pattern: the
+    server checks what it gets in any case.
+    """
+    forms = {
+        key: {**form["schema"], "description": form["message"], "type": [OBJECT, NULL]}
+        for key, form in requests.items()
+    }
+    several = {"type": [OBJECT, NULL], "properties": forms, "required": list(forms)}
+    try:
+        return check_schema(next(iter(forms.values())) if len(forms) == 1 else several)
+    except InvalidSchema:
+        return None
 
 
 def tool_label(tool: object) -> str:
