@@ -144,39 +144,17 @@ def test_what_is_typed_is_kept_over_a_reload_and_its_steps_light_up_as_they_comm
     assert completed_steps(journal(page.url, page.instance())) == steps
 
 
-def test_a_killed_worker_is_replaced_after_a_reload_and_nothing_committed_runs_twice(
+def test_a_run_is_reloaded_shared_killed_and_copied_and_nothing_committed_runs_twice(
     visit: Callable[..., EnginePage],
 ) -> None:
-    page = visit()
+    """One visitor reloads in mid-run, shares and kills; another one watches, and runs a copy."""
+    page = visit(dark=True)
     page.open_code(KILLED)
     instance = page.run()
     page.expect_step("charge card", "running")
     page.driver.reload()
     assert page.instance() == instance
     page.expect_step("reserve stock", "done")
-    # A page that was to be left and stays goes on listening.
-    page.driver.evaluate("() => void dispatchEvent(new Event('beforeunload', { cancelable: true }))")
-    page.click('[data-part="kill"]')
-    page.expect_step("charge card", "2 attempts")
-    page.expect_status("Complete")
-    page.expect_text('section[aria-label="Output"]', "r-1")
-    events = journal(page.url, instance)
-    assert completed_steps(events) == ["reserve stock", "charge card"]
-    assert [event["data"]["reason"] for event in events if event["type"] == "execution_ended"] == [
-        "killed",
-        "completed",
-    ]
-    page.driver.press("[")
-    page.expect_text('[data-part="scrub-to"]', "Back to")
-    page.driver.press("End")
-    page.expect_none('[data-part="scrub-to"]')
-
-
-def test_a_shared_run_is_watched_by_another_visitor_who_runs_a_copy(visit: Callable[..., EnginePage]) -> None:
-    page = visit(dark=True)
-    page.open_code(KILLED)
-    instance = page.run()
-    page.expect_step("charge card", "running")
     page.press("Share")
     code = page.expect_text("#share-code input", f"{page.url}/s/")
     page.expect_text("#share-run input", f"{page.url}/instances/{instance}")
@@ -192,8 +170,22 @@ def test_a_shared_run_is_watched_by_another_visitor_who_runs_a_copy(visit: Calla
     other = visit(f"/instances/{instance}")
     other.expect_text('[data-part="mode"]', "watching")
     other.expect_step("charge card", "running")
+    # A page that was to be left and stays goes on listening.
+    page.driver.evaluate("() => void dispatchEvent(new Event('beforeunload', { cancelable: true }))")
     page.click('[data-part="kill"]')
+    page.expect_step("charge card", "2 attempts")
+    page.expect_text('section[aria-label="Output"]', "r-1")
     other.expect_status("Complete")
+    events = journal(page.url, instance)
+    assert completed_steps(events) == ["reserve stock", "charge card"]
+    assert [event["data"]["reason"] for event in events if event["type"] == "execution_ended"] == [
+        "killed",
+        "completed",
+    ]
+    other.driver.press("[")
+    other.expect_text('[data-part="scrub-to"]', "Back to")
+    other.driver.press("End")
+    other.expect_none('[data-part="scrub-to"]')
     other.goto(code.removeprefix(other.url))
     other.expect_text(".cm-content .cm-line", "there is time to kill")
     assert other.run() != instance
