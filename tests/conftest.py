@@ -69,6 +69,11 @@ LEFT_OUT_ON_POSTGRES = (
     *("_killed_server_is_in_its_journal", "_killed_worker_or_fork_server", "each-step-acknowledged"),
     # What is lost at any commit: SQLite has each way at each moment, PostgreSQL each way and each moment once.
     *("[postgres-replaced-after]", "[postgres-thawed-before]", "_of_a_saga_changes_nothing[postgres-replaced]"),
+    # What is refused before a store is asked, or decided by what is said to a worker, a model or a reader.
+    *("_misuse_is_an_error_", "_has_a_class_and_words", "_cannot_be_used_is_refused_", "_cannot_be_set_is_refused_"),
+    *("_whole_and_in_pieces", "_whole_and_streamed_and_gets_", "_no_longer_than_the_setting_says", "_ten_megabytes_"),
+    *("_can_be_none_are_refused_", "_catches_the_classes_", "_copied_and_pasted", "_say_which_is_in_force"),
+    *("_the_worker_sent_first_comes_first", "_that_lies_ends_its_own_instance", "_that_does_not_read_is_dropped_"),
 )
 LAST = "test_browser_"
 RUN = "TEST_RUN_OF_PLAYGROUND"  # the process id of the run, by which its processes find what they share
@@ -136,8 +141,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
         pytest.fail(quick_support.refusal(WATCH.started[0]), pytrace=False)
 
 
-# Promises that are kept before anything reaches a store, so that one database shows all there is to see.
-OF_THE_WORKER = {f"test_semantics_{name}" for name in ("values", "config", "names", "misuse", "errors")}
+# Promises that the worker keeps, before anything reaches a store or by what it is sent of one, so that one database
+# shows all there is to see.
+OF_THE_WORKER = {
+    f"test_semantics_{name}"
+    for name in ("values", "config", "names", "misuse", "errors", "attempts", "parallel", "replay")
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

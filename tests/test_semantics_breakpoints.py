@@ -421,7 +421,7 @@ async def test_a_crash_at_any_commit_neither_skips_a_stop_nor_stops_twice(victim
 
     names, hits, commits = await played(None)
     assert (names, hits) == (["ship", "answer"], ["ship", "answer"])
-    every = 2 if WorkflowTester.nodes == ALONE else 4  # the second round is for what nodes and their database change
+    every = 2 if WorkflowTester.nodes == ALONE else 6  # the second round is for what nodes and their database change
     for crash_at in range(1 + (victim == "worker"), commits + 1, every):
         try:
             assert (await played(crash_at))[:2] == (names, hits), crash_at
