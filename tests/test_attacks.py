@@ -1,7 +1,8 @@
 """Every hostile workflow of `attacks/` against a real server: each ends as it must, and everyone else is untouched.
 
-The server is whoever's who runs the tests; beside that, a sixth of the attacks is made by tenants in warm workers, a
-third on a server of an ordinary user (where root runs them), and those that layers stop on ones without namespaces.
+The server is whoever's who runs the tests; beside that, a sixth of the attacks is made by tenants in warm workers, and
+of those that layers stop a third on a server of an ordinary user (where root runs them), all on ones without
+namespaces.
 All attacks in all ways, twice in a row:
 
     for again in 1 2; do ./run pytest tests/test_attacks.py --every-attack || break; done
@@ -82,9 +83,8 @@ class Way:
             return [attack for attack in attacks() if attack.name.startswith(WITH_PACKAGES)]
         if self.warm:
             return attacks()[1 :: 2 * SHARE]
-        if self.namespaces:
-            return attacks()[::SHARE]
-        return [attack for attack in attacks() if attack.name.split("_")[0] in LAYERED][self.ordinary :: 2]
+        layered = [attack for attack in attacks() if attack.name.split("_")[0] in LAYERED]
+        return layered[::SHARE] if self.namespaces else layered[self.ordinary :: 2]
 
 
 WAYS = (
@@ -101,8 +101,8 @@ WITH_PACKAGES = (
     *("files_everything", "files_poison", "files_proc_self", "files_write", "memory_at_once", "memory_mapped"),
     *("poison_memory", "syscalls_executable", "thread_bomb", "limits_loosened", "packages_"),
 )
-SHARE = 3  # of the attacks as an ordinary user, one in so many
-# What layers stop.
+SHARE = 3  # of the attacks that layers stop, one in so many is made on an ordinary user's server
+# What layers stop: who runs the server changes nothing else.
 LAYERED = (
     "files",
     "sockets",
