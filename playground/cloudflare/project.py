@@ -105,7 +105,7 @@ True of every workflow:
 
 - Python runs in [Pyodide](https://developers.cloudflare.com/workers/languages/python/): most of the standard library,
   no threads and no processes.
-- An attempt that is lost with its worker counts as a retry there. Here it does not.
+- An attempt that is lost with its worker may count as a retry there. Here it does not.
 - An error of a step is caught as `Exception`, with its message. Here it is of its own class, with its attributes.
 - Steps that race may be decided another way after a restart. Here a replay goes the way of the first execution.
 

@@ -23,7 +23,7 @@ class TenantWorkflow(WorkflowEntrypoint):
         result = await first()
 
         await step.sleep("wait a moment", "2 seconds")
-        answer = await step.wait_for_event("wait for an answer", event_type="answer", timeout="1 hour")
+        answer = await step.wait_for_event("wait for an answer", "answer", timeout="1 hour")
 
         @step.do("second step", config={"retries": {"limit": 3, "delay": "1 second", "backoff": "exponential"}})
         async def second():
