@@ -81,6 +81,17 @@ def test_a_run_is_saved_dropped_on_a_page_looked_at_and_run_again(
     assert findings(page) == []
     assert [url for url in asked if "/api/instances" in url] == []
 
+    bar.get_by_role("button", name="Compare…").click()
+    dialog = page.get_by_role("dialog", name="Compare with another run")
+    dialog.get_by_label("Address or id of the other run").fill("no run")
+    dialog.get_by_role("button", name="Compare", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_contain_text("That is no address of a run, and no id.")
+    dialog.get_by_label("Address or id of the other run").fill(f"{server.url}/instances/{id}")
+    dialog.get_by_role("button", name="Compare", exact=True).click()
+    expect(dialog).to_contain_text("No difference: the same steps with the same results, and the same end.")
+    assert findings(page) == []
+    page.keyboard.press("Escape")
+
     bar.get_by_role("button", name="Run this code").click()
     expect(page).not_to_have_url(f"{server.url}/")
     expect(page.locator("[data-part=word]")).to_have_text("Complete")

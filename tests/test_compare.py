@@ -205,6 +205,6 @@ def test_a_run_without_scripts_says_what_it_is_a_fork_of(site: Site, two: list[s
 def test_every_name_of_a_difference_has_words() -> None:
     names = {name for a, b, _, _ in CASES.values() for row in compare(a, b)["rows"] for name in row["differs"]}
     page = (Path(__file__).parent.parent / "templates" / "compare.html").read_text()
-    script = (Path(__file__).parent.parent / "static" / "js" / "compare.js").read_text()
+    script = (Path(__file__).parent.parent / "static" / "js" / "compare-rows.js").read_text()
     for name in names:
         assert f'"{name}": "' in page and f'{name}: "' in script

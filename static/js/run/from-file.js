@@ -1,6 +1,7 @@
 // A run that was opened from a file: its events come from there, and a line says so, beside controls that do nothing to it.
 
 import { el, icon } from "../dom.js";
+import { compareFile } from "./compare-file.js";
 import { short } from "./words.js";
 
 const NAME = 40; // characters of the file's name
@@ -45,7 +46,8 @@ export class FromFile {
     const run = document.querySelector("[data-run]");
     const { name, head } = file;
     const again = run && el("button.btn.line.small", { type: "button", onclick: () => run.click() }, icon("i-play"), "Run this code");
-    this.bar = el("div.notice.calm.from-file", { role: "status" }, icon("i-file"), el("p", {}, el("b", {}, "From a file. "), el("span.file-name", { title: name }, short(name, NAME)), `, written ${new Date(head.written_at).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}. Look at all of it; nothing can be sent to it.`), again);
+    const beside = el("button.btn.line.small", { type: "button", "aria-haspopup": "dialog", onclick: () => compareFile(file) }, "Compare…");
+    this.bar = el("div.notice.calm.from-file", { role: "status" }, icon("i-file"), el("p", {}, el("b", {}, "From a file. "), el("span.file-name", { title: name }, short(name, NAME)), `, written ${new Date(head.written_at).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" })}. Look at all of it; nothing can be sent to it.`), el("span.file-acts", {}, beside, again));
     this.home.append(this.bar);
   }
 }
