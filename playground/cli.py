@@ -60,7 +60,11 @@ GROUPS = {
         "commit_each_step", "ahead_entries", "ahead_bytes", "ahead_ms",
     ),
     "storage": ("synchronous", "database_outage_seconds", "free_disk_bytes", "chaos_retention_hours", "used_id_days",
-        "audit_days", "audit_entries"),
+        "audit_days", "audit_entries",
+    ),
+    "alerts": (
+        "alert_url", "alert_secret", "alert_runs", "alert_queue_seconds", "alert_repeat_minutes", "alert_seconds",
+    ),
 }  # fmt: skip
 
 _EPILOG = (

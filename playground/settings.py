@@ -395,6 +395,22 @@ class Settings:
     retention_days: int = _row(
         7, "how long a finished instance is kept; 0 keeps it for ever", unit="days", public=True, limit=False
     )
+    alert_url: str = _row(
+        "", "webhook that is told of failed runs, a stuck queue and lost nodes; empty for none", secret=True
+    )
+    alert_secret: str = _row("", "what alerts are signed with, for their receiver to check", secret=True)
+    alert_runs: str = _row("tenants", "whose failed runs alerts tell of", choices=("tenants", "all"))
+    alert_queue_seconds: int = _row(
+        60,
+        "how long a run may be due before alerts call the queue stuck",
+        unit="seconds",
+        limit=False,
+        least=1,
+    )
+    alert_repeat_minutes: int = _row(
+        60, "how long until a queue that is still stuck is told of again", unit="minutes", limit=False, least=1
+    )
+    alert_seconds: int = _row(10, "how long the receiver of alerts has to answer", unit="seconds", limit=False, least=1)
     audit_days: int = _row(
         90, "how long the audit log keeps who changed what; 0 for ever", unit="days", public=True, limit=False
     )

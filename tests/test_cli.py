@@ -115,7 +115,17 @@ def test_help_has_what_a_first_user_needs_on_top_and_every_setting_in_one_group(
     names = [name for group in cli.GROUPS.values() for name in group]
     assert sorted(names) == sorted(Settings.__dataclass_fields__)
     text = cli.build_parser().format_help()
-    titles = ["to begin with", "serving", "a run", "the world", "an address", "a tenant", "workers", "storage"]
+    titles = [
+        "to begin with",
+        "serving",
+        "a run",
+        "the world",
+        "an address",
+        "a tenant",
+        "workers",
+        "storage",
+        "alerts",
+    ]
     assert list(cli.GROUPS) == titles and len(cli.GROUPS["to begin with"]) == 10
     places = [text.index(f"\n{title}:\n") for title in titles]
     assert places == sorted(places) and text.index("--port N") < places[1] < text.index("--head-bytes N ")

@@ -8,6 +8,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from playground.engine import delivery, operations, queues, replies
+from playground.engine.alerts import Alerts
 from playground.engine.bindings.binding import Binding, NewChild
 from playground.engine.bindings.fetch import FETCH, Fetch, open_outbound, operators_rules
 from playground.engine.bindings.own_workflow import OwnWorkflow
@@ -144,11 +145,14 @@ class Engine:
         if env is None:
             everybodys = Fetch(operators_rules(settings))
             sources.add_own(FETCH, lambda row: everybodys)
+        alerts = Alerts(store, clock, settings, services.trusted, node, ids.token, log)
         await engine._scheduler.start()
         engine.schedules.begin()
+        alerts.start()
         try:
             yield engine
         finally:
+            await alerts.stop()
             await engine.schedules.stop()
             for task in engine._background:
                 task.cancel()

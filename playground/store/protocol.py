@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from playground.store.alerts import AlertStore
 from playground.store.audit import AuditStore
 from playground.store.bulks import BulkStore
 from playground.store.flow import Place
@@ -281,6 +282,7 @@ class Store(Protocol):
     schedules: ScheduleStore
     services: ServiceStore
     audit: AuditStore
+    alerts: AlertStore
     search: SearchStore
     bulks: BulkStore
     poll_ms: int | None

@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from playground.store import audit, columns
+from playground.store.alerts import AlertStore
 from playground.store.audit import AuditStore
 from playground.store.bulks import BulkStore
 from playground.store.encryption import Keyring
@@ -23,6 +24,7 @@ from playground.store.metrics import COMMIT_BOUNDS, Histogram, StoreHealth, Stor
 from playground.store.named_sql import NamedSql
 from playground.store.notifications import Floor, Notifications
 from playground.store.postgres import flow
+from playground.store.postgres.alerts import PostgresAlerts
 from playground.store.postgres.audit import insert_audit
 from playground.store.postgres.bulks import PostgresBulks
 from playground.store.postgres.claims import Claims
@@ -128,6 +130,7 @@ class PostgresStore:
         self.services: ServiceStore = PostgresServices(tables, self._connections)
         self.audit: AuditStore = PostgresAudit(tables)
         self.bulks: BulkStore = PostgresBulks(tables, self._connections)
+        self.alerts: AlertStore = PostgresAlerts(tables)
         self.search: SearchStore = PostgresSearch(self._connections, self._sql["instances_by_keys"])
 
     @classmethod

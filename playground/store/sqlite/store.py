@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from playground.store import audit, columns
+from playground.store.alerts import AlertStore
 from playground.store.audit import AuditStore, entry_of_commit
 from playground.store.bulks import BulkStore
 from playground.store.encryption import Keyring
@@ -39,6 +40,7 @@ from playground.store.secret_values import decrypt_result
 from playground.store.services import ServiceStore
 from playground.store.snippets import SnippetCache, make_snippet
 from playground.store.sqlite import claims, flow
+from playground.store.sqlite.alerts import SqliteAlerts
 from playground.store.sqlite.alike import parts_of, rows_of
 from playground.store.sqlite.audit import insert_audit
 from playground.store.sqlite.bulks import SqliteBulks
@@ -122,6 +124,7 @@ class SqliteStore:
         self.services: ServiceStore = SqliteServices(tables)
         self.audit: AuditStore = SqliteAudit(tables)
         self.bulks: BulkStore = SqliteBulks(tables, self._readers)
+        self.alerts: AlertStore = SqliteAlerts(tables)
         self.search: SearchStore = SqliteSearch(self._readers, self._sql["instances_by_keys"])
 
     @classmethod
