@@ -3,7 +3,7 @@
 import urllib.request
 
 from gallery_stage import OPERATOR, TENANT, Stage, ready, shared
-from gallery_workflows import FAILS, SLOW, WAITS
+from gallery_workflows import ASKS, FAILS, SLOW, WAITS
 from page_support import Playground, expect
 
 DROP = """([name, text]) => {
@@ -56,6 +56,33 @@ def take_out(stage: Stage) -> None:
     button = page.page.get_by_role("button", name="Download the folder")
     expect(button).to_be_enabled()
     button.scroll_into_view_if_needed()
+
+
+def inbox(stage: Stage) -> None:
+    """What waits for a person."""
+    page = stage.run(ASKS)
+    page.expect_status("Waiting")
+    page.page.goto(stage.url + "/inbox")
+    expect(page.page.get_by_role("button", name="Approve")).to_be_visible()
+
+
+def inbox_empty(stage: Stage) -> None:
+    """Nothing waits for a person."""
+    expect(stage.open("/inbox").page.get_by_text("Nothing waits for you.")).to_be_visible()
+
+
+def answer_link(stage: Stage) -> None:
+    """What a signed link asks."""
+    page = stage.run(ASKS)
+    page.expect_status("Waiting")
+    made = page.page.evaluate(
+        """async id => (await fetch(`/api/instances/${id}/waits/manager%20decides/1/links`, { method: "POST",
+        body: '{"label": "Grace"}', headers: { Authorization: `Bearer ${JSON.parse(
+        localStorage.getItem("playground.tokens"))[id].token}` } })).json()""",
+        page.instance,
+    )
+    page.page.goto(stage.url + "/answer/" + made["url"].rpartition("/")[2])
+    expect(page.page.get_by_role("button", name="Approve")).to_be_visible()
 
 
 def watching(stage: Stage) -> None:

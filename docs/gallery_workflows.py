@@ -160,6 +160,14 @@ WAITS = code("""
 await step.do("ask", lambda: "asked")
 await step.wait_for_event("manager decides", "approval", timeout="1 hour")
 """)
+ASKS = code("""
+await step.do("ask", lambda: "asked")
+await step.wait_for_event("manager decides", "approval", timeout="1 hour", schema={
+    "type": "object", "title": "May Lin have a standing desk?",
+    "description": "480 euros, of the budget of this quarter.",
+    "properties": {"approved": {"type": "boolean"}, "limit": {"type": "number", "title": "At most, in euros"},
+                   "note": {"type": "string", "maxLength": 400}}, "required": ["approved", "limit"]})
+""")
 SLEEPS = code("""
 await step.do("send welcome", lambda: "sent")
 await step.sleep("three days", "3 days")

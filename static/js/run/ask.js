@@ -14,10 +14,12 @@ export function askForm(step, { payload, send, close }) {
   const body = el("textarea.field", { id: `${id}-body`, rows: "1", spellcheck: "false", autocomplete: "off", autocapitalize: "off", "aria-describedby": `${id}-said` });
   body.value = payload;
   const said = el("p.said", { id: `${id}-said`, role: "alert" });
+  const about = [step.config?.schema?.title, step.config?.schema?.description].filter(Boolean).join(" ");
   const buttons = types.map((one, index) => el(`button.btn.${index ? "line" : "main"}`, { type: "submit", value: one }, type ? "Send event" : `Send ${one}`));
   const form = el(
     type ? "form.ask" : "form.ask.of-many",
     { novalidate: true, "aria-label": `Send an event to ${step.name}` },
+    about && el("p.ask-about", {}, about),
     type && el("label", { for: type.id }, "event type", type),
     el("label", { for: body.id }, "payload, JSON", body),
     type ? buttons[0] : el("div.ask-types", {}, ...buttons),

@@ -29,6 +29,7 @@ import { Notices } from "./notices.js";
 import { Operations } from "./operations.js";
 import { outcome } from "./outcome.js";
 import { pagePath } from "./paths.js";
+import { sampleOf } from "./payload-sample.js";
 import { pendingStops, togglePending } from "./pending-stops.js";
 import { Place } from "./place.js";
 import { Plan, flatten, startsRuns } from "./plan.js";
@@ -85,7 +86,7 @@ export class Live {
       onFold: () => this.lens.update(this.state, this.context()),
       childTool: (step) => this.childRuns.toolOf(step),
       childLink: (step) => childLink(this.run, step, icon("i-out")),
-      payloadFor: (step) => eventTypes(step).map((type) => this.lesson.payload(type)).find(Boolean) ?? "{}",
+      payloadFor: (step) => eventTypes(step).map((type) => this.lesson.payload(type)).find(Boolean) ?? sampleOf(step.config?.schema),
       copy,
     });
     this.following = new Following({ viewport: this.parts.timeline, rows: this.timeline.rows, end: this.parts.end, placeOf: (step) => this.timeline.placeOf(step) });

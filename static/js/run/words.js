@@ -20,7 +20,7 @@ export function copiedWords({ copied }) {
 }
 
 /** Who sent an event, by what the journal has of it. */
-export const senderText = ({ how, name }) => (how === "link" ? `${name ? `“${name}”, ` : ""}by a signed link` : how === "key" ? `the key “${name}”` : "who started the run");
+export const senderText = ({ how, name }) => (how === "link" ? name ? `“${name}”, by a signed link` : "somebody with a signed link" : how === "key" ? `the key “${name}”` : "whoever started the run");
 
 /** A step's name as people see it: its count is said from the second on. */
 export const stepLabel = (step) => (step.count > 1 ? `${step.name}-${step.count}` : step.name);
