@@ -6,9 +6,10 @@ No worker is there when they do; the run goes on all the same.
 import json
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
 from access_support import findings
 from page_support import Playground, expect
 from server_support import Server, ask
@@ -30,6 +31,14 @@ class TenantWorkflow(WorkflowEntrypoint):
         answer = await step.wait_for_event("pay", "paid", timeout="1 hour", schema=SCHEMA)
         return answer["payload"]
 '''
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that ends a worker as soon as its run only waits, which others do after 10 seconds."""
+    running = Server(tmp_path_factory.mktemp("server"), "--idle-grace-ms", "0").start()
+    yield running
+    running.stop()
 
 
 def asleep(server: Server) -> dict[str, Any]:
