@@ -4,6 +4,7 @@ No worker is there when they do; the run goes on all the same.
 """
 
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -90,14 +91,15 @@ def test_people_answer_from_a_link_and_from_their_inbox_while_no_worker_is_there
     page.reload()
     card = page.get_by_role("listitem").filter(has_text="Pay the invoice of Globex?")
     expect(card.get_by_role("link", name="November")).to_have_attribute("href", by_inbox["url"])
+    card.get_by_role("button", name="Get a link for somebody else").click()
+    expect(card.get_by_label("Whoever has this link can answer")).to_have_value(re.compile(f"^{server.url}/answer/"))
     assert findings(page) == []
-
     card.get_by_label("Amount").evaluate("field => { field.form.noValidate = true; field.value = '-1'; }")
     card.get_by_role("button", name="Approve").press("Enter")
     expect(card.get_by_role("alert")).to_have_text("“Amount” takes 0 or more, not -1.")
-    mine.watched.forgive("422")
     card.get_by_label("Amount").fill("7")
     card.get_by_role("button", name="Approve").press("Enter")
     expect(card.get_by_text("Answered by you at")).to_be_visible()
     expect(card.get_by_role("heading")).to_be_focused()
     assert output(server, by_inbox) == {"approved": True, "amount": 7}
+    mine.watched.forgive("422")

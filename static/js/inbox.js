@@ -1,8 +1,8 @@
 // The inbox: what waits for a person in the runs that this browser started, and of the tenants whose keys it keeps. Looked at again every few
 // seconds while the page is in sight. A card keeps its form, so that nothing that was typed is lost when the list is drawn again.
 
-import { el, icon } from "./dom.js";
-import { Refused, request } from "./http.js";
+import { el, icon, once } from "./dom.js";
+import { Refused, post, request } from "./http.js";
 import { answerForm, wrongWords } from "./inbox-form.js";
 import { moment } from "./run/words.js";
 import { forget as forgetKey, kept, keyOf } from "./tenants/kept.js";
@@ -81,7 +81,8 @@ class Card {
     this.held = el("p.answer-said", { hidden: true }, "The run is paused, so that nothing answers it now. It can be answered once it goes on.");
     this.head = el("h2", { tabindex: "-1" }, form.title || asked);
     const meta = el("p.inbox-meta", {}, el("a", { href: run.page }, run_), item.tenant && el("span", {}, "of ", el("b", {}, item.tenant)), el("span", {}, "step ", el("code", {}, asked)), item.since && el("span", {}, `asked ${moment(item.since, Date.now())}`), this.until);
-    this.node = el("li.inbox-card", {}, this.head, meta, form.help && el("p.inbox-help", {}, form.help), this.held, this.form);
+    this.link = el("p.inbox-link", {}, el("button.link", { type: "button", onclick: (event) => once(event.currentTarget, () => this.makeLink()) }, "Get a link for somebody else"));
+    this.node = el("li.inbox-card", {}, this.head, meta, form.help && el("p.inbox-help", {}, form.help), this.held, this.form, this.link);
     this.update(item);
   }
 
@@ -93,10 +94,29 @@ class Card {
     this.form.hidden = item.paused;
   }
 
-  async send(fields, button) {
-    const { answer, run, tenant, form } = this.item;
+  token() {
+    return this.item.tenant ? keyOf(this.item.tenant) : tokenOf(this.item.run.id);
+  }
+
+  /** A link with which somebody without an account answers this, once; whoever gets it is not told the run's address. */
+  async makeLink() {
     try {
-      await request(answer, { method: "POST", body: fields, token: tenant ? keyOf(tenant) : tokenOf(run.id) });
+      const { url } = await post(this.item.answer.replace(/\/answer\?.*$/, "/links"), {}, { token: this.token() });
+      const field = el("input.field", { readonly: true, value: new URL(url, location.href).href });
+      const label = el("label.inbox-given", {}, "Whoever has this link can answer, once. Send it to one person.", field);
+      this.link.replaceWith(label);
+      this.link = label;
+      field.focus();
+      field.select();
+    } catch (error) {
+      this.link.append(` ${error.message}`);
+    }
+  }
+
+  async send(fields, button) {
+    const { answer, form } = this.item;
+    try {
+      await request(answer, { method: "POST", body: fields, token: this.token() });
     } catch (error) {
       if (error.code !== "wait.over" || this.item.paused) return error instanceof Refused ? wrongWords(form, error) : `${error.message} Nothing is known of your answer; look again.`;
       this.end(GONE, "i-stop");
@@ -113,6 +133,7 @@ class Card {
     const held = this.node.contains(document.activeElement);
     this.node.classList.add("is-over");
     this.held.remove();
+    this.link.remove();
     this.form.replaceWith(el("p.inbox-done", { role: "status" }, icon(sign), words));
     this.until.textContent = "";
     if (held) this.head.focus();
