@@ -69,15 +69,15 @@ SELECT count(*) FROM (
 ) AS c
 
 -- name: waiting
--- All of them, which are few, sorted.
-SELECT i.key FROM (
+-- All of them, which are few, sorted. An array: joined, the planner would expect many and read the whole table.
+SELECT i.key FROM instance i
+WHERE i.key = ANY(ARRAY(
     SELECT instance FROM step_open WHERE kind = 'wait' AND status = 'open' AND event_type = :waiting_for
     UNION
     SELECT instance FROM step_open
     WHERE kind = 'wait' AND status = 'open' AND position(',' in event_type) > 0
         AND position(',' || :waiting_for::text || ',' in ',' || event_type || ',') > 0
-) w JOIN instance i ON i.key = w.instance
-WHERE i.tenant = :tenant AND i.key < :before AND i.key >= :after
+)) AND i.tenant = :tenant AND i.key < :before AND i.key >= :after
 
 -- name: waiting_order
 ORDER BY i.key DESC LIMIT :limit
@@ -85,7 +85,7 @@ ORDER BY i.key DESC LIMIT :limit
 -- name: waiting_floor
 SELECT 1 WHERE :skipped::int < 0
 
--- The conditions beside a walk.
+-- The conditions beside a walk. Not EXISTS: of that the planner may make a join with the whole table.
 
 -- name: of_statuses
 i.status = ANY(:statuses::text[])
@@ -103,27 +103,29 @@ i.created_at >= :since
 i.created_at < :until
 
 -- name: tag0
-EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag0 AND o.instance = i.key)
+(SELECT true FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag0 AND o.instance = i.key LIMIT 1)
 
 -- name: tag1
-EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag1 AND o.instance = i.key)
+(SELECT true FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag1 AND o.instance = i.key LIMIT 1)
 
 -- name: tag2
-EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag2 AND o.instance = i.key)
+(SELECT true FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag2 AND o.instance = i.key LIMIT 1)
 
 -- name: tag3
-EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag3 AND o.instance = i.key)
+(SELECT true FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag3 AND o.instance = i.key LIMIT 1)
 
 -- name: tag4
-EXISTS (SELECT 1 FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag4 AND o.instance = i.key)
+(SELECT true FROM tag o WHERE o.tenant = i.tenant AND o.tag = :tag4 AND o.instance = i.key LIMIT 1)
 
 -- name: unfinished
 i.ended_at IS NULL
 
 -- name: waits
-i.ended_at IS NULL AND EXISTS (
-    SELECT 1 FROM step_open s
-    WHERE s.instance = i.key AND s.kind = 'wait' AND s.status = 'open' AND position(',' || :waiting_for::text || ',' in ',' || s.event_type || ',') > 0
+i.ended_at IS NULL AND (
+    SELECT true FROM step_open s
+    WHERE s.instance = i.key AND s.kind = 'wait' AND s.status = 'open'
+        AND position(',' || :waiting_for::text || ',' in ',' || s.event_type || ',') > 0
+    LIMIT 1
 )
 
 -- name: of_error

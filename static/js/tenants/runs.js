@@ -1,4 +1,4 @@
-// A tenant's runs: newest first, by status, a page at a time. Looked at again every few seconds while the page is in sight.
+// A tenant's runs: newest first, those that fit a filter (find.js), a page at a time. Looked at again every few seconds while the page is in sight.
 
 import { el } from "../dom.js";
 import { request } from "../http.js";
@@ -6,6 +6,7 @@ import { pagePath, tenantPath } from "../run/paths.js";
 import { errorBrief, lasting, moment } from "../run/words.js";
 import { STATUS, statusIcon } from "../statuses.js";
 import { moment as begun } from "../when.js";
+import { asBody, filterOf, filterOfAddress, intoAddress, textOf } from "./find.js";
 
 const PAGE = 25;
 const MOST = 200; // in one answer; further pages are not looked at again
@@ -21,7 +22,17 @@ export class Runs {
     this.none = document.getElementById("runs-none");
     this.more = document.getElementById("runs-more");
     this.chips = [...document.querySelectorAll("#runs-filter [data-status]")];
-    const asked = new URL(location.href).searchParams.get("status") ?? "";
+    const query = new URL(location.href).searchParams;
+    const asked = query.get("status") ?? "";
+    this.filter = filterOfAddress(query);
+    this.text = document.getElementById("runs-text");
+    this.text.value = textOf(this.filter);
+    this.bulk = document.getElementById("bulk");
+    document.getElementById("runs-find").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.find(this.text.value);
+    });
+    this.text.addEventListener("search", () => this.text.value || this.find("")); // its cross was pressed
     this.status = this.chips.some((chip) => chip.dataset.status === asked) ? asked : "";
     this.shown = [];
     for (const chip of this.chips) chip.addEventListener("click", () => this.choose(chip.dataset.status));
@@ -30,12 +41,23 @@ export class Runs {
     this.mark();
   }
 
+  /** What is listed, as the API takes it. */
+  get chosen() {
+    return asBody(this.filter, this.status);
+  }
+
+  find(text) {
+    this.filter = filterOf(text);
+    this.choose(this.status);
+  }
+
   choose(status) {
     this.status = status;
     this.shown = [];
     const url = new URL(location.href);
     if (status) url.searchParams.set("status", status);
     else url.searchParams.delete("status");
+    intoAddress(url.searchParams, this.filter);
     history.replaceState(null, "", url);
     this.mark();
     this.list.setAttribute("aria-busy", "true");
@@ -44,15 +66,16 @@ export class Runs {
 
   mark() {
     for (const chip of this.chips) chip.setAttribute("aria-pressed", String(chip.dataset.status === this.status));
+    this.bulk.hidden = !this.status && !this.filter.length; // never all by accident
   }
 
   /** The newest runs, as many as are shown. */
   async look() {
     clearTimeout(this.timer);
-    const { status } = this;
+    const { status, filter } = this;
     const limit = Math.min(MOST, Math.max(PAGE, this.shown.length));
     const answer = await this.ask({ limit });
-    if (status !== this.status) return;
+    if (status !== this.status || filter !== this.filter) return;
     if (answer) {
       const rest = this.shown.length > MOST ? this.shown.slice(MOST) : [];
       this.shown = [...answer.instances, ...rest];
@@ -63,10 +86,10 @@ export class Runs {
   }
 
   async next() {
-    const { status, before } = this;
+    const { status, before, filter } = this;
     if (!before) return;
     const answer = await this.ask({ limit: PAGE, before });
-    if (!answer || status !== this.status) return;
+    if (!answer || status !== this.status || filter !== this.filter) return;
     const at = this.shown.length;
     this.shown = [...this.shown, ...answer.instances];
     this.before = answer.before;
@@ -76,6 +99,7 @@ export class Runs {
 
   async ask(query) {
     const asked = new URLSearchParams({ ...query, ...(this.status ? { status: this.status } : {}) });
+    intoAddress(asked, this.filter);
     try {
       const answer = await request(`/api${tenantPath(this.tenant)}/instances?${asked}`, { token: this.key() });
       this.trouble(null);
@@ -98,7 +122,7 @@ export class Runs {
     const drawn = JSON.stringify(this.shown.map((run) => [run, this.versionOf(run.version), this.workflowOf(run.workflow)]));
     this.more.hidden = !this.before;
     this.none.hidden = this.shown.length > 0;
-    this.none.textContent = all ? `No run is ${this.chips.find((chip) => chip.dataset.status === this.status).firstChild.textContent.trim()} now.` : this.deployed() ? NONE : NOTHING;
+    this.none.textContent = this.filter.length ? (this.before ? "None among the newest. More looks further back." : "No run fits.") : all ? `No run is ${this.chips.find((chip) => chip.dataset.status === this.status).firstChild.textContent.trim()} now.` : this.deployed() ? NONE : NOTHING;
     if (drawn === this.drawn) return;
     this.drawn = drawn;
     const held = document.activeElement?.closest?.("#runs-rows li")?.dataset.id;
@@ -119,6 +143,7 @@ export class Runs {
       el("span.num.took", {}, lastly(run)),
       workflow ? el("span.of-workflow", { title: workflow }, el("span.sr", {}, "workflow "), workflow) : null,
       error ? el("span.said", { title: error }, error) : null,
+      run.tags.length ? el("span.of-tags", { title: run.tags.join(", ") }, el("span.sr", {}, "tags "), run.tags.join(", ")) : null,
       run.queue ? el("span.said.held", { title: run.queue.text }, run.queue.text) : null,
     );
   }

@@ -3,6 +3,7 @@
 import { confirm } from "../dialogs.js";
 import { Refused, request } from "../http.js";
 import { makeBegin } from "./begin.js";
+import { makeBulk } from "./bulk.js";
 import { makeFetch } from "./fetch.js";
 import { passGate } from "./gate.js";
 import { forget } from "./kept.js";
@@ -38,6 +39,7 @@ const runs = new Runs({
   },
   trouble,
 });
+makeBulk({ tenant, key, filter: () => runs.chosen, changed: () => runs.look() });
 makeBegin({ tenant, key, workflow: () => workflows.name, started: () => runs.look() });
 makeSchedules({ tenant, key, workflow: () => workflows.name, started: () => runs.look() });
 makeSecrets({ tenant, key, names: found.secrets });
