@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from terminal_support import Commands, terminal_environment
 
 from playground.opening import install_configured_packages, packages_folder
 from playground.packages import requirements
@@ -121,6 +122,11 @@ class Installer:
         usual = [*installer_command(locked, target), "--no-index", "--find-links", str(self.wheels)]
         return list(self.instead) or usual
 
+    def variables(self) -> dict[str, str]:
+        """What has uv and pip use the folder by themselves."""
+        place = str(self.wheels)
+        return {"UV_NO_INDEX": "1", "UV_FIND_LINKS": place, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": place}
+
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
@@ -211,6 +217,26 @@ def test_an_installer_is_told_no_secret_of_the_server_and_tells_none_of_the_inde
         install(locked, tmp_path / "place", command=Installer(tmp_path, "sh", "-c", "exit 4"))
     with pytest.raises(PackagesRefused, match="/nonexistent/uv, which installs packages, does not start: No such file"):
         install(locked, tmp_path / "place", command=Installer(tmp_path, "/nonexistent/uv"))
+
+
+def test_a_command_installs_and_lists_them_as_a_server_would(
+    tmp_path: Path, wheels: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, wheel(wheels, "colours", {"colours.py": ""}) + "\n")
+    with pytest.MonkeyPatch.context() as patched:  # the installer has this process's environment
+        for name, value in Installer(wheels).variables().items():
+            patched.setenv(name, value)
+        run = Commands(capsys, terminal_environment(tmp_path, PLAYGROUND_PACKAGES_FOLDER=str(tmp_path / "place")))
+        done = run("packages", str(path))
+        again = run("packages", "--format", "text", PLAYGROUND_PACKAGES=str(path))
+    (package,), (folder,) = done.of("package"), done.of("packages")
+    assert (done.status, done.err) == (0, "")
+    assert package == {"kind": "package", "name": "colours", "version": "1.0", "modules": ["colours"]}
+    assert (Path(folder["folder"]) / "colours.py").is_file()
+    assert again.out == f"colours 1.0  colours\nin {folder['folder']}\n"
+    assert "name a requirements file" in run("packages").err
+    refused = run("packages", str(written(tmp_path, "colours>=1\n")))
+    assert refused.status == 2 and "line 1: `colours>=1` is not an exact version" in refused.err
 
 
 def test_the_setting_s_label_stands_before_what_is_wrong_and_the_folder_follows_the_database(tmp_path: Path) -> None:

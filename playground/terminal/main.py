@@ -102,6 +102,10 @@ async def _act(options: argparse.Namespace, place: "Place", screen: "Screen") ->
             from playground.terminal.crash_test import test
 
             return await test(options, place, screen)
+        case "packages":
+            from playground.terminal.packages import packages
+
+            return await packages(options, place, screen)
         case "doctor":
             from playground.terminal.doctor import doctor
 

@@ -26,6 +26,7 @@ SUMMARIES: Mapping[str, str] = {
     "tenants": "list tenants, make keys, delete",
     "schedules": "what starts by the clock",
     "queues": "queues of messages",
+    "packages": "install what code may import, and list it",
     "doctor": "what this machine can do, and what to put right",
     "completion": "complete commands and options in bash, zsh or fish",
 }
@@ -70,6 +71,9 @@ _EXAMPLES: Mapping[str, str] = {
     "queues": """
   playground queues put orders --consumer main --tenant acme
   playground queues send orders '{"order": 7}' --tenant acme""",
+    "packages": """
+  playground packages requirements.txt
+  PLAYGROUND_PACKAGES_FOLDER=/opt/packages playground packages requirements.txt""",
     "doctor": """
   playground doctor
   playground doctor --format json | jq 'select(.state == "bad")'""",
@@ -102,9 +106,19 @@ def build_parser() -> Parser:
     _add_tenants(made["tenants"])
     _add_schedules(made["schedules"])
     _add_queues(made["queues"])
+    _add_packages(made["packages"])
     _add_place(made["doctor"], tenant=False)
     made["completion"].add_argument("shell", choices=SHELLS, help="the shell to make it for")
     return parser
+
+
+def _add_packages(parser: Parser) -> None:
+    file = "requirements file: exact versions with hashes (default: PLAYGROUND_PACKAGES)"
+    parser.add_argument("file", nargs="?", metavar="FILE", help=file)
+    parser.add_argument(
+        "--database", metavar="URL", help="the database beside which it installs, where no folder is set"
+    )
+    _add_format(parser)
 
 
 def _formatter(prog: str) -> argparse.RawDescriptionHelpFormatter:
