@@ -19,6 +19,7 @@ from playground.workflows.events import NewEvent, StepKey
 
 AT = 1_700_000_000_000
 NODE = "node-a"
+LEASE_MS = 60_000  # of which a database must answer within three tenths, on any machine
 CONFIG = {"retries": {"limit": 2, "delay": 1000, "backoff": "constant"}, "timeout": 5000}
 SQLITE, POSTGRES = "sqlite", "postgres"
 NEVER_SECONDS = 3_600.0  # without polls, hints come from commits alone
@@ -154,7 +155,7 @@ async def owner(store: Store, node: str = NODE) -> str:
     """What stands in the rows of a node of this name, which joins if it has not."""
     owners: dict[str, str] = store.__dict__.setdefault("owners_of_a_test", {})
     if node not in owners:
-        owners[node] = (await store.nodes.join(node, 1_000)).owner
+        owners[node] = (await store.nodes.join(node, LEASE_MS)).owner
     return owners[node]
 
 
