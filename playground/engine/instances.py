@@ -145,18 +145,21 @@ class WorkflowInstance:
         wanted = None if filter is None else checked_types(filter)
         store = self._engine.store
         row = await self._row()
+        has_ended = row.status in ev.FINAL_STATUSES
         async with store.subscribe(row.key) as grown:
             while True:
                 events = await store.events(row.key, after=cursor, limit=PAGE_OF_EVENTS)
                 for event in events:
                     cursor = event.seq
+                    has_ended = has_ended or event.type in ev.FINAL_TYPES
                     if wanted is None or event.type in wanted:
                         yield event
                 if len(events) == PAGE_OF_EVENTS:
                     continue
-                row = await self._row()
-                if row.status in ev.FINAL_STATUSES and row.last_seq <= cursor:
-                    return
+                if has_ended or not events:  # else the row would be read for each commit of a run that goes on
+                    row = await self._row()
+                    if row.status in ev.FINAL_STATUSES and row.last_seq <= cursor:
+                        return
                 await grown(cursor)
 
     async def stream(
