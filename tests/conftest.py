@@ -284,8 +284,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One server for all tests of a process that leave it alone."""
-    running = Server(tmp_path_factory.mktemp("server"), *MANY).start()
+    """One server for all tests of a process that leave it alone, so that no commit has to wait for the disk."""
+    running = Server(tmp_path_factory.mktemp("server"), *MANY, "--synchronous", "normal").start()
     yield running
     running.stop()
 

@@ -5,6 +5,7 @@ and which events nobody has consumed. A journal that showed a fault is kept as a
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
@@ -20,7 +21,7 @@ from page_code_support import node_function
 from playground.workflows import events as ev
 from playground.workflows.state import FOLDED_TYPES, State
 
-JOURNALS = 200
+JOURNALS = int(os.environ.get("HYPOTHESIS_EXAMPLES", "100"))
 MOVES = 80
 PageFold = Callable[[Any], list[dict[str, Any]]]
 

@@ -149,7 +149,7 @@ async def test_frames_of_the_codes_own_making_cannot_complete_a_step_that_never_
 @story
 async def test_a_worker_that_closes_its_channel_and_lives_on_ends():
     body = "import os\nos.close(3)\nwhile True:\n    pass"
-    async with isolated(body, cpu_seconds=2) as (_, run):
+    async with isolated(body, cpu_seconds=1) as (_, run):
         await run.wait_for_status("errored", deadline=45)
         # Of its processor time, or on a busy machine of the time to end.
         assert (await run.state()).error["name"] == "LimitExceeded"
