@@ -2,10 +2,11 @@
 hangs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from conftest import MANY as MANY_STARTS
 from page_support import HIDE, Playground, expect
 from playwright.sync_api import Browser, BrowserContext, Request
 from server_support import Server, ask
@@ -25,6 +26,14 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 SOON_MS = 15_000  # hidden for 30 s a page lets go of its connection anyway
 ASKING = "This one asks for what is new every second."
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose streams are counted: no other test's page holds one."""
+    running = Server(tmp_path_factory.mktemp("streams"), *MANY_STARTS).start()
+    yield running
+    running.stop()
 
 
 def open_streams(context: BrowserContext) -> list[int]:
@@ -58,14 +67,14 @@ def call(server: Server, made: dict[str, Any], page: Any) -> None:
     assert status == 202
 
 
-def test_pages_side_by_side_follow_their_runs_and_the_site_answers(own_server: Server, open_page: Callable) -> None:
-    first = Playground(open_page(own_server.url + "/"), own_server.url)
+def test_pages_side_by_side_follow_their_runs_and_the_site_answers(counted: Server, open_page: Callable) -> None:
+    first = Playground(open_page(counted.url + "/"), counted.url)
     streams = open_streams(first.page.context)
     windows = []
     for _ in range(MANY):
-        made = ask(f"{own_server.url}/api/instances", {"source": WAITS})
+        made = ask(f"{counted.url}/api/instances", {"source": WAITS})
         page = first.page.context.new_page()
-        page.goto(own_server.url + made["url"], timeout=SOON_MS)
+        page.goto(counted.url + made["url"], timeout=SOON_MS)
         expect(page.locator('[data-part="word"]')).to_have_text("Waiting", timeout=SOON_MS)
         windows.append((page, made))
     for page, _ in windows:  # all of them come back at once, as after the browser was started again
@@ -75,19 +84,19 @@ def test_pages_side_by_side_follow_their_runs_and_the_site_answers(own_server: S
         expect(page.locator('[data-part="word"]')).to_have_text("Waiting", timeout=SOON_MS)
     asking = [page for page, _ in windows if page.get_by_text(ASKING).is_visible()]
     assert len(asking) == MANY - MOST
-    first.page.goto(own_server.url + "/examples/hello", timeout=SOON_MS)
+    first.page.goto(counted.url + "/examples/hello", timeout=SOON_MS)
     first.run()
     first.expect_step("compose greeting", "done")
     # One that goes elsewhere leaves its stream to one that asks.
     gone = next(page for page, _ in windows if page not in asking)
     with first.page.context.expect_event("request", lambda request: "/stream?after=" in request.url):
-        gone.goto(own_server.url + "/about", timeout=SOON_MS)
+        gone.goto(counted.url + "/about", timeout=SOON_MS)
     windows = [(page, made) for page, made in windows if page is not gone]
     for page, _ in windows:  # no tab of a headless browser is ever hidden by another
         page.evaluate(HIDE, True)
     for page, made in windows:
         page.evaluate(HIDE, False)
-        call(own_server, made, page)
+        call(counted, made, page)
     for page, _ in windows:
         expect(page.locator('[data-part="word"]')).to_have_text("Complete", timeout=SOON_MS)
         expect(page.get_by_role("region", name="Output")).to_contain_text("awake")
@@ -97,15 +106,15 @@ def test_pages_side_by_side_follow_their_runs_and_the_site_answers(own_server: S
 
 
 def test_without_locks_too_a_page_that_asks_gets_the_stream_that_another_lets_go(
-    own_server: Server, open_page: Callable
+    counted: Server, open_page: Callable
 ) -> None:
     """Over plain HTTP from another machine a browser has no locks to give."""
-    context = open_page(own_server.url + "/about").page.context
+    context = open_page(counted.url + "/about").page.context
     context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { get: () => undefined })")
     pages = []
     for _ in range(MOST + 1):
         page = context.new_page()
-        page.goto(own_server.url + ask(f"{own_server.url}/api/instances", {"source": WAITS})["url"])
+        page.goto(counted.url + ask(f"{counted.url}/api/instances", {"source": WAITS})["url"])
         expect(page.locator('[data-part="word"]')).to_have_text("Waiting")
         pages.append(page)
     expect(pages[-1].get_by_text(ASKING)).to_be_visible()
@@ -114,12 +123,10 @@ def test_without_locks_too_a_page_that_asks_gets_the_stream_that_another_lets_go
     expect(pages[-1].get_by_text(ASKING)).to_be_hidden()
 
 
-def test_frames_in_one_article_run_and_the_site_answers(
-    own_server: Server, browser: Browser, open_page: Callable
-) -> None:
-    snippet = ask(own_server.url + "/api/snippets", {"source": WAITS})
+def test_frames_in_one_article_run_and_the_site_answers(counted: Server, browser: Browser, open_page: Callable) -> None:
+    snippet = ask(counted.url + "/api/snippets", {"source": WAITS})
     frames = "".join(
-        f'<iframe src="{own_server.url}{snippet["url"]}/embed" width="420" height="360"></iframe>' for _ in range(MANY)
+        f'<iframe src="{counted.url}{snippet["url"]}/embed" width="420" height="360"></iframe>' for _ in range(MANY)
     )
     context = browser.new_context(
         viewport={"width": 1_000, "height": 1_600}, service_workers="block", reduced_motion="reduce"
@@ -128,7 +135,7 @@ def test_frames_in_one_article_run_and_the_site_answers(
         page = context.new_page()
         page.route("**/article", lambda route: route.fulfill(content_type="text/html", body=f"<!doctype html>{frames}"))
         streams = open_streams(context)
-        page.goto(own_server.url + "/article")
+        page.goto(counted.url + "/article")
         made = []
         for place in range(MANY):
             frame = page.frame_locator(f"iframe >> nth={place}")
@@ -138,12 +145,12 @@ def test_frames_in_one_article_run_and_the_site_answers(
             expect(frame.locator('[data-part="word"]')).to_have_text("Waiting", timeout=SOON_MS)
         assert len({it["id"] for it in made}) == MANY
         other = context.new_page()
-        other.goto(own_server.url + "/examples/hello", timeout=SOON_MS)
+        other.goto(counted.url + "/examples/hello", timeout=SOON_MS)
         other.locator("#params").fill('{"seconds": 0}')
         other.locator("[data-run]:visible").click()
         expect(other.locator('[data-part="word"]')).to_have_text("Complete", timeout=SOON_MS)
         for it in made:
-            call(own_server, it, other)
+            call(counted, it, other)
         for place in range(MANY):
             expect(page.frame_locator(f"iframe >> nth={place}").get_by_role("region", name="Output")).to_contain_text(
                 "awake", timeout=SOON_MS
