@@ -115,6 +115,9 @@ async def test_a_call_that_takes_long_answers_with_the_run_and_how_to_ask(site: 
         assert (found["status"], found["output"]) == ("complete", 7)
         for arguments in ({"id": slow["id"], "action": "explode"}, {"id": 3, "action": "wake"}, {"action": "wake"}):
             assert (await client.call_tool("control_run", arguments)).is_error
+        entries = acme.ask("GET", "/audit").json()["entries"]
+        told = [it["target"] for it in entries if it["action"] == "agent.call"]
+        assert told[:2] == [f"{slow['id']} sleep_completed", f"{run_id} event_received"], "the audit log names them"
 
 
 @story

@@ -244,7 +244,6 @@ AUDITED: Mapping[View, str] = {
     tenants.remove: "trigger.delete",
     tenants.make_key: "key.make",
     tenants.delete_tenant: "tenant.delete",
-    mcp.tenant: "agent.call",
 }
 
 _CALLS: tuple[Call, ...] = (

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.store.audit import TARGET_CHARACTERS, AuditEntry, Pending, auditing, current
+from playground.store.tables import TenantKey
 from playground.web.calls import Call
 from playground.web.context import Context
 from playground.web.http.errors import TooMany
@@ -19,6 +20,7 @@ from playground.workflows.errors import WorkflowError
 from playground.workflows.names import NAME_LENGTH
 
 TENANT = "tenant"  # its name in addresses
+AGENT = "agent.call"
 
 
 async def serve_audited(context: Context, call: Call, request: Request) -> Response:
@@ -42,6 +44,21 @@ async def serve_audited(context: Context, call: Call, request: Request) -> Respo
             if pending.entry is not None and not isinstance(refused, TooMany):
                 await context.store.audit.add(pending.entry._replace(outcome=refused.code))
             raise
+
+
+def pending_of_agent(context: Context, request: Request, key: TenantKey) -> Pending:
+    """The entry of what an agent does with a tenant's key by MCP, which is answered after its view has returned: what
+    was changed, the change says (`entry_of_commit`).
+    """
+    address = context.addresses.client_of(request)
+    pending = Pending(AuditEntry(context.now(), key.tenant, "", address, AGENT, ""))
+    pending.identify(_printable(actor_of(key)))
+    return pending
+
+
+def actor_of(key: TenantKey) -> str:
+    """What the audit log calls who carries a key."""
+    return f"key {key.number} {key.name}".rstrip()
 
 
 def identify_actor(actor: str) -> None:

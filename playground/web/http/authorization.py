@@ -18,7 +18,7 @@ from playground.store.rows import InstanceRow
 from playground.store.tables import TenantKey
 from playground.web.context import Context
 from playground.web.http import tokens
-from playground.web.http.audit import identify_actor
+from playground.web.http.audit import actor_of, identify_actor
 from playground.web.http.errors import NoKey, NoOperatorToken, RevokedKey, WrongKey, WrongOperatorToken
 from playground.web.http.hosts import host_name, is_loopback_name
 from playground.web.instance_view import ANONYMOUS
@@ -110,7 +110,7 @@ async def authorized_tenant(context: Context, request: Request) -> str:
         raise RevokedKey(_REVOKED)
     await context.limits.tenants.charge_request(request, name)
     request.state.tenant_key = key
-    identify_actor(f"key {key.number} {key.name}".rstrip())
+    identify_actor(actor_of(key))
     return name
 
 

@@ -15,10 +15,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from playground.web.context import Context
 from playground.web.http import bodies
-from playground.web.http.authorization import authorized_tenant, tenant_of_key
+from playground.web.http.audit import pending_of_agent
+from playground.web.http.authorization import authorized_tenant, key_of, tenant_of_key
 from playground.web.http.responses import NO_STORE
 from playground.web.mcp.public_tools import PublicToolbox
-from playground.web.mcp.servers import SCOPE_TOOLBOX, Handler
+from playground.web.mcp.servers import SCOPE_AUDIT, SCOPE_TOOLBOX, Handler
 from playground.web.mcp.tenant_tools import TenantToolbox
 from playground.web.mcp.toolbox import Toolbox
 from playground.workflows.errors import WorkflowError
@@ -47,6 +48,8 @@ async def _response(context: Context, request: Request, toolbox: Toolbox, name: 
     body = bytes(await bodies.read_json(request, most))
     handler = await context.mcp.handler(name, toolbox.instructions, resources=toolbox.has_resources)
     request.scope[SCOPE_TOOLBOX] = toolbox
+    key = key_of(request)
+    request.scope[SCOPE_AUDIT] = None if key is None else pending_of_agent(context, request, key)
     return _McpResponse(handler, body)
 
 

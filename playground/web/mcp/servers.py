@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 Handler = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SCOPE_TOOLBOX = "playground.toolbox"  # where the ASGI scope has the request's toolbox
+SCOPE_AUDIT = "playground.audit"  # … and the entry of the audit log for what it changes, or None
 _SERVING = "playground.web.mcp.serving"
 
 

@@ -8,7 +8,7 @@ This module is imported by the first request (servers.py).
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import mcp_types as types
@@ -19,9 +19,10 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from playground.store import StoreError
+from playground.store.audit import Pending, auditing
 from playground.web.http.errors import UNAVAILABLE_MESSAGE
 from playground.web.mcp.answers import Json
-from playground.web.mcp.servers import SCOPE_TOOLBOX, Handler
+from playground.web.mcp.servers import SCOPE_AUDIT, SCOPE_TOOLBOX, Handler
 from playground.web.mcp.toolbox import IDEMPOTENCY_KEY, BadCall, Call, Toolbox, refusal_result
 from playground.workflows.errors import WorkflowError
 
@@ -139,8 +140,10 @@ async def _ask(ctx: Context, what: Callable[[Toolbox], Awaitable[Any]]) -> Any:
     """What the toolbox of a request gives, its refusals as errors of the protocol."""
     assert ctx.request is not None, "every request comes over HTTP"
     toolbox: Toolbox = ctx.request.scope[SCOPE_TOOLBOX]
+    pending: Pending | None = ctx.request.scope[SCOPE_AUDIT]
     try:
-        return await what(toolbox)
+        with nullcontext() if pending is None else auditing(pending):
+            return await what(toolbox)
     except BadCall as bad:
         raise MCPError(types.INVALID_PARAMS, str(bad)) from None
     except WorkflowError as error:
