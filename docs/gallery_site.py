@@ -215,6 +215,25 @@ def tenant_runs(stage: Stage) -> None:
     expect(page.page.locator("#runs-rows li")).to_have_count(4)
 
 
+def tenant_bulk(stage: Stage) -> None:
+    """A tenant's runs that fit a filter, and an operation on many that could not be carried out on some."""
+    page, key = _tenant_open(stage)
+    headers = {"Authorization": f"Bearer {key}"}
+    base = f"{stage.url}/api/tenants/{TENANT}"
+    assert page.page.request.put(f"{base}/workflow", headers=headers, data={"source": WAITS}).ok
+    for number in range(3):
+        data = {"id": f"order-{number}", "tags": ["spring", "a-customer-with-a-very-long-name-" + "x" * 60]}
+        assert page.page.request.post(f"{base}/instances", headers=headers, data=data).ok
+    failures = [{"id": f"order-{n}", "message": 'It has no step "charge card-1" (do) to restart from.'} for n in "78"]
+    counts = {"matched": 1_204, "done": 450, "unchanged": 12, "failed": 2, "rate": 480.2, "failures": failures}
+    going = {"id": "b1", "operation": "restart", "state": "running", **counts}
+    page.page.route("**/bulk", lambda route: route.fulfill(json={"bulks": [going]}))
+    page.page.route("**/bulk/b1", lambda route: route.fulfill(json=going))
+    page.page.goto(f"{stage.url}/tenants/{TENANT}?status=waiting&tag=spring&since=2+hours")
+    expect(page.page.locator("#runs-rows li")).to_have_count(3)
+    expect(page.page.locator("#bulk-said")).to_have_text("464 of 1,204, 480 a second")
+
+
 def tenant_workflows(stage: Stage) -> None:
     """A tenant with several workflows, one of them with a long name."""
     page, key = _tenant_open(stage)
