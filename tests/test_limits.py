@@ -38,6 +38,8 @@ ELSEWHERE = {
     "patch_limit": "test_patches.py::test_a_patch_inside_a_step_and_more_than_there_may_be_end_the_run",
     "stream_send_seconds": "test_stream.py::test_a_reader_that_does_not_read_is_dropped_and_the_run_goes_on",
     "cards_per_minute": "test_http_cards.py::test_an_address_may_have_only_so_many_drawn_anew",
+    "bulk_runs": "test_bulk_runs.py::test_runs_of_one_operation",
+    "bulks_per_tenant": "test_bulk_runs.py::test_operations_at_once_and_one_that_is_stopped_half_way",
     "bulk_per_second": "test_bulk_runs.py::test_operations_at_once_and_one_that_is_stopped_half_way",
     "running_per_tenant": (
         "test_semantics_slots.py::test_a_tenant_has_at_most_so_many_running_at_once_and_delays_nobody_else"
