@@ -16,6 +16,7 @@ __all__ = [
     "AI",
     "KV",
     "MCP",
+    "Approvals",
     "Batch",
     "Binding",
     "BindingError",

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from playground.engine.bindings.ai import AI
+from playground.engine.bindings.approvals import Approvals
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.fetch import Fetch
@@ -41,6 +42,7 @@ __all__ = [
     "AI",
     "KV",
     "MCP",
+    "Approvals",
     "Batch",
     "Binding",
     "BindingError",

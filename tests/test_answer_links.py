@@ -14,8 +14,8 @@ from http_support import MakeSite, Site, bearer, code_of
 from store_support import with_store
 from tenants_support import Tenant
 
+from playground.engine.answer_links import AnswerLink, AnswerLinks, link_id
 from playground.store.protocol import Store
-from playground.web.answer_links import AnswerLink, AnswerLinks, link_id
 from playground.workflows.events import StepKey
 
 BROWSER = {"Accept": "text/html"}
@@ -226,3 +226,78 @@ def test_a_tenants_inbox_is_found_by_its_key(site: Site) -> None:
     assert wait["by"] == {"how": "key", "name": "1"}
     wrong = {**keyed, "Authorization": "Bearer pk_other"}
     assert code_of(site.client.get("/inbox", headers=wrong)) == (403, "key.wrong")
+
+
+MAILS = workflow("""
+@step.do("ask")
+async def ask():
+    link = await self.env.APPROVALS.link("pay", label="Ada", expires_in="2 days")
+    await self.env.EFFECTS.email("ada@example.com", text=link["url"])
+
+await ask()
+await step.wait_for_event("before that", "go")
+return (await step.wait_for_event("pay", "paid", schema={"type": "boolean"}))["payload"]
+""")
+
+
+def test_a_link_that_code_sends_before_it_asks_works_from_then_on_until_a_restart(site: Site) -> None:
+    def mailed() -> str:
+        effects = site.client.get(f"/api{made['url']}/effects", headers=bearer(made)).json()["effects"]
+        return str(effects[-1]["data"]["text"])
+
+    def asked() -> dict[str, Any]:
+        answer: dict[str, Any] = site.client.get(path, headers={"Accept": "application/json"}).json()
+        return answer
+
+    def waits(number: int) -> None:
+        """Until so many waits have begun, those before a restart too."""
+        begun = 0
+        for name, data in site.follow(made):
+            begun += sum(event["type"] == "wait_started" for event in data) if name == "journal" else 0
+            if begun == number:
+                return
+
+    def go_on() -> None:
+        assert site.operate(made, "events/go", {"payload": None}).status_code < 300
+
+    made = site.create(MAILS)
+    waits(1)
+    path = first = mailed()
+    assert path.startswith("/answer/")
+    assert asked()["error"]["code"] == "wait.over" and "not asked yet" in asked()["error"]["message"]
+    go_on()
+    waits(2)
+    assert {name: asked()[name] for name in ("state", "asked", "for")} == {
+        "state": "open", "asked": "pay", "for": "Ada",
+    }  # fmt: skip
+    site.operate(made, "restart")
+    waits(3)
+    assert "ended or begun anew" in asked()["error"]["message"], "it was made before the restart"
+    path = mailed()
+    assert path != first and "not asked yet" in asked()["error"]["message"]
+    go_on()
+    waits(4)
+    assert send_json(site, path, True).status_code == 200
+    assert asked()["state"] == "answered"
+    assert site.finish(made)["output"] is True
+
+
+@pytest.mark.parametrize(
+    "call, says",
+    [
+        ('link("")', "takes the name of a wait"),
+        ('link("pay", label="x" * 61)', "up to 60 characters"),
+        ('link("pay", expires_in="soon")', "expires_in"),
+        ('link("pay", expires_in="366 days")', "1 second to 365 days"),
+        ('link("pay", count=0)', "count is that of the wait"),
+    ],
+)
+def test_code_is_told_what_a_link_takes(site: Site, call: str, says: str) -> None:
+    once = {"retries": {"limit": 0, "delay": 0}}
+    made = site.create(workflow(f'await step.do("ask", lambda: self.env.APPROVALS.{call}, config={once})'))
+    assert says in site.finish(made)["error"]["message"]
+
+
+def test_outside_of_a_step_code_makes_no_link(site: Site) -> None:
+    made = site.create(workflow('await self.env.APPROVALS.link("pay")'))
+    assert "called in a step" in site.finish(made)["error"]["message"]

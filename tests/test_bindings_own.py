@@ -11,6 +11,7 @@ from dispatch_support import Place, error, journal, journal_until, on_engine, ou
 from playground import Binding, BindingError, CallContext, CallLimits, Code, Dispatcher, Engine, NonRetryableError
 from playground.engine.bindings import (
     ai,
+    approvals,
     batch,
     effects,
     fetch,
@@ -25,7 +26,17 @@ from playground.engine.bindings import (
 from playground.workflows import events as ev
 
 BUILT_IN = (
-    *(ai.AI, batch.Batch, effects.Effects, fetch.Fetch, kv.KV, mcp.MCP, queues.OwnQueue, own_workflow.OwnWorkflow),
+    *(
+        ai.AI,
+        approvals.Approvals,
+        batch.Batch,
+        effects.Effects,
+        fetch.Fetch,
+        kv.KV,
+        mcp.MCP,
+        queues.OwnQueue,
+        own_workflow.OwnWorkflow,
+    ),
     *(queues.Queues, secrets.Secrets, streams.Streams, workflows.Workflows),
 )
 
@@ -396,6 +407,7 @@ async def test_a_call_that_outlives_its_step_is_refused(engine: Engine) -> None:
 def test_a_worker_can_call_what_is_meant_for_code_and_nothing_else() -> None:
     assert {binding.__name__: sorted(binding.methods) for binding in BUILT_IN} == {
         "AI": ["models", "run"],
+        "Approvals": ["link"],
         "Batch": ["mark"],
         "Effects": ["charge", "email", "record"],
         "Fetch": ["fetch"],

@@ -240,7 +240,7 @@ async def test_code_that_came_as_a_snippet_has_only_children_of_its_own(engine: 
     row = await engine.create(
         CreateInstance(workflow('return [sorted(self.env), hasattr(self.env.WORKFLOWS, "create")]'))
     )
-    names = ["AI", "EFFECTS", "FETCH", "KV", "MCP", "STREAMS", "WORKFLOWS"]
+    names = ["AI", "APPROVALS", "EFFECTS", "FETCH", "KV", "MCP", "STREAMS", "WORKFLOWS"]
     assert await output(WorkflowInstance(engine, "", row.id)) == [names, False]
 
 

@@ -112,8 +112,8 @@ def test_an_error_that_the_code_raises_itself_keeps_its_meaning_and_its_retries(
 def test_a_binding_that_is_not_there_is_told_with_those_that_are_and_not_asked_for_again(outcomes):
     outcome = outcomes["binding"]
     said = (
-        "`self.env` has no `DB`; it has: AI, EFFECTS, FETCH, KV, MCP, QUEUE, STREAMS, WORKFLOWS. In its place there "
-        "may be `self.env.KV`. The operator of the server adds others."
+        "`self.env` has no `DB`; it has: AI, APPROVALS, EFFECTS, FETCH, KV, MCP, QUEUE, STREAMS, WORKFLOWS. In its "
+        "place there may be `self.env.KV`. The operator of the server adds others."
     )
     assert outcome.state.error["message"] == said
     assert _attempts(outcome) == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from page_code_support import node
 
-from playground.engine.bindings import effects, kv, secrets
+from playground.engine.bindings import approvals, effects, kv, secrets
 from playground.worker import binding_stubs, fetching, service_stubs, steps, streams
 from playground.worker import entrypoint as workers_module
 from playground.worker.context import ReceivedEvent
@@ -33,6 +33,7 @@ OWNERS = {
     "step": steps.Steps,
     "EFFECTS": effects.Effects,
     "FETCH": fetching.Fetcher,
+    "APPROVALS": approvals.Approvals,
     "KV": kv.KV,
     "STREAMS": streams.Streams,
     "SECRETS": secrets.Secrets,

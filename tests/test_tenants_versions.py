@@ -99,7 +99,8 @@ async def test_the_code_finds_what_a_tenants_code_finds(engine: Engine) -> None:
     await tenants.deploy("acme", code(body))
     env, shown, same, child, name = await output(handle(engine, await tenants.create("acme")))
     assert env == [
-        "AI", "EFFECTS", "FETCH", "KV", "MCP", "MCPS", "QUEUE", "QUEUES", "SECRETS", "STREAMS", "WORKFLOWS",
+        "AI", "APPROVALS", "EFFECTS", "FETCH", "KV", "MCP", "MCPS", "QUEUE", "QUEUES", "SECRETS", "STREAMS",
+        "WORKFLOWS",
     ]  # fmt: skip
     assert (shown, same, name) == ("[REDACTED]", True, "tenant-workflow")
     assert await output(await tenants.workflow("acme").get(child)) == "child"

@@ -109,9 +109,9 @@ RULES = {
     ),
     "no-binding": Rule(
         INFO,
-        "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `AI`, `EFFECTS`, "
-        "`FETCH`, `KV`, `MCP`, `QUEUE`, `STREAMS` and `run` of `WORKFLOWS`, a tenant's has `MCPS`, `QUEUES`, `SECRETS` "
-        "and all of `WORKFLOWS` too.{cure}",
+        "`self.env.{name}` is there only if whoever runs the server adds it: code of the page has `AI`, `APPROVALS`, "
+        "`EFFECTS`, `FETCH`, `KV`, `MCP`, `QUEUE`, `STREAMS` and `run` of `WORKFLOWS`, a tenant's has `MCPS`, "
+        "`QUEUES`, `SECRETS` and all of `WORKFLOWS` too.{cure}",
     ),
     "named-workflow": Rule(
         INFO,

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from playground import paths
 from playground.engine import Engine
+from playground.engine.answer_links import AnswerLinks
 from playground.engine.bulk_runs import BulkRuns
 from playground.engine.chaos_runs import ChaosRuns
 from playground.engine.code.tenants import Tenants
@@ -22,7 +23,6 @@ from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
 from playground.store import StoreError
-from playground.web.answer_links import AnswerLinks
 from playground.web.api.chaos_rows import ChaosRows
 from playground.web.api.openapi import openapi_document
 from playground.web.api.stream import Streams

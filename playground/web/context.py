@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.engine import Engine
+from playground.engine.answer_links import AnswerLinks
 from playground.engine.bulk_runs import BulkRuns
 from playground.engine.chaos_runs import ChaosRuns
 from playground.engine.code.tenants import Tenants
@@ -12,7 +13,6 @@ from playground.engine.ids import Ids
 from playground.examples import Example
 from playground.settings import Settings
 from playground.store.protocol import Store
-from playground.web.answer_links import AnswerLinks
 from playground.web.api.chaos_rows import ChaosRows
 from playground.web.api.stream import Streams
 from playground.web.http.errors import ExampleNotFound

@@ -51,6 +51,7 @@ export const CALLS = table({
   "EFFECTS.charge": { params: [["amount", "A number."], KEY, ["**details", "More fields of the entry in the ledger."]], doc: "Simulates the charge of a card, and records it in the ledger at once, outside the journal. Returns a receipt: `id`, `at`, `repeated`." },
   "EFFECTS.email": { params: [["to", "An address."], ['subject=""', "Its subject."], KEY, ["**details", "More fields of the entry in the ledger."]], doc: "Simulates a mail, and records it in the ledger. Returns a receipt: `id`, `at`, `repeated`." },
   "EFFECTS.record": { params: [["kind", "One word for the effect."], KEY, ["**details", "The fields of the entry in the ledger."]], doc: "Simulates an effect of any kind, and records it in the ledger." },
+  "APPROVALS.link": { params: [["wait", "The name of the wait, which may not have begun."], ['label=""', "Whom it is for; the journal has it with the answer."], ['expires_in="365 days"', "How long it lasts at most, 1 second to 365 days; no longer than the wait."], ["count=1", "Of several waits of this name, which."]], doc: "Makes a link by which somebody without an account answers a wait of this run, once: `url`, `id`, `expires_at`. In a step, which sends it: what a step returns is shown to whoever sees the run." },
   "KV.get": { params: [KV_KEY, ["default=None", "The result when there is no such key."]], doc: "Reads a value. A step sees its own writes." },
   "KV.put": { params: [KV_KEY, ["value", "Anything that can be stored."]], doc: "Writes a value, committed together with the step's result: an attempt that is lost leaves no trace." },
   "KV.delete": { params: [KV_KEY], doc: "Deletes a key, committed together with the step's result." },
@@ -118,6 +119,7 @@ export const MEMBERS = table({
   env: table({
     EFFECTS: ["", "Simulated side effects, in a ledger that shows which happened, and how often."],
     FETCH: ["", "Asks other hosts, those that are allowed: `fetch(url)`, as `from workers import fetch` does."],
+    APPROVALS: ["", "Links by which somebody without an account answers a wait of this run."],
     KV: ["", "Keys and values of this instance, or of the tenant. Committed with the step's result."],
     STREAMS: ["", "Values that a step gives out while it runs: words of an answer, progress. For steps only."],
     AI: ["", "Models: built-in ones, and those of the operator or the tenant."],

@@ -36,6 +36,7 @@ _OWN = "Give the Worker a binding of this name in `wrangler.jsonc`; what it does
 BINDING_ADVICE = {
     "AI": 'Workers AI is the binding `"ai": {"binding": "AI"}`; its models have other names, and it returns what the '
     "model returns.",
+    "APPROVALS": "There is no such binding. Serve a page of your own that sends the event.",
     "EFFECTS": "It only simulates. Put the real call in its place, with an idempotency key where it takes one.",
     "FETCH": "Use `fetch` of `workers`, which is there too.",
     "KV": "It is a binding under `kv_namespaces`; values are text (`json.dumps`), a missing key is None, and a write "

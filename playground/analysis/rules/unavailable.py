@@ -39,7 +39,20 @@ WORKERS = (
     *TYPES_OF_WORKERS,
 )  # fmt: skip
 FETCH_OPTIONS = ("method", "headers", "body", "redirect")  # playground/worker/fetching.py
-BINDINGS = ("AI", "EFFECTS", "FETCH", "KV", "MCP", "MCPS", "QUEUE", "QUEUES", "SECRETS", "STREAMS", "WORKFLOWS")
+BINDINGS = (
+    "AI",
+    "APPROVALS",
+    "EFFECTS",
+    "FETCH",
+    "KV",
+    "MCP",
+    "MCPS",
+    "QUEUE",
+    "QUEUES",
+    "SECRETS",
+    "STREAMS",
+    "WORKFLOWS",
+)
 MAX_BINDINGS_COMPARED = 20  # unknown bindings that are compared with those that there are
 
 CALLS = (

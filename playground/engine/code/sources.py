@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from playground.engine.bindings.ai import OperatorModels
+from playground.engine.bindings.approvals import Approvals
 from playground.engine.bindings.batch import Batch
 from playground.engine.bindings.binding import Binding
 from playground.engine.bindings.effects import Effects
@@ -24,6 +25,7 @@ from playground.workflows.names import CLASS_NAME, MAIN_WORKFLOW, is_handler, wi
 
 DEFAULT_BINDINGS: Mapping[str, Binding] = {
     "AI": OperatorModels(),
+    "APPROVALS": Approvals(),
     "EFFECTS": Effects(),
     "KV": KV(),
     "MCP": DemoServer(),

@@ -1,11 +1,11 @@
-"""Make a signed link to one wait of an instance (web/answer_links.py), for somebody who has no account here."""
+"""Make a signed link to one wait of an instance (engine/answer_links.py), for somebody who has no account here."""
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from playground.engine.answer_links import LABEL_CHARACTERS, AnswerLink, link_id
 from playground.store.rows import STEP_OPEN, InstanceRow, StepRow
-from playground.web.answer_links import LABEL_CHARACTERS, AnswerLink, link_id
 from playground.web.api.operations import find_controlled_instance
 from playground.web.context import Context
 from playground.web.http import bodies

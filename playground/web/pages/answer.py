@@ -1,4 +1,4 @@
-"""The page of a signed link (web/answer_links.py): one question for one person, who needs no account and no scripts.
+"""The page of a signed link (engine/answer_links.py): one question for one person, who needs no account and no scripts.
 
 It shows what the wait asks for, by the wait's own schema, and nothing else of the run. It is made for a telephone: one
 column, one form, buttons that a thumb hits. It needs no worker: the answer is a commit, and the run goes on when a
@@ -16,11 +16,11 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from playground.engine.answer_links import AnswerLink, link_id, sender_by_link
 from playground.engine.delivery import is_held
 from playground.store.rows import STEP_COMPLETED, STEP_OPEN, InstanceRow, StepRow
 from playground.web import answer_forms
 from playground.web.answer_forms import Form
-from playground.web.answer_links import AnswerLink, link_id, sender_by_link
 from playground.web.context import Context
 from playground.web.http import bodies
 from playground.web.http.errors import BadBody, NotJson, error_headers, error_json, error_status
@@ -51,6 +51,7 @@ _REVOKED = "This link has ended with the key that made it. Ask whoever sent it f
 _GONE = "What this link asks about is not kept any more."
 _EXPIRED = "The time to answer is over. Ask whoever sent you the link for another one."
 _OVER = "This is not asked any more: its time ran out, or the run that asked has ended or begun anew."
+_NOT_YET = "This is not asked yet. Open the link again in a moment."
 _TAKEN = "Somebody else has answered this already. Your link has changed nothing."
 _AGAIN = "You have answered this already. A link answers once."
 
@@ -127,7 +128,7 @@ async def _find(context: Context, request: Request) -> Asked:
         # As a wrong key: who guesses is slowed down, on all nodes together.
         await context.limits.changes.charge(context.addresses.client_of(request))
         raise LinkInvalid(_NOT_OURS)
-    if link.tenant:
+    if link.tenant and not link.is_of_code:
         keys = await context.store.tenants.keys(link.tenant)
         if not any(key.number == link.made_by and key.revoked_at is None for key in keys):
             raise LinkInvalid(_REVOKED)
@@ -136,7 +137,9 @@ async def _find(context: Context, request: Request) -> Asked:
     except InstanceNotFound:
         raise LinkExpired(_GONE) from None
     step = await context.store.step(row, link.step)
-    if step is None or step.started_seq != link.started_seq:
+    if step is None and link.is_of_code and link.generation == row.generation and row.status not in ev.FINAL_STATUSES:
+        raise WaitOver(_NOT_YET)
+    if step is None or not link.is_about(row, step):
         raise WaitOver(_OVER)
     until = min(link.until, step.until or link.until)
     if step.status == STEP_COMPLETED and step.received is not None:

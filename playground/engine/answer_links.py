@@ -8,6 +8,9 @@ link, would let its holder watch the whole run. Nothing is stored for a link: th
 The key is made by the first server that needs one and kept where tenants' secrets are, under a name that no tenant can
 have, so that it is encrypted at rest as they are and goes along when a database is copied. A link that was made with a
 tenant's key ends with that key.
+
+Code makes links, too (engine/bindings/approvals.py), to waits that may not have begun. Such a link names the generation
+of the run in place of the wait's start, and ends with it.
 """
 
 import base64
@@ -20,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from playground.store.rows import InstanceRow, StepRow
 from playground.store.tables import TenantStore
 from playground.workflows.events import StepKey
 
@@ -36,7 +40,8 @@ _ID_LENGTH = 16
 class AnswerLink:
     """What a link is about. `made_by`: the number of the tenant's key that made it, None where there is no tenant.
 
-    `started_seq` is that of the wait's start, `until` epoch milliseconds.
+    `started_seq` is that of the wait's start, 0 where code has made the link: then `generation` is the run's. `until`
+    is epoch milliseconds.
     """
 
     tenant: str
@@ -46,6 +51,21 @@ class AnswerLink:
     until: int
     label: str = ""
     made_by: int | None = None
+    generation: int = 0
+
+    @classmethod
+    def of_code(cls, row: InstanceRow, step: StepKey, until: int, label: str) -> "AnswerLink":
+        """A link that the code of a run makes, to a wait of its own that may not have begun."""
+        return cls(row.tenant, row.id, step, 0, until, label, generation=row.generation)
+
+    @property
+    def is_of_code(self) -> bool:
+        """Whether the run's own code has made it."""
+        return self.started_seq == 0
+
+    def is_about(self, row: InstanceRow, step: StepRow) -> bool:
+        """Whether a step that has begun is the wait that it is about."""
+        return self.generation == row.generation if self.is_of_code else self.started_seq == step.started_seq
 
 
 class _Sealed(msgspec.Struct, array_like=True):
@@ -56,6 +76,7 @@ class _Sealed(msgspec.Struct, array_like=True):
     until: int
     label: str
     made_by: int | None
+    generation: int = 0
 
 
 class AnswerLinks:
@@ -68,7 +89,8 @@ class AnswerLinks:
     async def seal(self, link: AnswerLink) -> str:
         """The token of a link."""
         sealed = _Sealed(
-            link.tenant, link.instance, link.step.as_json(), link.started_seq, link.until, link.label, link.made_by
+            *(link.tenant, link.instance, link.step.as_json(), link.started_seq, link.until, link.label, link.made_by),
+            link.generation,
         )
         nonce = secrets.token_bytes(_NONCE_BYTES)
         data = nonce + (await self._key()).encrypt(nonce, msgspec.json.encode(sealed), _ABOUT)
@@ -89,9 +111,8 @@ class AnswerLinks:
         except (InvalidTag, ValueError):  # ValueError: it is too short to be one
             return None
         it = msgspec.json.decode(plain, type=_Sealed)
-        return AnswerLink(
-            it.tenant, it.instance, StepKey.from_json(it.step), it.started_seq, it.until, it.label, it.made_by
-        )
+        step = StepKey.from_json(it.step)
+        return AnswerLink(it.tenant, it.instance, step, it.started_seq, it.until, it.label, it.made_by, it.generation)
 
     async def _key(self) -> Any:
         if self._cipher is None:
