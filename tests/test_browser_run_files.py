@@ -92,9 +92,10 @@ def test_a_run_is_saved_dropped_on_a_page_looked_at_and_run_again(
     assert findings(page) == []
     page.keyboard.press("Escape")
 
-    bar.get_by_role("button", name="Run this code").click()
+    bar.get_by_role("button", name="Fork with results").click()
     expect(page).not_to_have_url(f"{server.url}/")
     expect(page.locator("[data-part=word]")).to_have_text("Complete")
     expect(bar).to_have_count(0)
     assert playground.instance != id
+    expect(page.locator("[data-part=logs-rows]")).not_to_contain_text("<img")  # the step has not run again
     expect(page.get_by_text('"Hello, Ada!"').first).to_be_visible()

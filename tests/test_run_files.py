@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dispatch_support import workflow
 from http_support import APPROVAL, HELLO, MakeSite, Site, code_of
 from tenants_support import ECHO, WAITS, Tenant
 from terminal_support import Commands, terminal_environment
@@ -244,3 +245,62 @@ def test_a_journal_that_makes_no_sense_is_refused_by_a_terminal(run: Commands, t
     file.write_bytes(file_of(QUEUED, {**STARTED, "step": step("a"), "data": {"config": 7, "line": "<b>"}}))
     refused = run("runs", "show", str(file), "--format", "text")
     assert (refused.status, refused.err.count("\n")) == (2, 1) and "makes no sense" in refused.err
+
+
+RESULTS = workflow("""
+first = await step.do("first", lambda: print("first ran") or 1)
+await step.sleep("nap", "1 hour")
+try:
+    await step.do("fails", lambda: 1 / 0, config={"retries": {"limit": 0, "delay": 0}})
+except Exception as error:
+    failed = [type(error).__name__, str(error)]
+event = await step.wait_for_event("asked", "answer")
+late = "no"
+try:
+    await step.wait_for_event("late", "never", timeout="1 second")
+except Exception as error:
+    late = type(error).__name__
+return [first, failed, event["type"], event["payload"], late, await step.do("last", lambda: 2)]
+""")
+GIVEN: list[dict[str, Any]] = [
+    {"step": {"name": "first"}, "output": {"$bytes": "AAE="}, "line": 3},
+    {"step": {"kind": "sleep", "name": "nap"}},
+    {"step": {"name": "fails"}, "error": {"name": "ZeroDivisionError", "message": "division by zero"}},
+    {"step": {"kind": "wait", "name": "asked"}, "type": "answer", "output": {"yes": True}, "timestamp": 1_000},
+    {"step": {"kind": "wait", "name": "late"}, "type": "never", "error": {}},
+]
+
+
+def test_a_run_begins_with_the_results_of_another_and_runs_only_what_follows(site: Site) -> None:
+    made = site.create(RESULTS, results=GIVEN)
+    output = site.finish(made)["output"]
+    assert output == [
+        *({"$bytes": "AAE="}, ["ZeroDivisionError", "division by zero"], "answer", {"yes": True}),
+        *("WorkflowTimeoutError", 2),
+    ]
+    journal = site.journal(made)
+    assert [event["step"]["name"] for event in journal if event["type"] == "step_started"] == ["last"]
+    assert sum(event["type"] == "step_copied" for event in journal) == len(GIVEN)
+
+
+@pytest.mark.parametrize(
+    "result, says",
+    [
+        ({"step": {"name": "a", "kind": "child"}, "output": 1}, "can't begin a run"),
+        ({"step": {"name": "a", "parent": {"name": "b"}}, "output": 1}, "can't begin a run"),
+        ({"step": {"name": "a\n"}, "output": 1}, "can't begin a run"),
+        ({"step": {"name": "a"}}, "neither an output nor an error"),
+        ({"step": {"name": "a", "kind": "wait"}, "output": 1}, "`type` of the wait"),
+        ({"step": {"name": "a", "kind": "sleep"}, "error": {}}, "which cannot fail"),
+        ({"step": {"name": "a"}, "output": {"$bytes": 1}}, "not serialisable"),
+        ({"step": {"name": "a"}, "output": "x" * 1_048_577}, "1,048,576"),
+    ],
+)
+def test_a_result_that_no_run_can_begin_with_is_refused(site: Site, result: dict[str, Any], says: str) -> None:
+    answer = site.client.post("/api/instances", json={"source": RESULTS, "results": [result]})
+    assert 400 <= answer.status_code < 500 and says in answer.text, answer.text
+
+
+def test_a_step_that_is_there_twice_is_refused(site: Site) -> None:
+    body = {"source": RESULTS, "results": [GIVEN[0], GIVEN[0]]}
+    assert "is there twice" in site.client.post("/api/instances", json=body).text

@@ -3,6 +3,9 @@
 Copied are the finished steps that started before that step; with an edited result, the step itself too. Waits keep
 their events, and steps what they wrote to keys of the instance's own. Open steps, the inbox and effects stay with the
 parent. A fork copies at most `COPIED_BYTES`, so that other commits do not wait long for it.
+
+The steps of a run that is no instance here, but came as a file, are copied in the same way (`events_of_results`):
+whoever starts the run brings their results, as who forks one may edit them.
 """
 
 import asyncio
@@ -12,15 +15,16 @@ from typing import Any
 
 import msgspec
 
+from playground.engine import messages
 from playground.engine.creation import CreateInstance
 from playground.engine.engine import Engine
 from playground.sandbox import frames
 from playground.store.encoding import Encoded, StoredEvent, as_objects, encode_shown, read_event
 from playground.store.protocol import History, Store
 from playground.store.rows import STEP_COMPLETED, STEP_ERRORED, InstanceRow, StepRow
-from playground.workflows import event_rules, values
+from playground.workflows import event_rules, names, values
 from playground.workflows import events as ev
-from playground.workflows.errors import CannotFork, InstanceNotFound, TooLarge
+from playground.workflows.errors import CannotFork, InstanceNotFound, InvalidEventType, TooLarge
 from playground.workflows.events import NewEvent, StepKey, outermost
 from playground.workflows.names import split_event_types
 from playground.workflows.tags import tags_of
@@ -37,6 +41,22 @@ _INSIDE = 'Step "{step}" runs inside another one. Fork from "{outer}".'
 _NO_RESULT = "A sleep has no result to edit. Fork from the step after it to keep it."
 _TOO_MUCH = "A fork there would copy {size:,} bytes of results; the limit is {most:,}. Fork at an earlier step."
 _OUTPUT_OF = "`output` is the edited result of a step; `from_step` says of which."
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a step ended that a new run begins with: with an output in the form in which the API shows results (of a wait
+    the payload of its event), with an error, or, a wait, by its timeout.
+
+    `event_type` and `timestamp` are of a wait's event.
+    """
+
+    step: StepKey
+    output: Any = NO_EDIT
+    error: tuple[str, str] | None = None
+    line: int | None = None
+    event_type: str | None = None
+    timestamp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +118,57 @@ async def plan(engine: Engine, row: InstanceRow, from_step: StepKey | None = Non
     if stored > COPIED_BYTES:
         raise TooLarge(_TOO_MUCH.format(size=stored, most=COPIED_BYTES), limit=COPIED_BYTES, size=stored)
     return Fork(_template(snapshot.row, trigger, events), stored, sensitive)
+
+
+def events_of_results(results: Sequence[Result], now: int, bytes_max: int) -> list[NewEvent]:
+    """What the journal of a run begins with that has these finished steps, in the order of their ends.
+
+    Raises:
+        CannotFork: a step can't begin a run, or two are the same.
+        NotSerialisable, TooLarge: an output can't be stored.
+    """
+    seen: set[StepKey] = set()
+    events = []
+    for place, it in enumerate(results, 1):
+        step = it.step
+        if step.parent is not None or step.kind not in (ev.DO, ev.SLEEP, ev.WAIT) or not names.is_step_name(step.name):
+            raise CannotFork(f'"{step.label[:80]}" can\'t begin a run: steps, sleeps and waits of `run` itself can.')
+        if step in seen:
+            raise CannotFork(f'The {step.kind} "{step.label[:80]}" is there twice.')
+        seen.add(step)
+        events.append(NewEvent(ev.STEP_COPIED, {"ended": place, "attempts": 0, **_ended(it, now, bytes_max)}, step))
+    return events
+
+
+def _ended(result: Result, now: int, bytes_max: int) -> dict[str, Any]:
+    """How a step ended, as its event says it."""
+    step = result.step
+    data: dict[str, Any] = {"status": event_rules.COMPLETED, "line": result.line}
+    if step.kind == ev.WAIT:
+        data["event_type"] = result.event_type or ""
+        try:
+            names.check_event_type(data["event_type"])
+        except InvalidEventType as refused:
+            raise CannotFork(f'The `type` of the wait "{step.label}": {refused.message}') from None
+    if result.error is not None:
+        if step.kind == ev.SLEEP:
+            raise CannotFork(f'"{step.label}" is a sleep, which cannot fail.')
+        if step.kind == ev.WAIT:
+            return {
+                **data,
+                "status": event_rules.TIMED_OUT,
+                "error": {**messages.timed_out(0), "message": result.error[1]},
+            }
+        return {**data, "status": event_rules.ERRORED, "error": messages.error(*result.error, result.line)}
+    if step.kind == ev.SLEEP:
+        return data
+    if result.output is NO_EDIT:
+        raise CannotFork(f'"{step.label}" has neither an output nor an error.')
+    tree = encode_shown(result.output, f"output of {step.label}", bytes_max)
+    if step.kind == ev.WAIT:
+        at = now if result.timestamp is None else result.timestamp
+        tree = {"type": data["event_type"], "payload": tree, "timestamp": at}
+    return {**data, "output": tree}
 
 
 def _template(row: InstanceRow, trigger: Mapping[str, Any], events: Sequence[NewEvent]) -> CreateInstance:

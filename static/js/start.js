@@ -3,7 +3,7 @@
 import { setIcon } from "./dom.js";
 import { Refused } from "./http.js";
 import { close, notice } from "./notices.js";
-import { forgetPending, pendingBody, pendingSkip } from "./run/pending.js";
+import { forgetPending, pendingBody, pendingSkip, takeResults } from "./run/pending.js";
 
 const FEW = 3; // runs left in a minute from which on a person is told, or a tenth of the limit where that is more
 const SOON_S = 90; // a wait that is counted down on the button; a longer one is said, and nothing is held up for it
@@ -55,7 +55,7 @@ export function makeStart({ create, ready = null, aimed = () => true, source, pa
     const json = params.json();
     try {
       let allowance = null;
-      const instance = await create({ source: text, params: json, breaks: pendingBody(), breakpoints: stops(), skips: pendingSkip(), schedule: schedule() }, { allowed: (it) => (allowance = it.starts_per_minute) });
+      const instance = await create({ source: text, params: json, breaks: pendingBody(), breakpoints: stops(), skips: pendingSkip(), schedule: schedule(), results: takeResults() }, { allowed: (it) => (allowance = it.starts_per_minute) });
       set("ready");
       if (!instance) return onStopped();
       forgetPending();

@@ -7,7 +7,8 @@ The children that an instance runs, and how each stands.
 The ledger of an instance's pretended side effects, which shows what happened twice.
 """
 
-from typing import Any
+import asyncio
+from typing import Annotated, Any
 
 import msgspec
 from msgspec.structs import replace
@@ -15,14 +16,24 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from playground.engine import CreateInstance, queues
-from playground.engine.forks import FORK
+from playground.engine.forks import FORK, NO_EDIT, Result, events_of_results
 from playground.engine.instances import checked_types
 from playground.engine.message_queues import TRIGGER
 from playground.engine.schedules import next_firing
+from playground.sandbox.frames import size_of
 from playground.store.rows import InstanceRow
 from playground.web.api import snippets
 from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
-from playground.web.api.operations import BREAKS_BYTES, BreakBody, NewBreakpoints, parse_breakpoints, parse_breaks
+from playground.web.api.operations import (
+    BREAKS_BYTES,
+    BreakBody,
+    ErrorBody,
+    NewBreakpoints,
+    StepBody,
+    parse_breakpoints,
+    parse_breaks,
+    step_key,
+)
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
 from playground.web.http.authorization import charge_reading, find_instance, hold_stream
@@ -31,11 +42,28 @@ from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import NO_STORE, json_bytes_response, json_response, not_modified
 from playground.web.instance_view import ANONYMOUS, brief_error, effects_json, instance_url
 from playground.workflows import events as ev
-from playground.workflows.errors import InstanceNotFound
+from playground.workflows.errors import InstanceNotFound, TooLarge
+from playground.workflows.events import NewEvent, StepKey
 from playground.workflows.tags import tags_of
 
 EVENTS_DEFAULT = 1_000
 EVENTS_MAX = 10_000  # in one answer
+RESULTS_MOST = 10_000  # steps that a run begins with
+RESULTS_BYTES = 1024 * 1024  # of their outputs together
+MAX_TIME = 2**53
+
+
+class ResultBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A finished step that the run begins with: its `output`, as the API shows results (of a wait the payload of its
+    event, with its `type` and `timestamp`; a sleep has none), or its `error`, of a wait that of its timeout.
+    """
+
+    step: StepBody
+    output: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: ErrorBody | None = None
+    line: Annotated[int, msgspec.Meta(ge=1, le=10_000_000)] | None = None
+    type: str | None = None
+    timestamp: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIME)] | None = None
 
 
 class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
@@ -49,16 +77,18 @@ class CreateBody(bodies.SourceBody, forbid_unknown_fields=True):
     skip_sleeps: bool = False
     schedule: str | None | msgspec.UnsetType = msgspec.UNSET  # cron: it stands for the next firing
     tags: list[str] = msgspec.field(default_factory=list)
+    results: Annotated[list[ResultBody], msgspec.Meta(max_length=RESULTS_MOST)] = msgspec.field(default_factory=list)
 
 
 async def create(context: Context, request: Request) -> Response:
     """Start an instance. The control token in the answer is told this once."""
     body = await bodies.read_object(
-        request, CreateBody, source_body_bytes(context) + context.settings.value_bytes + BREAKS_BYTES
+        request, CreateBody, source_body_bytes(context) + context.settings.value_bytes + BREAKS_BYTES + RESULTS_BYTES
     )
     context.limits.checks.charge_request(request, context.addresses.client_of(request))
     source, params, snippet_params = await _source_and_params(context, body)
     cron = _cron(context, body)
+    events = await _events_of_results(context, body.results)
     token = context.ids.token()
     new = CreateInstance(
         source=source,
@@ -71,8 +101,34 @@ async def create(context: Context, request: Request) -> Response:
         skip_sleeps=body.skip_sleeps,
         limits=None if cron is None else dict(next_firing(cron, context.now())),
         tags=body.tags,
+        events=events,
     )
     return created_response(await start_anonymous(context, request, new), token)
+
+
+async def _events_of_results(context: Context, results: list[ResultBody]) -> list[NewEvent]:
+    """What the journal begins with. Raises CannotFork, NotSerialisable, TooLarge."""
+    if not results:
+        return []
+    size = sum(len(bytes(it.output)) for it in results if isinstance(it.output, msgspec.Raw))
+    if size > RESULTS_BYTES:
+        raise TooLarge(
+            f"The results have {size:,} bytes together; the most is {RESULTS_BYTES:,}. Begin with fewer of them.",
+            limit=RESULTS_BYTES,
+            size=size,
+        )
+    given = [
+        Result(
+            StepKey(it.step.kind, it.step.name, it.step.count, step_key(it.step.parent)),
+            msgspec.json.decode(it.output) if isinstance(it.output, msgspec.Raw) else NO_EDIT,
+            None if it.error is None else (it.error.name or "StepError", it.error.message or ""),
+            it.line,
+            it.type,
+            it.timestamp,
+        )
+        for it in results
+    ]
+    return await asyncio.to_thread(events_of_results, given, context.now(), context.settings.value_bytes)
 
 
 async def start_anonymous(context: Context, request: Request, new: CreateInstance) -> InstanceRow:
@@ -85,8 +141,9 @@ async def start_anonymous(context: Context, request: Request, new: CreateInstanc
     await check_source(context, source, queue, to_run=True)
     await check_daily_storage(context, queue)
     await context.limits.starts.charge_request(request, address)
+    given = sum(size_of(event.data) for event in new.events)
     context.engine.stored.add(
-        queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0)
+        queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0) + given
     )
     return await context.engine.create(replace(new, tenant=ANONYMOUS, queue=queue))
 

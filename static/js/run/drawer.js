@@ -204,8 +204,8 @@ const givenRow = (step) => el("li", {}, icon(step.error ? "i-failed" : "i-done",
 
 /** A fork's step ran in the run it was forked from. */
 function copiedRow(step, { trigger }, pageOf) {
-  const link = el("a", { href: pageOf(trigger?.of ?? "") }, "That run");
-  return el("li", {}, icon("i-fork"), el("span", {}, `${sentence(copiedWords(step))}. `, step.copied.edited ? null : [link, " has its attempts."]), el("span.num", {}, step.copied.took_ms === undefined ? "" : lasting(step.copied.took_ms)));
+  const link = trigger?.of && el("a", { href: pageOf(trigger.of) }, "That run"); // none where its steps came from a file
+  return el("li", {}, icon("i-fork"), el("span", {}, `${sentence(copiedWords(step))}. `, step.copied.edited || !link ? null : [link, " has its attempts."]), el("span.num", {}, step.copied.took_ms === undefined ? "" : lasting(step.copied.took_ms)));
 }
 
 const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);

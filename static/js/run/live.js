@@ -114,7 +114,7 @@ export class Live {
     onKey("continue", () => this.stopBar.press("on"));
     this.lineage = new Lineage(part("notices"));
     this.watching = new Watching(part("notices"));
-    this.fromFile = new FromFile(part("notices"));
+    this.fromFile = new FromFile(part("notices"), { state: () => this.moments.state });
     this.recode = new Recode({ home: part("notices"), refused: (title, words) => this.notices.refused(title, words) });
     this.effects = new Effects({ root: part("effects"), tab: root.querySelector("#tab-effects"), onStep: (step) => this.openStep(step), onChange: () => this.schedule() });
     this.place = new Place(() => this.schedule());

@@ -4,6 +4,7 @@ import { tell } from "../dom.js";
 
 let breaks = [];
 let skips = false;
+let results = [];
 
 /** Whether the run that is to come skips its sleeps. */
 export const pendingSkip = () => skips;
@@ -25,6 +26,17 @@ export function setPending(body) {
 
 /** What goes with the start of a run. */
 export const pendingBody = () => breaks.map(({ left, ...body }) => body);
+
+/** Steps that the next run begins with, of a file: once, by the press that follows at once. */
+export function setResults(found) {
+  results = found;
+}
+
+export function takeResults() {
+  const taken = results;
+  results = [];
+  return taken;
+}
 
 /** The run has begun with them. */
 export function forgetPending() {

@@ -16,7 +16,7 @@ export const CUT = {
 export function copiedWords({ copied }) {
   if (copied.edited) return "its result was edited when this run was forked";
   const tried = copied.attempts > 1 ? ` in ${copied.attempts} attempts` : "";
-  return copied.took_ms === undefined ? "copied from the run this was forked from" : `copied from the run this was forked from, where it took ${lasting(copied.took_ms)}${tried}`;
+  return copied.took_ms === undefined ? "copied from an earlier run" : `copied from the run this was forked from, where it took ${lasting(copied.took_ms)}${tried}`;
 }
 
 /** Who sent an event, by what the journal has of it. */
