@@ -107,7 +107,7 @@ def test_the_tenant_api_is_completed_with_its_signature(opened: Callable[..., Pl
     page.page.keyboard.press("ControlOrMeta+End")
     page.page.keyboard.type("        await step.wait")
     offer = page.page.get_by_role("option")
-    expect(offer).to_contain_text('wait_for_event(name, event_type, timeout="24 hours")')
+    expect(offer).to_contain_text('wait_for_event(name, event_type, timeout="24 hours", schema=None)')
     offer.click()
     page.page.keyboard.type('("approval", ')
     expect(page.page.locator(".cm-signature")).to_contain_text("step.wait_for_event(name, event_type")

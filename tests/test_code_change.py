@@ -55,7 +55,7 @@ def versions(site: Site, made: dict[str, Any]) -> list[str]:
 def waiting(site: Site) -> dict[str, Any]:
     """An instance that has done two steps and waits for an event."""
     made = site.create(WAITS)
-    site.until(made, "wait_started")
+    site.until(made, "workflow_waiting")
     return made
 
 

@@ -52,7 +52,7 @@ KEYED = [call for call in OF_TENANTS if call.tenant_key]
 
 def filled(call: Call, tenant: str, version: str = "v", id: str = "theirs") -> str:
     values = {"tenant": tenant, "version": version, "id": id, "name": "TOKEN", "type": "go"}
-    values |= {"kind": "do", "count": "1", "queue": "mail"}
+    values |= {"kind": "do", "count": "1", "queue": "mail", "bulk": "1"}
     return re.sub(r"{(\w+)(?::path)?}", lambda it: values[it[1]], call.path)
 
 
