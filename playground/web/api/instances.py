@@ -20,7 +20,6 @@ from playground.engine.forks import FORK, NO_EDIT, Result, events_of_results
 from playground.engine.instances import checked_types
 from playground.engine.message_queues import TRIGGER
 from playground.engine.schedules import next_firing
-from playground.sandbox.frames import size_of
 from playground.store.rows import InstanceRow
 from playground.web.api import snippets
 from playground.web.api.check import check_daily_storage, check_source, source_body_bytes
@@ -141,7 +140,7 @@ async def start_anonymous(context: Context, request: Request, new: CreateInstanc
     await check_source(context, source, queue, to_run=True)
     await check_daily_storage(context, queue)
     await context.limits.starts.charge_request(request, address)
-    given = sum(size_of(event.data) for event in new.events)
+    given = sum(len(msgspec.json.encode(event.data)) for event in new.events)
     context.engine.stored.add(
         queue, len(source.encode()) + (len(bytes(params)) if isinstance(params, msgspec.Raw) else 0) + given
     )
