@@ -65,7 +65,7 @@ def test_a_tenants_code_asks_what_its_list_allows_with_secrets_that_it_never_see
     assert asked[0][0] == 200 and '"x-api-key": "[REDACTED]"' in asked[0][1]
     assert server.seen[-1].headers["x-api-key"] == KEY
     assert names == [] and "is sent by FETCH" in key
-    assert KEY not in acme.ask("GET", f"/instances/{run['id']}/journal").text
+    assert KEY not in acme.ask("GET", f"/instances/{run['id']}/events").text
 
     acme.ask("DELETE", "/secrets/KEY")
     [refused] = acme.finish(acme.create(params=urls[:1])["id"])["output"][0]
