@@ -22,7 +22,7 @@ GROUPS = {
         "retention_days", "unsafe_no_sandbox",
     ),
     "serving": (
-        "processes", "node", "drain_seconds", "allowed_hosts", "embeddable",
+        "processes", "node", "drain_seconds", "allowed_hosts", "embeddable", "tracing",
         "allow_weak_sandbox", "metrics", "secrets_key", "slow_commit_ms", "body_bytes", "head_bytes", "head_seconds",
         "body_seconds", "stream_send_seconds", "queue_length",
     ),

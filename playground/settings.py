@@ -453,6 +453,9 @@ class Settings:
     warm_growth_bytes: int = _row(
         32 * 1024 * 1024, "memory by which one of them may grow", unit="bytes", least=1, limit=False
     )
+    tracing: bool = _row(
+        False, "make spans of runs and send them by OTLP, as the OTEL_* variables say; needs the extra `otel`"
+    )
     packages: str = _row(
         "",
         "requirements file of packages that code may import: exact versions with hashes, of which the wheels are "

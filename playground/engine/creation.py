@@ -22,6 +22,7 @@ from playground.engine.execution.context import Log
 from playground.engine.execution.faults import NewBreak
 from playground.engine.ids import Ids
 from playground.engine.queues import LimitsOfTenants
+from playground.engine.tracing import TRACEPARENT, checked_traceparent
 from playground.settings import Settings
 from playground.store.encoding import encode_input
 from playground.store.errors import QueueFull
@@ -57,7 +58,8 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     `limits` overrides settings for this instance, for example `{"attempt_wall_seconds": 60}`. `events`,
     `parent`, `awaited` and `injected`: see `NewInstance`; `id_is_chosen`: whether an id that is given was chosen.
     `breaks` and `breakpoints` are set before it runs. `flow` is when it may start, see workflows/flow.py,
-    `tags` what it is found by (workflows/tags.py).
+    `tags` what it is found by (workflows/tags.py). `traceparent` is the trace that its spans are part of
+    (engine/tracing.py); it is kept where the setting `tracing` is on.
     """
 
     source: str | None
@@ -83,6 +85,7 @@ class CreateInstance(msgspec.Struct, frozen=True, gc=False):
     skip_sleeps: bool = False  # from the beginning
     flow: Flow | None = None
     tags: Sequence[str] = ()
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         if self.source is not None:
@@ -113,6 +116,7 @@ def child_of(template: CreateInstance, child: NewChild) -> CreateInstance:
         events=child.events,
         injected=child.injected,
         flow=asked,
+        traceparent=child.traceparent,
     )
 
 
@@ -138,6 +142,7 @@ class Creation:
             InstanceAlreadyExists: the tenant has one of this id, which is untouched.
             InvalidId, InvalidName, InvalidTag, TooLarge, NotSerialisable: an input can't be used.
             CannotBreak: one of its breaks or breakpoints makes no sense.
+            ValueError: its traceparent has not W3C's form.
             Busy: too many instances are queued, or one was debounced too often.
         """
         row, _ = await self.create_or_find(new)
@@ -216,6 +221,10 @@ class Creation:
         if new.source is not None and len(new.source.encode("utf-8", "replace")) > self._settings.source_bytes:
             await self._check(new.source)
         limits, held_until = new.limits, None
+        if new.traceparent is not None:
+            kept = checked_traceparent(new.traceparent)
+            if self._settings.tracing:
+                limits = {**(limits or {}), TRACEPARENT: kept}
         if new.flow is not None:
             limits = {**(limits or {}), **new.flow.stored_limits()} or None
             held_until = at + new.flow.first_delay_ms if new.flow.is_held else None
@@ -321,5 +330,6 @@ def _are_alike(one: CreateInstance, other: CreateInstance) -> bool:
         and one.skip_sleeps == other.skip_sleeps
         and one.flow is other.flow
         and one.tags == other.tags
+        and one.traceparent == other.traceparent
         and (one.id is None) == (other.id is None)
     )

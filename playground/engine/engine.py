@@ -34,6 +34,7 @@ from playground.engine.nodes import MACHINE, Heartbeat
 from playground.engine.queues import LimitsOfTenants, TenantLimits
 from playground.engine.scheduler import Scheduler
 from playground.engine.schedules import Schedules
+from playground.engine.span_export import open_tracing
 from playground.engine.workers import Workers
 from playground.outbound.client import Outbound
 from playground.sandbox.frames import size_of
@@ -130,6 +131,7 @@ class Engine:
             if read_clock is not None:
                 await shared_clock.correct(read_clock)
 
+        tracing = open_tracing(settings, node)
         sources = Sources(store, DEFAULT_BINDINGS if env is None else env)
         shared = SharedCounts(store.usage, clock.now)
         stored = StoredPerDay(settings.stored_per_day, shared)
@@ -138,7 +140,7 @@ class Engine:
         families = Families(store, clock, log, settings.instance_bytes)
         services = Services(
             store, sandbox, clock, settings, log, sources, stored, counts, limits, shared, workers, families,
-            outbound or open_outbound(settings, clock.now),
+            outbound or open_outbound(settings, clock.now), tracing=tracing,
         )  # fmt: skip
         engine = cls(services, ids, node, heartbeat, correct_clock)
         sources.add_own(WORKFLOWS, lambda row: OwnWorkflow(row, engine.start_own_child))
@@ -160,6 +162,8 @@ class Engine:
             workers.close()
             await services.outbound.aclose()
             await services.trusted.aclose()
+            if tracing is not None:
+                await tracing.close()
             await shared.close()
 
     async def start_own_child(self, row: InstanceRow, child: NewChild) -> int:

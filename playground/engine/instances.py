@@ -265,7 +265,7 @@ class Instances:
         self, id: str | None = None, params: Any = None, retention: Mapping[str, Any] | None = None, *,
         key: str | None = None, delay: Any = None, priority: int = 0, singleton: bool = False,
         debounce: Mapping[str, Any] | None = None, limits: Mapping[str, Any] | None = None,
-        tags: Sequence[str] = (),
+        tags: Sequence[str] = (), traceparent: str | None = None,
     ) -> WorkflowInstance:  # fmt: skip
         """Start an instance; without an id it gets a random one.
 
@@ -279,8 +279,11 @@ class Instances:
                 and starts `seconds` from now, at most `longest` after the first create.
             limits: `{"concurrency_per_key", "rate": {"count", "seconds"}}`, both optional, in place of the workflow's.
             tags: texts that it is found by (workflows/tags.py).
+            traceparent: the span, in W3C's form, whose trace its own spans are part of, where the setting `tracing` is
+                on (engine/tracing.py).
 
         Raises:
+            ValueError: `traceparent` has not that form.
             InvalidFlow: these make no sense.
             InstanceAlreadyExists: this tenant has, or had, one of this id; it is left as it is. An id stays used when
             its instance is removed for its age,
@@ -290,19 +293,23 @@ class Instances:
         """
         template, days = await self.template(), self._engine.settings.retention_days
         flow = checked_flow(key, delay, priority, singleton, debounce, limits, of_workflow=flow_limits(template))
-        row = await self._engine.create(replace(new_instance(template, days, id, params, retention, tags), flow=flow))
+        new = new_instance(template, days, id, params, retention, tags)
+        row = await self._engine.create(replace(new, flow=flow, traceparent=traceparent))
         return WorkflowInstance(self._engine, self.tenant, row.id)
 
-    async def create_batch(self, batch: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Batch:
+    async def create_batch(
+        self, batch: Sequence[Mapping[str, Any]] | Mapping[str, Any], *, traceparent: str | None = None
+    ) -> Batch:
         """Start 1 to 100 instances: a list of `{"id", "params", "retention", "tags"}` and what else `create` takes, all
         optional, or `{"instances": [...]}`, or `{"count", "params", "retention",
-        "tags"}`.
+        "tags"}`. `traceparent` is that of each.
 
         Raises InvalidBatch, and as `create`, with the index of the entry; then none is started.
         """
         entries = batch_entries(batch)
         days = self._engine.settings.retention_days
-        created, refused = await self._engine.create_batch(new_batch(await self.template(), days, entries))
+        template = replace(await self.template(), traceparent=traceparent)
+        created, refused = await self._engine.create_batch(new_batch(template, days, entries))
         errors = batch_errors([entry.get("id") for entry in entries], refused)
         return Batch([WorkflowInstance(self._engine, self.tenant, row.id) for row in created], refused, errors)
 

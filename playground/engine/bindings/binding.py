@@ -15,6 +15,7 @@ from playground.engine.clock import Clock
 from playground.engine.execution.budget import Budget
 from playground.engine.limits import UncommittedWrites
 from playground.engine.redaction import Redactor, secret_in_name
+from playground.engine.tracing import ExecutionTrace
 from playground.outbound.client import Outbound
 from playground.store.encoding import Encoded
 from playground.store.protocol import Store
@@ -111,7 +112,8 @@ def _method(function: Callable[..., Any]) -> Method:
 @dataclass(frozen=True, slots=True)
 class NewChild:
     """A child that an instance runs. `is_chosen`: its code chose the id; `workflow`: one that it names, or its own;
-    `depth_left`: how deep its own children may go; `asked`: when it may start, as the arguments of `checked_flow`.
+    `depth_left`: how deep its own children may go; `asked`: when it may start, as the arguments of `checked_flow`;
+    `traceparent`: the context of the step that runs it, where there are spans.
     """
 
     id: str
@@ -124,6 +126,7 @@ class NewChild:
     events: Sequence[NewEvent]
     injected: Mapping[str, Any] | None
     asked: Mapping[str, Any] | None = None
+    traceparent: str | None = None
 
 
 @runtime_checkable
@@ -144,6 +147,7 @@ class Bound(Protocol):
     row: InstanceRow
     closing: bool
     calls_on_timers: int  # calls of bindings that do nothing but wait for the clock
+    trace: ExecutionTrace | None  # what makes its spans, where there are any
 
     @property
     def journal_events(self) -> int:
@@ -204,6 +208,11 @@ class Host:
     def scope_name(self) -> str:
         """Whose connections to the world it uses: the tenant's, or those of its own queue."""
         return self.row.tenant or self.row.queue
+
+    def traceparent(self, step: StepKey | None, attempt: int | None) -> str | None:
+        """The context to pass on with what an attempt asks for, or the code outside steps; None: there are no spans."""
+        trace = self._execution.trace
+        return None if trace is None else str(trace.context(step, attempt))
 
     @property
     def scope(self) -> Scope:

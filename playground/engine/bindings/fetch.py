@@ -18,6 +18,7 @@ from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.engine.bindings.demo import DEMO_HOST, Demo
 from playground.engine.bindings.secrets import SHORTEST
 from playground.engine.mcp.demo import TOOLS_HOST, DemoTools
+from playground.engine.tracing import TRACEPARENT
 from playground.outbound.addresses import read_networks
 from playground.outbound.client import Answer, Outbound, check_headers
 from playground.outbound.errors import OutboundError, Refused
@@ -107,6 +108,7 @@ class Fetch(Binding):
         try:
             target = read_url(url)
             key = self._idempotency_key(call, target, method, headers)
+            headers = _traced(call, headers)
             answer = await self._ask(call, target, method, headers, body, redirect == "follow", key)
             if redirect == "error" and answer.is_redirect:
                 raise Refused(f"{target.host} redirects, and the call says that it must not.")
@@ -329,6 +331,14 @@ def _checked(options: Mapping[str, Any]) -> tuple[str, list[tuple[str, str]], by
         except UnicodeEncodeError:
             raise BindingError("fetch: the body is no text that can be sent; it has half a character.") from None
     return method.upper(), [(name, value) for name, value in headers], body, redirect
+
+
+def _traced(call: CallContext, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The headers with the context of the attempt's span, unless the code has set one, or has set all it may."""
+    context = call.host.traceparent(call.step, call.attempt)
+    if context is None or len(headers) >= call.host.limit("fetch_headers"):
+        return headers
+    return headers if any(name.lower() == TRACEPARENT for name, _ in headers) else [*headers, (TRACEPARENT, context)]
 
 
 def _for_the_code(failed: OutboundError) -> BindingError | NonRetryableError:

@@ -48,9 +48,10 @@ class Workflows(Binding):
         call.host.check_name("An instance's id", id)
         call.host.check_name("A key", flow.get("key"))
         instances = self._instances if workflow is None else self._instances.named(workflow)
+        traceparent = call.host.traceparent(call.step, call.attempt)
         if id is None and call.step is not None:
-            return (await instances.create_once(_child(call), params, retention, **flow)).id
-        return (await instances.create(id, params, retention, **flow)).id
+            return (await instances.create_once(_child(call), params, retention, traceparent=traceparent, **flow)).id
+        return (await instances.create(id, params, retention, traceparent=traceparent, **flow)).id
 
     async def create_batch(
         self, batch: Sequence[Mapping[str, Any]] | Mapping[str, Any], *, call: CallContext
@@ -64,7 +65,8 @@ class Workflows(Binding):
                 entry = {**entry, "id": _child(call)}
                 derived.add(entry["id"])
             entries.append(entry)
-        made = await self._instances.create_batch(entries)
+        traceparent = call.host.traceparent(call.step, call.attempt)
+        made = await self._instances.create_batch(entries, traceparent=traceparent)
         there = {it.index: it.id for it in made.refused if it.id in derived}  # of an attempt before this one
         refused = [it for it in made.refused if it.index not in there]
         left_out = {it.index for it in refused}

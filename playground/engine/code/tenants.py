@@ -293,6 +293,7 @@ class Tenants:
         retention: Mapping[str, Any] | None = None,
         asked: Mapping[str, Any] = NOTHING_ASKED,
         tags: Sequence[str] = (),
+        traceparent: str | None = None,
     ) -> tuple[InstanceRow, bool]:
         """As `create`, with what is asked of the start (workflows/flow.py); also says whether it was created.
 
@@ -305,7 +306,7 @@ class Tenants:
         await self._check_key(tenant, flow)
         await self._check_tags(tenant, tags)
         new = new_instance(template, self._days, id, params, retention, tags)
-        return await self._engine.create_or_find(replace(new, flow=flow))
+        return await self._engine.create_or_find(replace(new, flow=flow, traceparent=traceparent))
 
     async def _check_key(self, tenant: str, flow: Flow | None) -> None:
         if flow is not None and flow.key is not None and await self._hides(tenant, flow.key):
@@ -321,9 +322,10 @@ class Tenants:
         batch: Sequence[Mapping[str, Any]] | Mapping[str, Any],
         version: str = "",
         workflow: str | None = None,
+        traceparent: str | None = None,
     ) -> tuple[list[InstanceRow], list[BatchError]]:
         """Create 1 to 100 instances, in one of the forms of engine/batches.py. Raises InvalidBatch, and as `create`."""
-        template = await self.template(tenant, version, workflow=workflow)
+        template = replace(await self.template(tenant, version, workflow=workflow), traceparent=traceparent)
         entries = batch_entries(batch)
         ids = {index: str(entry["id"]) for index, entry in enumerate(entries) if entry.get("id") is not None}
         if await self._hides(tenant, *ids.values()):

@@ -20,6 +20,7 @@ from playground.engine.families import Families
 from playground.engine.limits import SharedCounts, StoredPerDay, UncommittedWrites
 from playground.engine.metrics import EngineMetrics
 from playground.engine.queues import LimitsOfTenants
+from playground.engine.tracing import ExecutionTrace, Tracing
 from playground.engine.workers import Workers
 from playground.outbound.addresses import read_networks
 from playground.outbound.client import Outbound
@@ -56,6 +57,7 @@ class Services:
     turns: FairReading = field(default_factory=FairReading)
     uncommitted: UncommittedWrites = field(default_factory=UncommittedWrites)
     trusted: Outbound = field(default_factory=lambda: Outbound(EVERYWHERE))
+    tracing: Tracing | None = None  # where spans go, if anywhere
 
     def limit(self, row: InstanceRow, name: str) -> Any:
         """A limit of this instance: its own where it has one, else the setting."""
@@ -73,7 +75,7 @@ class ExecutionContext(Protocol):
     `calls` is how many calls of bindings are under way, `calls_on_timers` how many of them wait for the clock alone,
     `armed_kill` the point at which a kill is armed. `closing`: no further frame is handled. `pausing`: the ends of
     steps are withheld from the worker. `skips_sleeps`: sleeps, and waits before a retry, are over at once.
-    `tags`: those that it has, and those that wait for their commit.
+    `tags`: those that it has, and those that wait for their commit. `trace` makes its spans; None where there are none.
     """
 
     services: Services
@@ -91,6 +93,7 @@ class ExecutionContext(Protocol):
     armed_kill: str | None
     skips_sleeps: bool
     tags: set[str]
+    trace: ExecutionTrace | None
 
     @property
     def idle(self) -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from playground.engine import messages, operations
-from playground.engine.code.sources import Code
+from playground.engine.code.sources import Code, shown_workflow
 from playground.engine.execution import open_steps, pipeline
 from playground.engine.execution.attempts import Acknowledgements, Attempts
 from playground.engine.execution.breakpoints import Breakpoints
@@ -35,6 +35,7 @@ from playground.engine.execution.start import Start
 from playground.engine.execution.waits import Waits
 from playground.engine.execution.watchdog import CpuWatchdog, IdleTimeout, WarmBeginning, WorkerExit
 from playground.engine.metrics import owner_of_limit
+from playground.engine.tracing import ExecutionTrace, traced
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
 from playground.sandbox.pool import Worker
@@ -86,6 +87,10 @@ class Execution:
             gate=self.gate,
         )
         self.pipeline.stamp = self._with_workflow_clock
+        self.trace: ExecutionTrace | None = None
+        if services.tracing is not None:
+            self.trace = traced(row, shown_workflow(row.workflow), services.tracing)
+            self.pipeline.on_durable = self.trace.read
         # The workflow's clock in microseconds, and our milliseconds at that time.
         self._clock = (0, services.clock.now())
         self.channel: FrameChannel | None = None
@@ -178,6 +183,8 @@ class Execution:
                 last_commit, lambda committed: self.worker_exit.on_end_committed(committed.row), lambda error: None
             )
         await self.pipeline.close()
+        if self.trace is not None:
+            self.trace.end()
         # The parts refer to one another, so what they hold would otherwise stay until the next garbage collection.
         self.steps.clear()
         if self._unwritten is not None:

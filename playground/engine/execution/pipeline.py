@@ -85,6 +85,7 @@ class Pipeline:
         self._stopped = False
         self._drain_waiters: list[asyncio.Future[None]] = []
         self.redact: Callable[[NewEvent], NewEvent] | None = None  # where the code has secrets
+        self.on_durable: Callable[[Sequence[Event]], None] | None = None  # receives all events, also those of others
         self.callbacks_pending = 0
         # Adds to a decider's events what only the execution knows.
         self.stamp: Callable[[NewEvent], NewEvent] | None = None
@@ -325,6 +326,8 @@ class Pipeline:
                 continue
             self.seq = events[-1].seq if events else last  # none: it has been deleted meanwhile
             self._others_read += len(events)
+            if self.on_durable is not None:
+                self.on_durable(events)
             self._on_others_events(events)
 
     async def _commit_some(self) -> None:
@@ -375,6 +378,8 @@ class Pipeline:
         assert self._stopped or self.seq == before, "a commit follows what has been applied, without a gap"
         self._check_committed(committed)
         self.seq = committed.row.last_seq
+        if self.on_durable is not None:
+            self.on_durable(committed.events)
         if acks:
             self._acknowledge(acks, count)
         self._count_committed(len(taken))

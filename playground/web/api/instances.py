@@ -36,7 +36,7 @@ from playground.web.api.operations import (
 from playground.web.context import Context
 from playground.web.http import bodies, tokens
 from playground.web.http.authorization import charge_reading, find_instance, hold_stream
-from playground.web.http.bodies import integer_of_query, seq_of_query
+from playground.web.http.bodies import integer_of_query, seq_of_query, traceparent_of
 from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import NO_STORE, json_bytes_response, json_response, not_modified
 from playground.web.instance_view import ANONYMOUS, brief_error, effects_json, instance_url
@@ -101,6 +101,7 @@ async def create(context: Context, request: Request) -> Response:
         limits=None if cron is None else dict(next_firing(cron, context.now())),
         tags=body.tags,
         events=events,
+        traceparent=traceparent_of(request),
     )
     return created_response(await start_anonymous(context, request, new), token)
 

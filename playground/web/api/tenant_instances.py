@@ -17,7 +17,7 @@ from playground.web.context import Context
 from playground.web.http import bodies
 from playground.web.http.audit import name_target
 from playground.web.http.authorization import authorized_tenant
-from playground.web.http.bodies import integer_of_query
+from playground.web.http.bodies import integer_of_query, traceparent_of
 from playground.web.http.errors import BadBody, BadQuery
 from playground.web.http.responses import NO_STORE, json_response
 from playground.web.instance_view import instance_address
@@ -133,6 +133,7 @@ async def create(context: Context, request: Request) -> Response:
         retention=kept,
         asked=body.asked(),
         tags=body.tags,
+        traceparent=traceparent_of(request),
     )
     return created_response(row, created=created)
 
@@ -147,7 +148,9 @@ async def create_batch(context: Context, request: Request) -> Response:
     """Start 1 to 100 instances; ids that are taken or repeated are left out and reported."""
     tenant = await authorized_tenant(context, request)
     body = await bodies.read_object(request, BatchBody, BATCH_BYTES)
-    made, errors = await context.tenants.create_batch(tenant, _batch(body), body.version, body.workflow)
+    made, errors = await context.tenants.create_batch(
+        tenant, _batch(body), body.version, body.workflow, traceparent_of(request)
+    )
     shown = {"created": [_created_json(row) for row in made], "errors": [it.as_json() for it in errors]}
     return json_response(shown, 201, NO_STORE)
 

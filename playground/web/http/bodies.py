@@ -1,7 +1,7 @@
 """Reading request bodies: JSON of a limited size and depth, strict (RFC 8259: no NaN, no lone surrogates), each fault
 its own sentence.
 
-Numbers in an address's query.
+Numbers in an address's query, and the header that names a trace.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.requests import Request
 
+from playground.engine.tracing import TRACEPARENT, read_traceparent
 from playground.store.rows import InstanceRow
 from playground.web.http.errors import BadBody, BadQuery, NotAnObject, NotJson
 from playground.workflows import values
@@ -43,6 +44,12 @@ def integer_of_query(request: Request, name: str, default: int, *, least: int = 
     if not (text.isascii() and text.isdigit() and len(text) <= 16 and least <= int(text) <= most):
         raise BadQuery(f"`{name}` takes a whole number from {least} to {most}.")
     return int(text)
+
+
+def traceparent_of(request: Request) -> str | None:
+    """The trace that the request is part of. One that has not W3C's form, or comes twice, is to be ignored."""
+    found = request.headers.getlist(TRACEPARENT)
+    return found[0] if len(found) == 1 and read_traceparent(found[0]) is not None else None
 
 
 EVENT_CHARGE_BYTES = 64 * 1024  # a payload counts once for each so many
