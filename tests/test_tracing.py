@@ -1,5 +1,6 @@
 """Spans of runs: made of durable events, sent by OTLP to a real receiver, and part of the trace that a create names."""
 
+import asyncio
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -281,3 +282,21 @@ def test_without_the_setting_nothing_is_imported_and_without_the_extra_it_is_ref
     assert open_tracing(Settings(), "n1") is None
     with pytest.raises(BadSetting, match=r"tracing.*pip install 'dynamic-workflows-playground\[otel\]'"):
         open_tracing(Settings(tracing=True), "n1")
+
+
+def test_a_receiver_that_is_away_holds_up_nothing_and_what_there_is_no_room_for_is_dropped(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.1")
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "10")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    tracing = open_tracing(Settings(tracing=True), "n1")
+    assert tracing is not None
+    context = TraceContext(TRACE, CALLER, tracing.samples(TRACE, None))
+    for number in range(1_000):
+        tracing.export(Span(f"{number}", context, None, 1, 2, {}))
+    asyncio.run(tracing.close())
+    assert "Queue full, dropping" in caplog.text and context.sampled
+    assert not tracing.samples(TRACE, context._replace(sampled=False)), "what the create says"
