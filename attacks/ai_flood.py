@@ -15,7 +15,7 @@ class TenantWorkflow(WorkflowEntrypoint):
         @step.do("flood", config={"retries": {"limit": 100, "delay": 0, "backoff": "constant"}})
         async def flood():
             async def one(number):
-                inputs = {"prompt": "word " * 2_000, "pace_ms": 0}
+                inputs = {"prompt": "word " * 300, "pace_ms": 0}
                 while True:
                     try:
                         await self.env.AI.run("@playground/echo", inputs, {"stream": f"flood{number}"})

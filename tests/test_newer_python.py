@@ -22,8 +22,9 @@ SECONDS = 900
 # Of what the running Python tries, too.
 FEWER = {"CRASH_EXAMPLES": "1", "REPLAY_EXAMPLES": "1", "HYPOTHESIS_EXAMPLES": "5"}
 PLAYED = (
-    *("analysis_*", "cases_*", "worker_*", "workflows_*", "frames"),
-    *(f"semantics_{name}" for name in ("values", "errors", "misuse", "parallel", "replay", "slots")),
+    *("analysis_*", "worker_*", "workflows_state", "workflows_values"),
+    *(f"cases_{name}" for name in ("cancelled", "errors", "order", "values")),
+    *(f"semantics_{name}" for name in ("values", "errors", "parallel", "replay")),
 )
 # A case is played undisturbed, and with a replay after every commit, which holds what the others would show; that
 # something ends is a question of its steps, which no Python changes.
@@ -66,4 +67,4 @@ def test_what_a_python_decides_passes_on_the_newest_one_here() -> None:
     done = run(version, "pytest", "-q", *chosen, "--numprocesses=1", "-p", "no:cacheprovider", *files)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
     passed = re.search(r"(\d+) passed", done.stdout)
-    assert passed and int(passed[1]) > 600, done.stdout
+    assert passed and int(passed[1]) > 500, done.stdout
