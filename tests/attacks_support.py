@@ -34,7 +34,7 @@ WAITED = ("WorkflowTimeoutError", "not answering", "the worker closed its channe
 DEADLINE = 150.0  # seconds for one instance to end, on a machine that is busy with all the others
 QUICK = (
     *("--attempt-cpu-seconds", "1", "--attempt-wall-seconds", "5", "--worker-losses", "2", "--workers", "8"),
-    *("--step-limit", "500", "--calls-per-execution", "2000", "--instance-bytes", "5000000", "--synchronous", "normal"),
+    *("--step-limit", "500", "--calls-per-execution", "500", "--instance-bytes", "5000000", "--synchronous", "normal"),
     *("--fetch-allow", "*; http://*; http://localhost:8000; http://127.0.0.1; https://127.0.0.1; http://[::1]:8000"),
 )
 UNLIMITED = (

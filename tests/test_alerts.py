@@ -64,7 +64,7 @@ class Receiver:
 async def receiving() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = Starlette(routes=[Route("/hook", receiver.take, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off"))
     sockets = [server.config.bind_socket()]
     receiver.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/hook"
     serving = asyncio.create_task(server.serve(sockets))

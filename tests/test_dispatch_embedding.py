@@ -38,13 +38,18 @@ class TenantWorkflow(WorkflowEntrypoint):
 @contextlib.contextmanager
 def platform(folder: Path) -> Iterator[httpx2.Client]:
     """The platform of two customers, served from a folder; on another port than its own, which may be taken."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port = sock.getsockname()[1]
-    serve = f"import uvicorn, {CUSTOMERS} as it; uvicorn.run(it.app, port={port})"
-    process = subprocess.Popen([*PYTHON, "-c", serve], cwd=folder, stderr=subprocess.PIPE, text=True)
+    with socket.create_server(("127.0.0.1", 0)) as sock:  # which the server takes over: nobody else can have the port
+        port, fd = sock.getsockname()[1], sock.fileno()
+        serve = (
+            f"import socket, uvicorn, {CUSTOMERS} as it; "
+            f"uvicorn.Server(uvicorn.Config(it.app, port=0)).run(sockets=[socket.socket(fileno={fd})])"
+        )
+        process = subprocess.Popen(
+            [*PYTHON, "-c", serve], cwd=folder, stderr=subprocess.PIPE, text=True, pass_fds=(fd,)
+        )
     try:
         assert process.stderr is not None
-        assert any("running on" in line for line in process.stderr)
+        assert any("startup complete" in line for line in process.stderr)
         with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=DEADLINE, trust_env=False) as client:
             yield client
     finally:
