@@ -27,7 +27,7 @@ from playground.workflows.logs import join_log
 from playground.workflows.names import split_event_types
 from playground.workflows.state import State, fold
 
-AT_ONCE = 8  # programs
+AT_ONCE = 14  # programs
 PAGE = 1000  # journal events read at a time
 
 
