@@ -40,6 +40,19 @@ def swipe(page: Playground, start: tuple[float, float], by: float) -> None:
     session.detach()
 
 
+def swiped(page: Playground, start: tuple[float, float], by: float, half: str) -> None:
+    """Swipe until the page shows this half: on a busy machine a finger may be too slow for a swipe."""
+    body = page.page.locator("body")
+    for _ in range(5):
+        swipe(page, start, by)
+        try:
+            expect(body).to_have_attribute("data-half", half, timeout=2_000)
+        except AssertionError:
+            continue
+        return
+    expect(body).to_have_attribute("data-half", half)
+
+
 def test_a_telephone_has_words_a_rail_and_swipes(opened: Callable[..., Playground]) -> None:
     page = opened("/", viewport=SIZE, has_touch=True, is_mobile=True, reduced_motion="reduce")
     page.write(SLOW)
@@ -56,8 +69,7 @@ def test_a_telephone_has_words_a_rail_and_swipes(opened: Callable[..., Playgroun
     page.page.keyboard.press("Escape")
 
     middle = (200, 560)  # below the rows
-    swipe(page, middle, 150)
-    expect(body).to_have_attribute("data-half", "code")
+    swiped(page, middle, 150, "code")
     page.page.locator(".cm-line", has_text="charge card").tap()
     bar = page.page.get_by_role("group", name="The tapped line")
     expect(bar).to_contain_text("Line 8charge card")
@@ -80,8 +92,7 @@ def test_a_telephone_has_words_a_rail_and_swipes(opened: Callable[..., Playgroun
     expect(body).to_have_attribute("data-half", "run")
     slider = page.page.get_by_label("Show the state at this event").bounding_box()
     assert slider
-    swipe(page, (slider["x"] + 20, slider["y"] + 10), 100)
-    expect(body).to_have_attribute("data-half", "run")
+    swiped(page, (slider["x"] + 20, slider["y"] + 10), 100, "run")
 
     page.page.set_viewport_size({"width": 844, "height": 390})
     expect(page.page.locator("header.top")).to_be_hidden()

@@ -15,6 +15,8 @@ export function makeHalves() {
 
   function show(half) {
     document.body.dataset.half = half;
+    // An editor that was out of sight draws no lines until it measures itself, which a busy phone may not tell it to do.
+    if (half === "code") setTimeout(() => dispatchEvent(new Event("resize")));
     for (const button of document.querySelectorAll("[data-half-set]")) {
       button.setAttribute("aria-pressed", String(button.dataset.halfSet === half));
     }
