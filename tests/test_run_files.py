@@ -292,6 +292,8 @@ def test_a_run_begins_with_the_results_of_another_and_runs_only_what_follows(sit
         ({"step": {"name": "a"}}, "neither an output nor an error"),
         ({"step": {"name": "a", "kind": "wait"}, "output": 1}, "`type` of the wait"),
         ({"step": {"name": "a", "kind": "sleep"}, "error": {}}, "which cannot fail"),
+        ({"step": {"name": "a"}, "error": {"name": "a b"}}, "that of a class"),
+        ({"step": {"name": "a"}, "error": {"message": "x" * 10_001}}, "longer than 10,000"),
         ({"step": {"name": "a"}, "output": {"$bytes": 1}}, "not serialisable"),
         ({"step": {"name": "a"}, "output": "x" * 1_048_577}, "1,048,576"),
     ],

@@ -9,9 +9,9 @@ from puppet_support import CONFIG, do, frame, staged
 from semantics_support import LEDGER, assert_dense, isolated, playing, story, workflow
 
 from playground.engine import forks
-from playground.engine.execution.breakpoints import ANY_STEP, MAX_ERROR_MESSAGE, GivenError, StepPattern
+from playground.engine.execution.breakpoints import ANY_STEP, GivenError, StepPattern
 from playground.engine.execution.faults import NewBreak
-from playground.engine.messages import GIVEN_BY_HAND
+from playground.engine.messages import GIVEN_BY_HAND, MAX_ERROR_MESSAGE
 from playground.testing import WorkflowTester
 from playground.testing.run import ServerCrashed
 from playground.testing.server import ALONE

@@ -129,6 +129,11 @@ class AnswerLinks:
         return self._cipher
 
 
+def is_label(text: object) -> bool:
+    """Whether a text can say whom a link is for."""
+    return isinstance(text, str) and len(text) <= LABEL_CHARACTERS and text.isprintable()
+
+
 def link_id(token: str) -> str:
     """What the journal calls a link, from which its token can't be found."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()[:_ID_LENGTH]

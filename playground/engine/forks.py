@@ -53,7 +53,7 @@ class Result:
 
     step: StepKey
     output: Any = NO_EDIT
-    error: tuple[str, str] | None = None
+    error: tuple[str | None, str | None] | None = None
     line: int | None = None
     event_type: str | None = None
     timestamp: int | None = None
@@ -153,13 +153,14 @@ def _ended(result: Result, now: int, bytes_max: int) -> dict[str, Any]:
     if result.error is not None:
         if step.kind == ev.SLEEP:
             raise CannotFork(f'"{step.label}" is a sleep, which cannot fail.')
+        try:
+            name, message = result.error
+            error = messages.given_error(name, message or "", result.line)
+        except ValueError as refused:
+            raise CannotFork(f'"{step.label}": {refused}') from None
         if step.kind == ev.WAIT:
-            return {
-                **data,
-                "status": event_rules.TIMED_OUT,
-                "error": {**messages.timed_out(0), "message": result.error[1]},
-            }
-        return {**data, "status": event_rules.ERRORED, "error": messages.error(*result.error, result.line)}
+            return {**data, "status": event_rules.TIMED_OUT, "error": {**error, "name": messages.TIMEOUT}}
+        return {**data, "status": event_rules.ERRORED, "error": error}
     if step.kind == ev.SLEEP:
         return data
     if result.output is NO_EDIT:

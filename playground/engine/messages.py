@@ -1,5 +1,6 @@
 """The errors and sentences the engine puts into a journal: one place for their names and wording."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from playground.workflows.events import StepKey
 
 LIMIT = "LimitExceeded"
 TIMEOUT = "WorkflowTimeoutError"
+GIVEN_ERROR = "StepError"  # the class of an error that is given without a name
+MAX_ERROR_MESSAGE = 10_000  # characters, as many as are kept of an error that the code raises
+_ERROR_NAME = re.compile(r"[^\W\d]\w{0,199}")
 GIVEN_BY_HAND = "This error was given by hand, where the run was stopped before the step."
 
 # By the word that a limit's error begins with: the setting that it is, and what to do about it.
@@ -38,6 +42,15 @@ LIMITS: Mapping[str, tuple[str, str]] = {
 def error(name: str, message: str, line: int | None = None) -> dict[str, Any]:
     """An error in the journal's form, with no tenant frames."""
     return {"name": name, "message": message, "traceback": [], "line": line}
+
+
+def given_error(name: str | None, message: str | None, line: int | None) -> dict[str, Any]:
+    """An error by which somebody has a step end. Raises ValueError: no class has such a name, or it says too much."""
+    if name is not None and not _ERROR_NAME.fullmatch(name):
+        raise ValueError("The error's name is that of a class: letters, digits and _, 200 characters at most.")
+    if message is not None and len(message) > MAX_ERROR_MESSAGE:
+        raise ValueError(f"The error's message is longer than {MAX_ERROR_MESSAGE:,} characters.")
+    return error(GIVEN_ERROR if name is None else name, GIVEN_BY_HAND if message is None else message, line)
 
 
 def worker_lost() -> Mapping[str, Any]:

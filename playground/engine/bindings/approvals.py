@@ -15,7 +15,7 @@ shown to whoever sees the run: send a link, and do not return it.
 
 from typing import Any
 
-from playground.engine.answer_links import LABEL_CHARACTERS, AnswerLink, AnswerLinks, link_id
+from playground.engine.answer_links import LABEL_CHARACTERS, AnswerLink, AnswerLinks, is_label, link_id
 from playground.engine.bindings.binding import Binding, CallContext
 from playground.workflows import durations, names
 from playground.workflows import events as ev
@@ -42,7 +42,7 @@ class Approvals(Binding):
             raise BindingError(_IN_A_STEP)
         if not names.is_step_name(wait):
             raise BindingError("APPROVALS.link takes the name of a wait, as wait_for_event has it.")
-        if not isinstance(label, str) or len(label) > LABEL_CHARACTERS or not label.isprintable():
+        if not is_label(label):
             raise BindingError(f"label takes up to {LABEL_CHARACTERS} characters on one line.")
         if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= COUNT_MOST:
             raise BindingError("count is that of the wait: 1 for the first of its name.")

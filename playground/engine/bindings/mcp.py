@@ -179,7 +179,21 @@ def _checked_arguments(arguments: Any) -> dict[str, Any]:
     return arguments
 
 
-class MCP(ToolServers):
+class OneServer(ToolServers):
+    """The tools of one server, at a fixed address. `trusted`: it may stand at a private address."""
+
+    def __init__(self, there: ToolServer, rule: HostRule, *, trusted: bool) -> None:
+        super().__init__(DEFAULT_SERVER)
+        self._server, self._rule, self._trusted = there, rule, trusted
+
+    async def reached(self, server: str, outbound: Outbound, trusted: Outbound) -> Connected:
+        """See `ToolServers`."""
+        if server != DEFAULT_SERVER:
+            raise MCPRequestError(f"There is one server of tools here, {DEFAULT_SERVER!r}.")
+        return Connected(self._server, self._rule, trusted if self._trusted else outbound)
+
+
+class MCP(OneServer):
     """The tools of one server, for a program's tenants: `Code(env={"MCP": MCP("https://tools.example/mcp", token)})`.
 
     Args:
@@ -192,9 +206,8 @@ class MCP(ToolServers):
     """
 
     def __init__(self, url: str, auth: str = "", tools: Sequence[str] | None = None) -> None:
-        super().__init__(DEFAULT_SERVER)
-        self._server = ToolServer(url, None if tools is None else check_tools(tools))
-        self._rule = with_bearer(rule_of(url), auth)
+        there = ToolServer(url, None if tools is None else check_tools(tools))
+        super().__init__(there, with_bearer(rule_of(url), auth), trusted=True)
 
     def __repr__(self) -> str:
         return f"<MCP {self._rule.host}>"
@@ -203,25 +216,10 @@ class MCP(ToolServers):
         """See `Binding`."""
         return self._rule.hidden
 
-    async def reached(self, server: str, outbound: Outbound, trusted: Outbound) -> Connected:
-        """See `ToolServers`."""
-        if server != DEFAULT_SERVER:
-            raise MCPRequestError(f"There is one server of tools here, {DEFAULT_SERVER!r}.")
-        return Connected(self._server, self._rule, trusted)
 
-
-class DemoServer(ToolServers):
+def demo_server() -> OneServer:
     """What code that has no server of its own finds: the tools of `engine/mcp/demo.py`."""
-
-    def __init__(self) -> None:
-        super().__init__(DEFAULT_SERVER)
-        self._there = ToolServer(TOOLS_URL), rule_of(TOOLS_URL)
-
-    async def reached(self, server: str, outbound: Outbound, trusted: Outbound) -> Connected:
-        """See `ToolServers`."""
-        if server != DEFAULT_SERVER:
-            raise MCPRequestError(f"There is one server of tools here, {DEFAULT_SERVER!r}.")
-        return Connected(*self._there, outbound)
+    return OneServer(ToolServer(TOOLS_URL), rule_of(TOOLS_URL), trusted=False)
 
 
 def rule_of(url: str) -> HostRule:

@@ -14,7 +14,7 @@ from playground.engine.bindings.batch import Batch
 from playground.engine.bindings.binding import Binding
 from playground.engine.bindings.effects import Effects
 from playground.engine.bindings.kv import KV
-from playground.engine.bindings.mcp import DemoServer
+from playground.engine.bindings.mcp import demo_server
 from playground.engine.bindings.streams import Streams
 from playground.store.protocol import Store
 from playground.store.rows import InstanceRow
@@ -28,7 +28,7 @@ DEFAULT_BINDINGS: Mapping[str, Binding] = {
     "APPROVALS": Approvals(),
     "EFFECTS": Effects(),
     "KV": KV(),
-    "MCP": DemoServer(),
+    "MCP": demo_server(),
     "STREAMS": Streams(),
 }
 HANDLER_BINDINGS: Mapping[str, Binding] = {"BATCH": Batch()}  # what code that handles a batch of messages finds too

@@ -15,7 +15,6 @@ A worker that ignores its breakpoints, since its tenant wrote it so, runs on: th
 where none was sent, or two at once, breaks the protocol.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,9 +46,6 @@ class StepPattern:
 
 ANY_STEP = StepPattern()
 NOTHING: Any = object()  # no result is given
-GIVEN_ERROR = "StepError"  # the class of an error that is given without a name
-MAX_ERROR_MESSAGE = 10_000  # characters, as many as are kept of an error that the code raises
-_ERROR_NAME = re.compile(r"[^\W\d]\w{0,199}")
 
 
 def breakpoint_event(step: StepPattern, *, on: bool = True, once: bool = False) -> NewEvent:
@@ -199,12 +195,10 @@ def _failure(stop: Stop, key: StepKey, given: GivenError) -> dict[str, Any]:
                 "no message there."
             )
         return {"status": event_rules.TIMED_OUT, "error": messages.timed_out(stop["timeout"])}
-    name = GIVEN_ERROR if given.name is None else given.name
-    if not _ERROR_NAME.fullmatch(name):
-        raise CannotContinue("The error's name is that of a class: letters, digits and _, 200 characters at most.")
-    if given.message is not None and len(given.message) > MAX_ERROR_MESSAGE:
-        raise CannotContinue(f"The error's message is longer than {MAX_ERROR_MESSAGE:,} characters.")
-    error = messages.error(name, messages.GIVEN_BY_HAND if given.message is None else given.message, stop["line"])
+    try:
+        error = messages.given_error(given.name, given.message, stop["line"])
+    except ValueError as refused:
+        raise CannotContinue(str(refused)) from None
     return {"status": event_rules.ERRORED, "error": error}
 
 

@@ -4,7 +4,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from playground.engine.answer_links import LABEL_CHARACTERS, AnswerLink, link_id
+from playground.engine.answer_links import LABEL_CHARACTERS, AnswerLink, is_label, link_id
 from playground.store.rows import STEP_OPEN, InstanceRow, StepRow
 from playground.web.api.operations import find_controlled_instance
 from playground.web.context import Context
@@ -32,7 +32,7 @@ async def make(context: Context, request: Request) -> Response:
     """Make a link with which somebody answers this one wait, once, without an account."""
     row = await find_controlled_instance(context, request)
     body = await bodies.read_short(request, LinkBody)
-    if len(body.label) > LABEL_CHARACTERS or not body.label.isprintable():
+    if not is_label(body.label):
         raise BadBody(f"`label` takes up to {LABEL_CHARACTERS} characters on one line.")
     name, count = request.path_params["name"], request.path_params["count"]
     step = await _open_wait(context, row, name, int(count) if count.isascii() and count.isdecimal() else 0)

@@ -121,7 +121,7 @@ async def _events_of_results(context: Context, results: list[ResultBody]) -> lis
         Result(
             StepKey(it.step.kind, it.step.name, it.step.count, step_key(it.step.parent)),
             msgspec.json.decode(it.output) if isinstance(it.output, msgspec.Raw) else NO_EDIT,
-            None if it.error is None else (it.error.name or "StepError", it.error.message or ""),
+            None if it.error is None else (it.error.name, it.error.message),
             it.line,
             it.type,
             it.timestamp,

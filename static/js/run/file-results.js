@@ -7,12 +7,11 @@ const NO_STEPS = new Set(["patch", "reply"]);
 /**
  * Up to the first step that can't be taken over, in the order in which they ended: one that is a run of its own, or whose
  * result the file does not hold. What ended behind it is run again.
- * @param {object} state the fold of the file's journal
+ * @param {{rows: object[]}} state the fold of the file's journal
+ * @param {object | null | undefined} failed the step whose error ended the run, which would end a new one, too
  * @returns {{results: object[], left: string | null}} `left` is the name of that step
  */
-export function resultsOf(state) {
-  const { rows, error } = state;
-  const failed = error && rows.findLast((step) => step.error?.name === error.name && step.error.message === error.message); // it would end the new run, too
+export function resultsOf({ rows }, failed) {
   const ended = (step) => step.parent === null && step.endedAt !== null && !step.returned && step.status !== "cancelled" && !NO_STEPS.has(step.kind);
   const over = rows.filter(ended).sort((a, b) => a.endedSeq - b.endedSeq);
   const results = [];

@@ -3,6 +3,7 @@
 import { el, icon } from "../dom.js";
 import { toast } from "../toast.js";
 import { compareFile } from "./compare-file.js";
+import { culprit } from "./fold-state.js";
 import { setResults } from "./pending.js";
 import { short } from "./words.js";
 
@@ -60,7 +61,7 @@ export class FromFile {
   /** Starts a run that begins with the steps that this one had finished. */
   async fork(run) {
     const { resultsOf } = await import("./file-results.js");
-    const { results, left } = resultsOf(this.state());
+    const { results, left } = resultsOf(this.state(), culprit(this.state()));
     if (left) toast(`Steps from ${short(left, NAME)} on run again: the file does not hold what ${short(left, NAME)} gave.`);
     setResults(results);
     run.click();
