@@ -34,3 +34,26 @@ def swipe(x: int, y: int = 0, *, at: int = 200, held: bool = False, ms: int = 20
 )
 def test_what_is_a_swipe(way: str | None, moved: dict[str, int]) -> None:
     assert swipe(**moved) == way  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ours", "moved"),
+    [
+        (True, {"x": 8}),
+        (True, {"x": -8, "y": 4}),
+        (False, {"x": 0}),
+        (False, {"x": 8, "y": 6}),  # it scrolls
+        (False, {"x": 8, "at": 23}),
+        (False, {"x": 8, "held": True}),
+    ],
+)
+def test_what_a_finger_does_is_not_left_to_the_browser_once_it_may_be_a_swipe(
+    ours: bool, moved: dict[str, int]
+) -> None:
+    x, y, at = moved["x"], moved.get("y", 0), moved.get("at", 200)
+    given = [{"x": at, "y": 400, "held": moved.get("held", False)}, {"x": at + x, "y": 400 + y}]
+    begins = node(
+        'import { swipeBegins } from "RUN/../swipe.js";\nreturn swipeBegins(...given.places, given.width);',
+        {"places": given, "width": WIDTH},
+    )
+    assert begins is ours

@@ -5,6 +5,14 @@ const LEAST = 60; // of the way
 const STEEP = 0.6; // of it, up or down
 const SLOW_MS = 700;
 
+const isEdge = ({ x }, width) => x < EDGE || x > width - EDGE;
+const isFlat = (x, y) => x !== 0 && Math.abs(y) <= Math.abs(x) * STEEP;
+
+/** Whether a finger that is still down may become a swipe: it has gone more sideways than up or down. */
+export function swipeBegins(from, to, width) {
+  return !from.held && !isEdge(from, width) && isFlat(to.x - from.x, to.y - from.y);
+}
+
 /**
  * @param {{x: number, y: number, at: number, held: boolean}} from where the finger came down; `held`: on what a finger moves by itself, a
  *   slider, or what scrolls sideways
@@ -13,8 +21,8 @@ const SLOW_MS = 700;
  * @returns {"left" | "right" | null}
  */
 export function swipeOf(from, to, width) {
-  if (from.held || from.x < EDGE || from.x > width - EDGE || to.at - from.at > SLOW_MS) return null;
+  if (from.held || isEdge(from, width) || to.at - from.at > SLOW_MS) return null;
   const [x, y] = [to.x - from.x, to.y - from.y];
-  if (Math.abs(x) < LEAST || Math.abs(y) > Math.abs(x) * STEEP) return null;
+  if (Math.abs(x) < LEAST || !isFlat(x, y)) return null;
   return x < 0 ? "left" : "right";
 }
