@@ -62,6 +62,7 @@ class Firefox(Driver):
         self.ids = count(1)
         self.ending = ExitStack()
         self.hosts: set[str] = set()
+        self.settling = ""
         self.profile = Path(tempfile.mkdtemp(prefix="firefox-"))
         preferences = {**PREFERENCES, SCHEME: DARK if dark else LIGHT, CALM: int(dark)}
         (self.profile / "user.js").write_text(
@@ -121,7 +122,9 @@ class Firefox(Driver):
 
     def _event(self, method: str, params: dict[str, Any]) -> None:
         if method == "log.entryAdded":
-            if params["level"] == "error":
+            if self.settling and self.settling in params["text"]:
+                self.settling = ""
+            elif params["level"] == "error":
                 self.trouble.append(f"{params['type']}: {params['text']}")
             return
         url = params["request"]["url"]
@@ -168,8 +171,12 @@ class Firefox(Driver):
         )
 
     def settle(self) -> None:
-        self.evaluate("() => new Promise((done) => setTimeout(done))")
-        self.command("session.status")  # events come in order, before its result
+        # A rejection that nobody handles is told of some time later, but in its order: wait for one of our own.
+        self.settling = f"settled {next(self.ids)}"
+        self.evaluate("(text) => void setTimeout(() => Promise.reject(new Error(text)))", self.settling)
+        while self.settling:
+            event = json.loads(self.socket.recv(REPLY_SECONDS))
+            self._event(event["method"], event["params"])
 
     def close(self) -> None:
         self.ending.close()
