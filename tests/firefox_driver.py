@@ -122,7 +122,7 @@ class Firefox(Driver):
 
     def _event(self, method: str, params: dict[str, Any]) -> None:
         if method == "log.entryAdded":
-            if self.settling and self.settling in params["text"]:
+            if self.settling and self.settling in (params["text"] or ""):
                 self.settling = ""
             elif params["level"] == "error":
                 self.trouble.append(f"{params['type']}: {params['text']}")

@@ -56,12 +56,13 @@ function onSwipe(act) {
     const [{ clientX: x, clientY: y }] = touches.length ? touches : changedTouches;
     return { x, y, at: timeStamp };
   };
-  /** A browser that goes back in its history by a finger from anywhere would take the page away instead. */
-  const isOurs = ({ x, y }) => swipeBegins(from, { x, y }, innerWidth);
   const play = document.querySelector("#play, .embed-halves");
   const how = { passive: true };
   play.addEventListener("touchstart", (event) => (from = narrow.matches && event.touches.length === 1 ? { ...place(event), held: holds(event.target) } : null), how);
-  play.addEventListener("touchmove", (event) => from && event.cancelable && isOurs(place(event)) && event.preventDefault(), { passive: false });
+  play.addEventListener("touchmove", (event) => {
+    // A browser that goes back in its history by a finger from anywhere would take the page away instead.
+    if (from && event.cancelable && swipeBegins(from, place(event), innerWidth)) event.preventDefault();
+  }, { passive: false });
   play.addEventListener("touchcancel", () => (from = null), how);
   play.addEventListener("touchend", (event) => {
     const way = from && swipeOf(from, place(event), innerWidth);

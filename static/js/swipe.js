@@ -5,12 +5,11 @@ const LEAST = 60; // of the way
 const STEEP = 0.6; // of it, up or down
 const SLOW_MS = 700;
 
-const isEdge = ({ x }, width) => x < EDGE || x > width - EDGE;
-const isFlat = (x, y) => x !== 0 && Math.abs(y) <= Math.abs(x) * STEEP;
-
 /** Whether a finger that is still down may become a swipe: it has gone more sideways than up or down. */
 export function swipeBegins(from, to, width) {
-  return !from.held && !isEdge(from, width) && isFlat(to.x - from.x, to.y - from.y);
+  if (from.held || from.x < EDGE || from.x > width - EDGE) return false;
+  const [x, y] = [to.x - from.x, to.y - from.y];
+  return x !== 0 && Math.abs(y) <= Math.abs(x) * STEEP;
 }
 
 /**
@@ -21,8 +20,7 @@ export function swipeBegins(from, to, width) {
  * @returns {"left" | "right" | null}
  */
 export function swipeOf(from, to, width) {
-  if (from.held || isEdge(from, width) || to.at - from.at > SLOW_MS) return null;
-  const [x, y] = [to.x - from.x, to.y - from.y];
-  if (Math.abs(x) < LEAST || !isFlat(x, y)) return null;
+  const x = to.x - from.x;
+  if (!swipeBegins(from, to, width) || Math.abs(x) < LEAST || to.at - from.at > SLOW_MS) return null;
   return x < 0 ? "left" : "right";
 }
