@@ -49,7 +49,13 @@ def start_frame(source: str) -> bytes:
             "metadata": None,
             "steps": [],
             "env": {},
-            "limits": {"value_bytes": 1 << 20, "step_limit": 10_000, "patch_limit": 200, "delay_function_ms": 1000},
+            "limits": {
+                "value_bytes": 1 << 20,
+                "step_bytes_limit": 1,
+                "step_limit": 10_000,
+                "patch_limit": 200,
+                "delay_function_ms": 1000,
+            },
             "mode": "run",
         }
     )

@@ -28,8 +28,8 @@ GROUPS = {
     ),
     "a run": (
         "packages", "packages_folder", "packages_preload",
-        "source_bytes", "value_bytes", "instance_bytes", "log_bytes", "stream_bytes", "stream_names", "tags_per_run",
-        "step_limit", "patch_limit", "journal_events",
+        "source_bytes", "value_bytes", "step_bytes_limit", "instance_bytes", "log_bytes", "stream_bytes",
+        "stream_names", "tags_per_run", "step_limit", "patch_limit", "journal_events",
         "attempt_cpu_seconds", "attempt_wall_seconds", "worker_losses", "delay_function_ms", "calls_per_execution",
         "calls_in_flight", "call_bytes", "call_seconds", "kv_value_bytes", "kv_bytes", "effects_per_instance",
         "child_depth", "children_limit", "reply_seconds", "mcp_wait_seconds", "mcp_task_seconds", "mcp_poll_ms",

@@ -136,6 +136,13 @@ class Settings:
     value_bytes: int = _row(
         1024 * 1024, "largest params, event payload, step result or output", unit="bytes", public=True, least=1
     )
+    step_bytes_limit: int = _row(
+        100_000_000,
+        "largest result of a step that is bytes, kept beside the journal",
+        unit="bytes",
+        public=True,
+        least=1,
+    )
     instance_bytes: int = _row(
         100 * 1024 * 1024, "most an instance's stored values may take", unit="bytes", public=True, least=1
     )

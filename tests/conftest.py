@@ -59,7 +59,7 @@ ON_BOTH_DATABASES = frozenset(
             "operations",
             "tenants_http",
         ),
-        *("fetch_http", "queues", "services_http", "stream", "stream_values"),
+        *("fetch_http", "queues", "services_http", "step_bytes", "stream", "stream_values"),
         *("property_nodes", "property_operations", "schedules"),
     )
 )

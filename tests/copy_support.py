@@ -82,6 +82,8 @@ async def fill(store: Store, *, many: int = 30) -> None:
     effect = NewEffect(scope_of(row), row.key, "mail", "key-1", {"to": "x"}, "s", 1, 1)
     await store.effects.record(effect, at=AT, most=9)
     await store.effects.record(effect, at=AT, most=9)
+    for number in range(2):
+        await store.step_bytes.put(row.key, do("s"), number, bytes(range(256)), execution=1)
     await store.append(
         row.key, [NewEvent(ev.WORKFLOW_COMPLETED, {"output": {"big": 2**53 + 1}})], execution=1, at=AT + 3
     )

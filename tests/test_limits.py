@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import test_limits_runs  # noqa: F401 - its edges count
 from http_support import APPROVAL, DEADLINE, HELLO, MakeSite, Site, bearer
-from limits_support import EDGES, edge, in_a_step, refused
+from limits_support import EDGES, edge, in_a_step, in_run, refused
 from tenants_support import WAITS, Tenant
 
 from playground.settings import Settings, limit_settings, public_rows
@@ -198,6 +198,16 @@ def test_a_result(make_site: MakeSite) -> str:
     made = make_site(value_bytes=1_000)
     assert made.finish(made.create(in_a_step('return "x" * 998')))["output"] == "x" * 998
     error = made.finish(made.create(in_a_step('return "x" * 999')))["error"]
+    assert error["name"] == "NotSerialisableError"
+    return str(error["message"])
+
+
+@edge("step_bytes_limit", "is 2,001 bytes; the limit of bytes is 2,000. Keep large data elsewhere")
+def test_a_result_that_is_bytes(make_site: MakeSite) -> str:
+    made = make_site(value_bytes=1_000, step_bytes_limit=2_000)
+    fits, larger = (in_run(f'return len(await step.do("s", lambda: b"x" * {size}))') for size in (2_000, 2_001))
+    assert made.finish(made.create(fits))["output"] == 2_000
+    error = made.finish(made.create(larger))["error"]
     assert error["name"] == "NotSerialisableError"
     return str(error["message"])
 

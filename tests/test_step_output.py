@@ -4,7 +4,7 @@ import asyncio
 import base64
 
 import pytest
-from http_support import Site, code_of
+from http_support import Site, bearer, code_of
 
 from playground.web.api import step_output
 
@@ -69,6 +69,43 @@ def test_each_output_is_there_whole_and_as_the_journal_shows_it(site: Site) -> N
     copied = f"/api{fork.json()['url']}/steps"
     assert site.client.get(f"{copied}/do/large/8").json() == "x" * 700_000 + "7"
     assert site.client.get(f"{copied}/do/picture%2Fof%20a/3/1").json() == 5
+
+
+LARGE = """\
+from workers import WorkflowEntrypoint
+
+
+class TenantWorkflow(WorkflowEntrypoint):
+    async def run(self, event, step):
+        data = await step.do("large", lambda: bytes(range(250)) * 5_000)
+        try:
+            await step.do("hidden", lambda: data, config={"sensitive": "output"})
+        except Exception as refused:
+            await step.do("refused", lambda: str(refused))
+        await step.wait_for_event("go", "go", timeout="1 hour")
+        return len(data)
+"""
+
+
+def test_large_bytes_are_streamed_with_their_length_and_a_fork_has_them_too(site: Site) -> None:
+    made, data = site.create(LARGE), bytes(range(250)) * 5_000
+    site.until(made, "workflow_waiting")
+    large, *_ = site.client.get(f"/api{made['url']}").json()["steps"]
+    assert large["output"]["$stored_bytes"]["size"] == len(data)
+    refused = site.client.get(f"/api{made['url']}/steps/do/refused/1").json()
+    assert "1,666,681 bytes when stored; the limit is 1,048,576" in refused, "sensitive output stays in the journal"
+
+    fork = site.client.post(f"/api{made['url']}/fork", json={"from_step": {"name": "refused"}}).json()
+    for url in (made["url"], fork["url"]):
+        answer = site.client.get(f"/api{url}/steps/do/large/1")
+        assert answer.content == data and answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-length"] == str(len(data))
+    site.client.delete(f"/api{made['url']}", headers=bearer(made))
+    assert site.operate(fork, "events/go", {"n": 1}).status_code == 202
+    assert site.finish(fork)["output"] == len(data)
+
+    edited = {"from_step": {"name": "large"}, "output": large["output"]}
+    assert code_of(site.client.post(f"/api{fork['url']}/fork", json=edited)) == (400, "not_serialisable")
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 47_000, step_output.PIECE_BYTES, 100_001])

@@ -29,6 +29,7 @@ from playground.workflows.errors import CannotBeATest
 from playground.workflows.events import Event, StepKey
 from playground.workflows.names import is_handler
 from playground.workflows.state import State, fold
+from playground.workflows.step_bytes import stored_size
 
 DAY_MS = 86_400_000
 ID_CHARACTERS = 8  # of the run's id in names
@@ -234,6 +235,11 @@ def _step_call(step: StepFacts, is_given: bool, window: tuple[int, int]) -> Call
     arguments: list[Any] = [key.name]
     if key.kind == ev.DO:
         if step.result is not NOTHING:
+            if is_given and stored_size(step.result) is not None:
+                raise CannotBeATest(
+                    f'Step "{key.label}" returned large bytes, which are not in the journal, and a test would have to '
+                    "give them: its code depends on more than itself."
+                )
             result = values.decode(step.result)
             arguments.append(result if is_given else _without_times(result, window))
         if step.attempts and [it.how for it in step.attempts] != [OK]:

@@ -19,7 +19,8 @@ from playground.store.encoding import (
     raw_text_if_large,
 )
 from playground.store.rows import Awaited, AwaitedChild, Child, InboxRow, InstanceRow, StepRow
-from playground.workflows.events import CHILD, DO, Event, NewEvent, StepKey
+from playground.workflows.events import CHILD, DO, STEP_COPIED, Event, NewEvent, StepKey
+from playground.workflows.step_bytes import stored_size
 
 INSTANCE_COLUMNS = 31
 ORIGIN_COLUMNS = 8
@@ -200,6 +201,15 @@ def step_values(
         row.result_bytes, encode_or_none(row.error), row.started_clock, row.ended_seq, row.clock, row.received,
         row.result_seq, result,
     )  # fmt: skip
+
+
+def copied_parts(events: Sequence[NewEvent]) -> list[tuple[str, int]]:
+    """The name and count of each step that is copied into a new instance with large bytes."""
+    return [
+        (step_path(event.step), event.step.count)
+        for event in events
+        if event.type == STEP_COPIED and event.step is not None and stored_size(event.data.get("output")) is not None
+    ]
 
 
 def step_update(instance: int, generation: int, row: StepRow, *result: str) -> tuple[Any, ...]:

@@ -96,6 +96,7 @@ TABLES = (
     _table("awaited", 1, "instance parent name count started_seq cascades"),
     _table("inbox", 2, "instance seq at type payload"),
     _table("effect", 2, "instance number at kind tenant scope key data step attempt execution asked"),
+    _table("step_part", 4, "instance name count number data"),
     _table("origin", 1, "instance class_name params control_hash metadata limits nonce id_chosen"),
     _table(
         INSTANCE, 1,
@@ -354,7 +355,7 @@ def after_clause(table: CopyTable, marks: Sequence[str]) -> str:
 
 def text_bytes(rows: Sequence[Row]) -> int:
     """About how much memory rows take."""
-    return sum(len(value) for row in rows for value in row if isinstance(value, str))
+    return sum(len(value) for row in rows for value in row if isinstance(value, str | bytes))
 
 
 OpenSide = Callable[[], AbstractAsyncContextManager[CopySide]]

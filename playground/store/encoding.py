@@ -14,6 +14,7 @@ import msgspec
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
 from playground.workflows.events import StepKey
+from playground.workflows.step_bytes import stored_size
 from playground.workflows.values import RAW_JSON_BYTES
 
 
@@ -155,6 +156,10 @@ def encode_shown(shown: Any, what: str, bytes_max: int) -> Any:
 
     Raises NotSerialisable, TooLarge.
     """
+    if stored_size(shown) is not None:
+        raise NotSerialisable(
+            f"not serialisable: `{what}` stands for bytes that a step has returned and only its own run has"
+        )
     try:
         value = values.decode(shown)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:

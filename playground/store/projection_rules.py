@@ -20,6 +20,7 @@ from playground.workflows.breaks import Break
 from playground.workflows.errors import WORKER_LOST
 from playground.workflows.event_rules import Changes, Rule
 from playground.workflows.events import NewEvent, StepKey
+from playground.workflows.step_bytes import stored_size
 from playground.workflows.tags import tags_of
 
 replace = msgspec.structs.replace
@@ -304,7 +305,12 @@ def _store_result(fold: Fold, event: NewEvent, step: StepRow, changes: Changes, 
     else:
         text = fold.results[step.key] = encode(event.secret)
         result = event.secret
-    changes["result"], changes["result_bytes"] = result, fold.count_stored(text)
+    size = fold.count_stored(text)
+    kept = stored_size(result)
+    if kept is not None:  # beside the journal
+        size += kept
+        fold.changed["stored_bytes"] += kept
+    changes["result"], changes["result_bytes"] = result, size
 
 
 def _wait_started(fold: Fold, event: NewEvent, step: StepRow, changes: Changes) -> None:

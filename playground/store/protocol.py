@@ -30,6 +30,7 @@ from playground.store.rows import (
 from playground.store.schedules import ScheduleStore
 from playground.store.search import SearchStore
 from playground.store.services import ServiceStore
+from playground.store.step_bytes import StepBytesStore
 from playground.store.tables import EffectStore, FamilyStore, KvStore, TenantStore, UsageStore
 from playground.workflows.events import Event, NewEvent, StepKey
 
@@ -283,6 +284,7 @@ class Store(Protocol):
     services: ServiceStore
     audit: AuditStore
     alerts: AlertStore
+    step_bytes: StepBytesStore
     search: SearchStore
     bulks: BulkStore
     poll_ms: int | None

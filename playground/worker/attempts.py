@@ -34,6 +34,7 @@ from playground.worker.entrypoint import (
 )
 from playground.worker.loop import Loop
 from playground.worker.replay import COMPLETED, ERRORED, MICROSECONDS, History, Outcome, Replay
+from playground.worker.step_bytes import StepBytes
 from playground.workflows import breaks, durations, values
 from playground.workflows.errors import NotSerialisable, TooLarge
 from playground.workflows.step_config import StepConfig
@@ -130,6 +131,7 @@ class ExecutionContext:
     on_unawaited_error: OnUnawaitedError
     epoch_ms: Callable[[], int]
     log: Callable[[str, Key], None]
+    step_bytes: StepBytes
 
 
 class Do:
@@ -184,7 +186,7 @@ class Attempts:
     ) -> None:
         self._channel, self._replay, self._history = context.channel, context.replay, context.history
         self._limits, self._on_unawaited_error = context.limits, context.on_unawaited_error
-        self._wait_to_begin = wait_to_begin
+        self._wait_to_begin, self._step_bytes = wait_to_begin, context.step_bytes
         self._open: dict[Key, Do] = {}
         self._none_open: asyncio.Future[None] | None = None  # resolved once no step is open
         self.breaks = Breaks(())
@@ -361,9 +363,13 @@ class Attempts:
                 result = injected_outcome(do.injected_break, lambda: do.callback(ctx), do.config.timeout)
             if inspect.isawaitable(result):
                 result = await result
-            do.output, do.output_text = encode_value(
-                result, f'result of step "{do.key[1]}"', self._limits["value_bytes"]
-            )
+            if self._step_bytes.are_large(result) and not do.config.sensitive:
+                do.output, standing = await self._step_bytes.send(do.key[1], result)
+                do.output_text = values.dumps(standing)
+            else:
+                do.output, do.output_text = encode_value(
+                    result, f'result of step "{do.key[1]}"', self._limits["value_bytes"]
+                )
         except GeneratorExit:
             raise
         except asyncio.CancelledError as cancelled:

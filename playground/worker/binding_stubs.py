@@ -286,20 +286,20 @@ class Bindings:
             return streams
         if "workflow" in entry:
             runs_only = entry["workflow"] == "run"
-            return Children(name, self.run_child) if runs_only else Workflow(name, self._call, self.run_child)
+            return Children(name, self.run_child) if runs_only else Workflow(name, self.call, self.run_child)
         if "ai" in entry:
-            return Models(name, self._call)
+            return Models(name, self.call)
         if "mcp" in entry:
-            return Tools(name, entry["mcp"], self._call)
+            return Tools(name, entry["mcp"], self.call)
         if "mcps" in entry:
-            return ToolServers(name, self._call)
+            return ToolServers(name, self.call)
         if "queue" in entry:
-            return Queue(name, entry["queue"], self._call)
+            return Queue(name, entry["queue"], self.call)
         if "fetch" in entry:
-            return Fetcher(name, self._call)
+            return Fetcher(name, self.call)
         if "queues" in entry:
-            return Queues(name, self._call)
-        return Binding(name, entry["methods"], self._call) if "methods" in entry else values.decode(entry["value"])
+            return Queues(name, self.call)
+        return Binding(name, entry["methods"], self.call) if "methods" in entry else values.decode(entry["value"])
 
     def handle_response(self, frame: Mapping[str, Any]) -> None:
         """Resolve the call that a response frame belongs to."""
@@ -325,7 +325,8 @@ class Bindings:
         self._channel.post({**call, "args": encoded, "kwargs": {}})
         self._channel.flush()
 
-    async def _call(self, binding: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def call(self, binding: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method of a binding and wait for its response. Raises what it was refused with."""
         if self._closed:
             raise WorkflowFatalError(
                 f"env.{binding} is of a run that has ended: this worker is warm, and the module has kept it. Use "

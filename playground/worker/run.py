@@ -36,6 +36,7 @@ from playground.worker.fetching import OfRun, current_run
 from playground.worker.loop import Loop
 from playground.worker.queue_handler import QueueRun, handler_of
 from playground.worker.replay import History, Replay
+from playground.worker.step_bytes import StepBytes, is_apart
 from playground.worker.steps import Steps
 from playground.worker.streams import Streams
 from playground.worker.unawaited import TenantWarnings
@@ -148,7 +149,8 @@ class Execution:
         self._start = start
         self._started = self.loop.machine_time()
         current_step.set(MACHINERY)
-        ended = self._history.load_steps(start["steps"])
+        ended, limits = self._history.load_steps(start["steps"]), start["limits"]
+        self._step_bytes = StepBytes(self._bindings.call, limits["value_bytes"], limits["step_bytes_limit"])
         self.steps = self.process.make_steps(
             ExecutionContext(
                 self._channel,
@@ -158,6 +160,7 @@ class Execution:
                 self._report_unawaited,
                 self._epoch_ms,
                 self._log,
+                self._step_bytes,
             )
         )
         self._bindings.run_child = self.steps.run_child
@@ -331,10 +334,10 @@ class Execution:
         self._timed_out.pop(key, None)
         config = self.steps.rollback_configs[key].with_stored(frame["config"])
         error = failures.rebuild(frame["error"], self.steps.module) if frame["error"] else None
-        info = Record(
-            ctx=step_context(key, frame["attempt"], config), error=error, output=values.decode(frame["output"])
-        )
+        info = Record(ctx=step_context(key, frame["attempt"], config), error=error, output=None)
         try:
+            output = frame["output"]
+            info["output"] = await self._step_bytes.value(key, output) if is_apart(output) else values.decode(output)
             result = handler(info)
             if inspect.isawaitable(result):
                 await result

@@ -27,6 +27,7 @@ from playground.worker.context import (
 from playground.worker.decorated_steps import Decorated, Decorations
 from playground.worker.entrypoint import WorkflowFatalError
 from playground.worker.replay import CANCELLED, COMPLETED, ERRORED, OVER
+from playground.worker.step_bytes import is_apart
 from playground.workflows import breakpoints, durations, names, payload_schema, unavailable, values
 from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType, InvalidFlow, InvalidId, InvalidName, InvalidTag
@@ -80,7 +81,7 @@ class Steps:
 
     def __init__(self, context: ExecutionContext) -> None:
         self._channel, self._replay, self._history = context.channel, context.replay, context.history
-        self._limits, self._epoch_ms = context.limits, context.epoch_ms
+        self._limits, self._epoch_ms, self._step_bytes = context.limits, context.epoch_ms, context.step_bytes
         self.attempts = Attempts(context, self._wait_to_begin)
         self.breakpoints = Breakpoints(context.log)
         self._do_count = 0
@@ -338,7 +339,8 @@ class Steps:
             outcome = await self.attempts.run_step(do)
         if outcome["status"] == ERRORED:
             raise self._rebuild_error(outcome["error"])
-        return values.decode(outcome["value"])
+        tree = outcome["value"]
+        return await self._step_bytes.value(do.key, tree) if is_apart(tree) else values.decode(tree)
 
     async def _stored_outcome(self, key: Key, stored: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The stored outcome of an ended step, at its turn; None of one that has not ended."""

@@ -106,7 +106,7 @@ class Connection:
         self.nodes.clock = None if plant is Plant.OWN_CLOCKS else self._clock
         self.kv, self.effects = _Part(self, "kv"), _Part(self, "effects")
         self.tenants, self.usage = _Part(self, "tenants"), _Part(self, "usage")
-        self.families = _Part(self, "families")
+        self.families, self.step_bytes = _Part(self, "families"), _Part(self, "step_bytes")
         self.listen_ended, self.listen_sent = self._notifications.listen_ended, self._notifications.listen_sent
         self.listen, self.listen_due = self._notifications.listen, self._notifications.listen_due
         self.subscribe = self._notifications.watch

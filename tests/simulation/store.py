@@ -20,6 +20,7 @@ from playground.store.snippets import SnippetCache
 from playground.store.sqlite import store as sqlite_store
 from playground.store.sqlite.migrations import migrate
 from playground.store.sqlite.nodes import SqliteNodes
+from playground.store.sqlite.step_bytes import SqliteStepBytes
 from playground.store.sqlite.store import SqliteStore
 from playground.store.sqlite.tables import (
     SqliteEffects,
@@ -117,6 +118,7 @@ class SimulatedStore(SqliteStore):
         self.nodes = self._nodes
         tables = Tables(readers, writer, self._transaction, self._keyring)
         self.kv, self.effects = SqliteKv(tables), SqliteEffects(tables)
+        self.step_bytes = SqliteStepBytes(tables, self._sql["clear_parts"])
         self.families = SqliteFamilies(tables)
         self.tenants, self.usage = SqliteTenants(tables), SqliteUsage(tables)
 

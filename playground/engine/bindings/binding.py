@@ -153,6 +153,9 @@ class Bound(Protocol):
     def journal_events(self) -> int:
         """How many events the journal has, or will have soon."""
 
+    def runs_attempt(self, step: StepKey, attempt: int) -> bool:
+        """Whether this attempt of a step, not of its rollback handler, runs now."""
+
     async def commit(self, event: NewEvent) -> None:
         """Commit one event in order with the worker's own, and wait until it is durable. Raises Fenced."""
 
@@ -266,6 +269,20 @@ class Host:
             finally:
                 self._committing -= 1
                 self._held_bytes[None] -= key_bytes
+
+    def runs_attempt(self, step: StepKey, attempt: int) -> bool:
+        """Whether this attempt of a step runs now, and may return what is kept beside the journal."""
+        return self._execution.runs_attempt(step, attempt)
+
+    def hold_bytes(self, step: StepKey, size: int) -> None:
+        """Count bytes that are stored beside the journal. Raises BindingError, as `check_room`."""
+        self.check_room(step, size)
+        self._budget.stored_bytes += size
+        self._budget.count_stored(size)
+
+    def release_bytes(self, size: int) -> None:
+        """Bytes that were counted are dropped."""
+        self._budget.stored_bytes -= size
 
     def check_room(self, step: StepKey | None, size: int = 0) -> None:
         """Raises BindingError: the journal has as many events as it may, or the instance as many bytes."""

@@ -119,6 +119,9 @@ class Attempts:
             execution.pipeline.add_soon(started, attempt, received=execution.gate.received)
             execution.kill_worker_and_end()
             return
+        if (refused := execution.bindings.bytes_refusal(step.key, 1, frame.value)) is not None:
+            execution.break_limit(refused)
+            return
         self.running += 1
         self._complete(step, frame.value, frame.ended, frame.took, ahead=True, before=(started, attempt))
 
@@ -185,6 +188,9 @@ class Attempts:
             value = faults.broken_result(step.broken, frame.value)
         except frames.ProtocolError as error:
             execution.break_limit(f"protocol: {error}")
+            return
+        if (refused := execution.bindings.bytes_refusal(step.key, step.attempt, value)) is not None:
+            execution.break_limit(refused)
             return
         ack = {"op": "ok", "step": frame.step, "attempt": frame.attempt, "clock": frame.clock}
         self._complete(step, value, frame.clock, frame.took, ahead=frame.ahead, ack=ack)

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Protocol
 
 from playground.engine import messages
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits, ChildStarter, Host
+from playground.engine.bindings.step_bytes import NAME as STEP_BYTES
+from playground.engine.bindings.step_bytes import StepBytes
 from playground.engine.bindings.streams import Streams
 from playground.engine.code.metadata import TENANT
 from playground.engine.code.sources import Code
@@ -87,6 +89,9 @@ class Calling(Appending, Protocol):
 
     idle_timeout: IdleTimeout
 
+    def runs_attempt(self, key: StepKey, attempt: int) -> bool:
+        """Whether this attempt of a step, not of its rollback handler, runs now."""
+
 
 class ExecutionEnvironment:
     """The bindings of one execution's code, and the calls to them."""
@@ -94,6 +99,7 @@ class ExecutionEnvironment:
     def __init__(self, execution: Calling) -> None:
         self._execution = execution
         self._env: dict[str, Any] = {}
+        self._step_bytes = StepBytes()
         self.has_streams = False  # whether the code has a binding through which it appends to streams
         self._redactor = Redactor(())
         services = execution.services
@@ -121,7 +127,7 @@ class ExecutionEnvironment:
 
     def begin(self, code: Code) -> None:
         """Set the env of the code that is about to run."""
-        self._env = dict(code.env)
+        self._env = {STEP_BYTES: self._step_bytes, **code.env}
         self.has_streams = any(isinstance(value, Streams) for value in self._env.values())
         secrets = [value.hidden() for value in self._env.values() if isinstance(value, Binding)]
         self._redactor = Redactor(secret for hidden in secrets for secret in hidden)
@@ -156,6 +162,10 @@ class ExecutionEnvironment:
             return None
         step = f"{self._redactor.redact(key.name)}-{key.count}"
         return messages.error(BindingError.__name__, f'Step "{step}": {secret_in_name(what)}', frame.line)
+
+    def bytes_refusal(self, step: StepKey, attempt: int, value: Any) -> str | None:
+        """Why the result of an attempt can't be taken: it stands for bytes that are not stored. Else None."""
+        return self._step_bytes.refusal(step, attempt, value)
 
     def take_writes(self, step: StepKey) -> list[NewEvent]:
         """The writes of an attempt that has just succeeded, to be committed with its result."""

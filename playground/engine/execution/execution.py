@@ -151,6 +151,12 @@ class Execution:
             )
         return step.attempt if step.status == open_steps.RUNNING else None
 
+    def runs_attempt(self, key: StepKey, attempt: int) -> bool:
+        """Whether this attempt of a step, not of its rollback handler, runs now; of a sensitive one, none does."""
+        if self.rollback.running or self.open_attempt(key) != attempt:
+            return False
+        return not self.steps[key].config.get("sensitive")
+
     @property
     def is_rolling_back(self) -> bool:
         """Whether its rollback handlers run."""

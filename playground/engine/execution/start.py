@@ -37,7 +37,8 @@ from playground.workflows.errors import NonRetryableError, TooLarge
 from playground.workflows.events import NewEvent
 from playground.workflows.tags import tags_of
 
-LIMITS = ("value_bytes", "step_limit", "patch_limit")  # checked in the worker too, so that its code can catch the error
+# Checked in the worker too, so that its code can catch the error.
+LIMITS = ("value_bytes", "step_bytes_limit", "step_limit", "patch_limit")
 
 # Modes of a worker.
 RUN = "run"

@@ -60,6 +60,7 @@ class _Batch:
         self.staged: list[Staged] = []
         self.children: list[tuple[int, int, str]] = []
         self.awaited: list[tuple[int, Awaited]] = []
+        self.parts: list[tuple[int, int, str, int]] = []  # of large bytes: instance, parent, step's name and count
         self.snippets: dict[str, Snippet] = {}
 
 
@@ -192,6 +193,7 @@ class Creator:
         rows, refused, staged = [], [], []
         children: list[tuple[int, int, str]] = []
         awaited: list[tuple[int, Awaited]] = []
+        parts: list[tuple[int, int, str, int]] = []
         ids: set[Identity] = set()
         places: dict[int, int] = {}
         living: dict[tuple[Scope, str], str] = {}
@@ -216,6 +218,7 @@ class Creator:
             staged.append(each)
             if new.parent is not None and not isinstance(new.trigger, str):
                 children.append((each.cached.key, new.parent, new.trigger["kind"]))
+                parts += [(each.cached.key, new.parent, *place) for place in columns.copied_parts(new.events)]
             if new.awaited is not None:
                 awaited.append((each.cached.key, new.awaited))
         if call.instead_of is not None:
@@ -227,6 +230,7 @@ class Creator:
         batch.staged += staged
         batch.children += children
         batch.awaited += awaited
+        batch.parts += parts
         for row in rows:
             if row.tenant in batch.queued and row.status == QUEUED:
                 batch.queued[row.tenant] += 1
@@ -260,6 +264,9 @@ class Creator:
         statement = create_statement(batch.rows, batch.staged, batch.children, batch.awaited)
         [moved] = await tx.row(statement.text(), *statement.values)
         written = set(moved)
+        for each in batch.parts:
+            if each[0] in written:
+                await tx.rows(self._sql["copy_parts"], *each)
         identities = [(row.tenant, row.id) for row in batch.rows]
         used = {tuple(it) for it in await tx.rows(self._sql["used_ids"], *map(list, zip(*identities, strict=True)))}
         late = [row.key for row in batch.rows if (row.tenant, row.id) in used and row.key in written]

@@ -95,6 +95,7 @@ class LockedInstances:
                 await tx.rows(self._sql[name], cached.key, projected.keep_before_seq)
             for name in ("keep_open_steps", "keep_steps"):
                 await tx.rows(self._sql[name], cached.key, projected.row.generation)
+            await tx.rows(self._sql["clear_parts"], cached.key)
         staged.apply(projected, values)
         statement = write_statement([staged])
         moved, _ = await tx.row(statement.text(), *statement.values)

@@ -20,7 +20,7 @@ from playground.store.errors import StoreError
 from playground.store.postgres.connections import DatabaseFault, is_lock_timeout
 
 # The n-th migrates version n - 1 to version n.
-MIGRATIONS: Sequence[str] = tuple(f"{number}.sql" for number in range(1, 13))
+MIGRATIONS: Sequence[str] = tuple(f"{number}.sql" for number in range(1, 14))
 OLDEST = 1
 LOCK = 0x50_47_57_46  # "PGWF"
 LOCK_MS = 2_000  # that a migration waits for the lock of a table

@@ -131,6 +131,20 @@ DELETE FROM step_open WHERE instance = $1 AND started_seq >= $2
 -- name: drop_steps
 DELETE FROM step WHERE instance = $1 AND started_seq >= $2
 
+-- name: clear_parts
+-- Parts that no result stands for: one that does is counted with their bytes.
+DELETE FROM step_part o WHERE o.instance = $1 AND NOT EXISTS (
+    SELECT 1 FROM step s WHERE s.instance = $1 AND s.kind = 'do' AND s.name = o.name AND s.count = o.count
+    AND s.result_bytes > (
+        SELECT sum(octet_length(p.data)) FROM step_part p WHERE p.instance = $1 AND p.name = s.name AND p.count = s.count
+    )
+)
+
+-- name: copy_parts
+-- A fork has those of the steps that it begins with.
+INSERT INTO step_part (instance, name, count, number, data)
+SELECT $1, name, count, number, data FROM step_part WHERE instance = $2 AND name = $3 AND count = $4
+
 -- name: keep_open_steps
 -- ... and moves the others to the new generation.
 UPDATE step_open SET generation = $2 WHERE instance = $1
@@ -382,6 +396,7 @@ WITH gone AS (
 ), events AS (DELETE FROM event WHERE instance = ANY($1::bigint[])
 ), steps AS (DELETE FROM step WHERE instance = ANY($1::bigint[])
 ), open_steps AS (DELETE FROM step_open WHERE instance = ANY($1::bigint[])
+), parts AS (DELETE FROM step_part WHERE instance = ANY($1::bigint[])
 ), inboxes AS (DELETE FROM inbox WHERE instance = ANY($1::bigint[])
 ), effects AS (DELETE FROM effect WHERE instance = ANY($1::bigint[])
 ), keys AS (DELETE FROM kv WHERE tenant = '' AND instance = ANY($1::bigint[])

@@ -40,6 +40,7 @@ from playground.store.postgres.opening import Facts, prepare, run_blocking
 from playground.store.postgres.schedules import PostgresSchedules
 from playground.store.postgres.search import PostgresSearch
 from playground.store.postgres.services import PostgresServices
+from playground.store.postgres.step_bytes import PostgresStepBytes
 from playground.store.postgres.tables import (
     PostgresAudit,
     PostgresEffects,
@@ -70,6 +71,7 @@ from playground.store.search import SearchStore
 from playground.store.secret_values import decrypt_result
 from playground.store.services import ServiceStore
 from playground.store.snippets import SnippetCache, make_snippet
+from playground.store.step_bytes import StepBytesStore
 from playground.store.tables import EffectStore, FamilyStore, KvStore, TenantStore, UsageStore
 from playground.workflows.errors import Fenced, InstanceExpired, InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent, StepKey
@@ -131,6 +133,7 @@ class PostgresStore:
         self.audit: AuditStore = PostgresAudit(tables)
         self.bulks: BulkStore = PostgresBulks(tables, self._connections)
         self.alerts: AlertStore = PostgresAlerts(tables)
+        self.step_bytes: StepBytesStore = PostgresStepBytes(tables, self._sql["clear_parts"])
         self.search: SearchStore = PostgresSearch(self._connections, self._sql["instances_by_keys"])
 
     @classmethod

@@ -47,6 +47,7 @@ MIGRATIONS: Sequence[Migration] = (
     _script_migration("20.sql"),
     _script_migration("21.sql"),
     _script_migration("22.sql"),
+    _script_migration("23.sql"),
 )
 
 

@@ -25,6 +25,7 @@ class NewInstances:
         self._inbox: list[Any] = []
         self._children: list[tuple[int, int, str]] = []
         self._awaited: list[tuple[Any, ...]] = []
+        self._parts: list[tuple[int, int, str, int]] = []
 
     def add(self, new: NewInstance, change: Change) -> dict[KvPlace, str | None]:
         """Add the initial steps and inbox of one, and its parent; returns its initial keys and values."""
@@ -35,6 +36,7 @@ class NewInstances:
             self._inbox += columns.inbox_values(row.key, event)
         if new.parent is not None and not isinstance(new.trigger, str):
             self._children.append((row.key, new.parent, new.trigger["kind"]))
+            self._parts += [(row.key, new.parent, *place) for place in columns.copied_parts(new.events)]
         if new.awaited is not None:
             self._awaited.append(columns.awaited_values(row.key, new.awaited))
         scope = scope_of(row)
@@ -86,6 +88,11 @@ class NewInstances:
         awaited, self._awaited = self._awaited, []
         return awaited
 
+    def take_parts(self) -> Sequence[tuple[int, int, str, int]]:
+        """(instance, parent, step's name and count), for one copy_parts each."""
+        parts, self._parts = self._parts, []
+        return parts
+
     def take_steps_and_inbox(self) -> tuple[list[Any], list[Any]]:
         """Values for insert_steps and insert_inbox."""
         steps, inbox = self._steps, self._inbox
@@ -95,4 +102,4 @@ class NewInstances:
     def clear(self) -> None:
         """Drop all."""
         self.take_rows(), self.take_alike(), self.take_snippets(), self.take_children(), self.take_steps_and_inbox()
-        self.take_awaited()
+        self.take_awaited(), self.take_parts()

@@ -240,6 +240,20 @@ DELETE FROM step WHERE instance = ?
 -- A restart deletes the steps from a seq on ...
 DELETE FROM step WHERE instance = ? AND started_seq >= ?
 
+-- name: clear_parts
+-- Parts that no result stands for: one that does is counted with their bytes.
+DELETE FROM step_part WHERE instance = ?1 AND NOT EXISTS (
+    SELECT 1 FROM step s WHERE s.instance = ?1 AND s.kind = 'do' AND s.name = step_part.name AND s.count = step_part.count
+    AND s.result_bytes > (
+        SELECT sum(length(p.data)) FROM step_part p WHERE p.instance = ?1 AND p.name = s.name AND p.count = s.count
+    )
+)
+
+-- name: copy_parts
+-- A fork has those of the steps that it begins with.
+INSERT OR ROLLBACK INTO step_part (instance, name, count, number, data)
+SELECT ?, name, count, number, data FROM step_part WHERE instance = ? AND name = ? AND count = ?
+
 -- name: keep_steps
 -- ... and moves the others to the new generation.
 UPDATE step SET generation = ? WHERE instance = ?
@@ -512,6 +526,9 @@ DELETE FROM message_queue WHERE tenant IN (SELECT '/' || instance || '/' || coal
 -- name: delete_own_tokens
 -- What the instance has used of its own limit; see engine/ai/budget.py.
 DELETE FROM usage WHERE limit_name = 'ai_tokens_per_run' AND key IN (CAST(?1 AS TEXT), CAST(?1 AS TEXT) || '/own')
+
+-- name: delete_parts
+DELETE FROM step_part WHERE instance = ?
 
 -- name: delete_effects
 DELETE FROM effect WHERE instance = ?

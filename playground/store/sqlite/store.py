@@ -52,6 +52,7 @@ from playground.store.sqlite.schedules import SqliteSchedules
 from playground.store.sqlite.search import SqliteSearch
 from playground.store.sqlite.secrets_at_rest import prepare_encryption
 from playground.store.sqlite.services import SqliteServices
+from playground.store.sqlite.step_bytes import SqliteStepBytes
 from playground.store.sqlite.tables import (
     SqliteAudit,
     SqliteEffects,
@@ -63,6 +64,7 @@ from playground.store.sqlite.tables import (
 )
 from playground.store.sqlite.transaction import SqliteTransaction
 from playground.store.sqlite.writer import Writer
+from playground.store.step_bytes import StepBytesStore
 from playground.store.tables import EffectStore, FamilyStore, KvStore, TenantStore, UsageStore
 from playground.workflows.errors import InstanceExpired, InstanceNotFound
 from playground.workflows.events import STATUSES, Event, NewEvent, StepKey
@@ -125,6 +127,7 @@ class SqliteStore:
         self.audit: AuditStore = SqliteAudit(tables)
         self.bulks: BulkStore = SqliteBulks(tables, self._readers)
         self.alerts: AlertStore = SqliteAlerts(tables)
+        self.step_bytes: StepBytesStore = SqliteStepBytes(tables, self._sql["clear_parts"])
         self.search: SearchStore = SqliteSearch(self._readers, self._sql["instances_by_keys"])
 
     @classmethod

@@ -42,8 +42,8 @@ BULK_UPDATE_ROWS = 16  # below this, one UPDATE per row is quicker than one for 
 
 # The statements that delete an instance, in order.
 DELETE_INSTANCE = (
-    "delete_events", "delete_steps", "delete_inbox", "delete_effects", "delete_own_keys", "delete_own_usage",
-    "delete_own_messages", "delete_own_queue", "delete_own_tokens", "delete_tags", "delete_child",
+    "delete_events", "delete_steps", "delete_parts", "delete_inbox", "delete_effects", "delete_own_keys",
+    "delete_own_usage", "delete_own_messages", "delete_own_queue", "delete_own_tokens", "delete_tags", "delete_child",
     "delete_origin", "delete_instance",
 )  # fmt: skip
 
@@ -471,6 +471,8 @@ class SqliteTransaction:
             self._execute_named("insert_snippet", (snippet.id, snippet.source, snippet.params, snippet.created_at))
         for child in self._new.take_children():
             self._execute_named("insert_child", child)
+        for parts in self._new.take_parts():
+            self._execute_named("copy_parts", parts)
         for awaited in self._new.take_awaited():
             self._execute_named("insert_awaited", awaited)
 
@@ -480,6 +482,7 @@ class SqliteTransaction:
         if cached.keep_before_seq is not None:
             self._execute_named("drop_steps", (cached.key, cached.keep_before_seq))
             self._execute_named("keep_steps", (generation, cached.key))
+            self._execute_named("clear_parts", (cached.key,))
         for key, row in cached.changed.items():
             result = cached.results.get(key)
             if key in cached.started:

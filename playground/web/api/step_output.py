@@ -3,7 +3,8 @@
 An instance's view leaves large values out once there are many (web/journal_reader.py); this answers with one of them.
 It is what the journal shows: a secret in it, or a sensitive output, is `[REDACTED]` here too. Bytes come as they are
 (`application/octet-stream`), everything else as the JSON in which it is stored (`application/json`). It is sent in
-pieces, and a reader that does not take them is dropped as one of any large answer.
+pieces, and a reader that does not take them is dropped as one of any large answer. Bytes that are too large for the
+journal (workflows/step_bytes.py) are read part by part, with their length; a slow reader holds no transaction.
 
 A step that another step's callback calls has no address here; the journal has its output.
 """
@@ -24,10 +25,12 @@ from playground.web.http.errors import NoStepOutput, StepNotFound
 from playground.web.http.responses import COMPRESS_UP_TO_BYTES, NO_STORE
 from playground.workflows import events as ev
 from playground.workflows.events import StepKey
+from playground.workflows.step_bytes import STORED_BYTES, part_count, part_size, stored_size
 
 PIECE_BYTES = 64 * 1024  # a multiple of 4, so that each piece of base64 is decoded by itself
 ENDS = frozenset({ev.STEP_COMPLETED, ev.WAIT_COMPLETED, ev.STEP_COPIED, ev.STEP_GIVEN})
 # How bytes are stored (workflows/values.py), compact; base64 has no quotes.
+_KEPT_HEAD = f'{{"{STORED_BYTES}":'.encode()
 _BYTES_HEAD, _BYTES_TAIL, _BYTES_QUOTES = b'{"$bytes":"', b'"}', 4
 
 
@@ -51,8 +54,30 @@ async def get(context: Context, request: Request) -> Response:
     text = await _output_json(context.store, row, step) if step.status == STEP_COMPLETED else None
     if text is None:
         raise NoStepOutput(f'Step "{key.label}" has no output: it is {_stands(step)}.')
-    await charge_reading(context, request, row, size=len(text))
-    return output_response(text)
+    size = _kept_size(text)
+    await charge_reading(context, request, row, size=len(text) if size is None else size)
+    return output_response(text) if size is None else _kept_response(context.store, row, key, size)
+
+
+def _kept_size(text: bytes) -> int | None:
+    """The size of bytes that are kept beside the journal, from what stands for them there."""
+    return stored_size(msgspec.json.decode(text)) if text.startswith(_KEPT_HEAD) else None
+
+
+def _kept_response(store: Store, row: InstanceRow, key: StepKey, size: int) -> Response:
+    """The response with bytes that are kept beside the journal, read part by part as they are sent."""
+    headers = {**NO_STORE, "Content-Length": str(size), "Content-Encoding": "identity"}
+    parts = _parts(store, row, key, size)
+    return StreamingResponse(parts, headers=headers, media_type="application/octet-stream")
+
+
+async def _parts(store: Store, row: InstanceRow, key: StepKey, size: int) -> AsyncIterator[bytes]:
+    for number in range(part_count(size)):
+        part = await store.step_bytes.part(row.key, key, number)
+        if part is None or len(part) != part_size(size, number):
+            return  # deleted or restarted meanwhile: the connection ends before its length, which its reader sees
+        for begin in range(0, len(part), PIECE_BYTES):
+            yield part[begin : begin + PIECE_BYTES]
 
 
 def _step_of_path(request: Request) -> StepKey:
