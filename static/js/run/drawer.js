@@ -14,6 +14,7 @@ import { calls } from "./services.js";
 import { attemptOf, setback } from "./setback.js";
 import { planned, skippedWords } from "./skipped.js";
 import { brief } from "./value.js";
+import { sizeText } from "./value-shape.js";
 import { ValueTree } from "./value-tree.js";
 import { clock, copiedWords, count, errorBrief, hours, lasting, left, moment, pathLabel, senderText, short, stepLabel } from "./words.js";
 
@@ -24,9 +25,9 @@ const ATTEMPTS = 100; // attempts shown here: the first and the latest of them
 const KIND = { do: "step", sleep: "sleep", wait: "wait for event", child: "child run" };
 
 export class Drawer {
-  /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it, `pageOf(id)` is where another run is looked at, `childOf(step)` is a link to the run that a step waits for, `childLinks(step)` are links to those that the step has started */
-  constructor({ root, close, copy, breakStep, restart, fork, pageOf, childOf, childLinks }) {
-    Object.assign(this, { root, close, copy, breakStep, restart, fork, pageOf, childOf, childLinks });
+  /** @param {{root, close, copy, breakStep, restart, fork}} how `restart(step)` runs the instance again from a step, `fork(step)` asks how to fork it there, `breakStep(step)` how to break it, `pageOf(id)` is where another run is looked at, `childOf(step)` is a link to the run that a step waits for, `childLinks(step)` are links to those that the step has started, `outputPath(step)` is where its output is, or null */
+  constructor({ root, close, copy, breakStep, restart, fork, pageOf, childOf, childLinks, outputPath }) {
+    Object.assign(this, { root, close, copy, breakStep, restart, fork, pageOf, childOf, childLinks, outputPath });
     this.edge = root.querySelector(".edge");
     this.reset();
   }
@@ -135,6 +136,8 @@ export class Drawer {
     });
     const { output } = step;
     if (output === "[REDACTED]") return [started, el("h4", {}, "Result"), el("p.json-box.dim", {}, "[REDACTED]: marked sensitive, kept out of the journal")];
+    const kept = output?.$stored_bytes; // beside the journal: too large to show
+    if (kept) return [started, el("h4", {}, "Result"), el("p.json-box.stored", {}, `${sizeText(kept.size)} of bytes`, this.saveLink(step))];
     if (this.value?.of !== output) {
       const [name, label] = step.kind === "wait" ? ["event", "Event"] : ["result", "Result"];
       this.value = { of: output, label, tree: new ValueTree({ value: output, name, label, copy: this.copy }) };
@@ -142,6 +145,11 @@ export class Drawer {
     const { label, tree } = this.value;
     this.value.home = el("div.tree-card", {});
     return [started, el("h4.of-value", {}, label, ...tree.tools), this.value.home];
+  }
+
+  saveLink(step) {
+    const href = this.outputPath(step);
+    return href && el("a.btn.line.small", { href, download: step.name }, icon("i-down"), "Save as a file");
   }
 }
 

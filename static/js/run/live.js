@@ -28,7 +28,7 @@ import { Moments } from "./moments.js";
 import { Notices } from "./notices.js";
 import { Operations } from "./operations.js";
 import { outcome } from "./outcome.js";
-import { pagePath } from "./paths.js";
+import { instancePath, pagePath } from "./paths.js";
 import { sampleOf } from "./payload-sample.js";
 import { pendingStops, togglePending } from "./pending-stops.js";
 import { Place } from "./place.js";
@@ -104,6 +104,7 @@ export class Live {
       fork: (step) => operations.fork(step),
       pageOf: (id) => pagePath({ ...this.run, id }),
       childOf: (step) => childLink(this.run, step),
+      outputPath: ({ kind, name, count, parent }) => (this.run.file || this.run.tenant || parent ? null : `${instancePath(this.run)}/steps/${kind}/${encodeURIComponent(name)}/${count}`), // a tenant's takes its key, which a link has not
       childLinks: async (step) => (startsRuns(this.plan.flat, step) ? childLinks(this.run, [step]) : []),
     });
     this.diverged = new Diverged(part("notices"));
