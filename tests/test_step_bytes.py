@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from semantics_support import LEDGER, isolated, playing, story
+from semantics_support import LEDGER, isolated, playing, story, workflow
 
 from playground.testing import Run, WorkflowTester
 from playground.workflows import events as ev
@@ -48,6 +48,16 @@ async def test_large_bytes_are_there_again_in_a_replay_and_the_journal_says_what
         await run.send_event("go")
         assert await run.result() == [True, SIZE]
     assert LEDGER.take() == ["made", [True, True], [True, True]]
+
+
+@story
+async def test_other_code_under_a_run_is_tried_with_the_bytes_of_its_steps():
+    body = 'data = await step.do("large", make)\n' + WAITS + "return is_whole(data)"
+    async with playing(MAKES + body) as (_, run):
+        await run.wait_for_step("go", kind=ev.WAIT)
+        await run.change_code(workflow(MAKES + body.replace("return ", "return 'now', ")))
+        await run.send_event("go")
+        assert await run.result() == ["now", True]
 
 
 @story

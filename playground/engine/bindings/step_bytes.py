@@ -18,6 +18,7 @@ import msgspec
 
 from playground.engine.bindings.binding import Binding, CallContext, CallLimits
 from playground.sandbox import frames
+from playground.store.protocol import Store
 from playground.workflows import events as ev
 from playground.workflows.errors import BindingError, NonRetryableError
 from playground.workflows.events import StepKey
@@ -80,14 +81,7 @@ class StepBytes(Binding):
 
     async def get(self, step: Any, number: int, *, call: CallContext) -> bytes:
         """A part of what a step returned."""
-        try:
-            key = frames.step_key(msgspec.convert(step, frames.Step))
-        except msgspec.ValidationError:
-            raise BindingError("That is no step.") from None
-        part = await call.host.store.step_bytes.part(call.host.row.key, key, number) if _is_number(number) else None
-        if part is None:
-            raise NonRetryableError(f'The bytes that step "{key.label}" returned are not stored any more.')
-        return part
+        return await read_part(call.host.store, call.host.row.key, step, number)
 
     def refusal(self, step: StepKey, attempt: int, value: Any) -> str | None:
         """Why the result of an attempt can't be taken: it stands for bytes that are not stored. Else None."""
@@ -97,6 +91,23 @@ class StepBytes(Binding):
         if upload is None or upload.attempt != attempt or upload.parts != part_count(upload.size):
             return _FORGED
         return None if value == stand_in(upload.size, upload.digest.hexdigest()) else _FORGED
+
+
+async def read_part(store: Store, instance: int, step: Any, number: Any) -> bytes:
+    """A part of what a step returned, as a worker asks for it: `step` is what a frame has.
+
+    Raises:
+        BindingError: that is no step.
+        NonRetryableError: there is no such part.
+    """
+    try:
+        key = frames.step_key(msgspec.convert(step, frames.Step))
+    except msgspec.ValidationError:
+        raise BindingError("That is no step.") from None
+    part = await store.step_bytes.part(instance, key, number) if _is_number(number) else None
+    if part is None:
+        raise NonRetryableError(f'The bytes that step "{key.label}" returned are not stored any more.')
+    return part
 
 
 def _is_number(number: object) -> bool:

@@ -1,27 +1,34 @@
 """Dry run: whether code is compatible with an instance's history, by replay in a worker that starts no new step.
 
 Results are found by their steps' names, so code may differ in every other way. It is not compatible when it does not
-come to a step that the history holds. Calls of bindings outside steps are refused during a dry run.
+come to a step that the history holds. Calls of bindings outside steps are refused during a dry run; large bytes that
+its steps returned are read.
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from playground.engine import messages
+from playground.engine.bindings.step_bytes import NAME as STEP_BYTES
+from playground.engine.bindings.step_bytes import read_part
 from playground.engine.code.sources import Code
 from playground.engine.execution.context import Services
+from playground.engine.execution.pipeline import spawn
 from playground.engine.execution.start import DRY_RUN, first_frame
 from playground.sandbox import frames
 from playground.sandbox.channel import FrameChannel
-from playground.store.protocol import History
+from playground.store.protocol import History, Store
 from playground.store.tables import Version
 from playground.workflows import events as ev
-from playground.workflows.errors import Busy, CannotMigrate
+from playground.workflows import values
+from playground.workflows.errors import Busy, CannotMigrate, WorkflowError
 from playground.workflows.events import StepKey
 
 SECONDS = 5.0  # that a replay may take
 RETRY_AFTER_SECONDS = 5
+READS_MOST = 16  # parts of large bytes read at once; a worker that asks for more gets no answer
 
 OLD_WAY = (
     'Instance "{id}" went the old way of the patch "{name}", which this code has removed. Keep it on code with '
@@ -58,7 +65,7 @@ async def dry_run(services: Services, code: Code, snapshot: History) -> Compatib
             f"The version can't be tried now. {down} Try again in {RETRY_AFTER_SECONDS} s.",
             retry_after=RETRY_AFTER_SECONDS,
         ) from None
-    run = _DryRun(snapshot)
+    run = _DryRun(services.store, snapshot)
     channel = run.channel = FrameChannel(worker.sock, run.on_frames, run.on_closed, services.turns)
     try:
         frame = first_frame(services, snapshot.row, snapshot.steps.values(), code, DRY_RUN)
@@ -68,6 +75,7 @@ async def dry_run(services: Services, code: Code, snapshot: History) -> Compatib
     except TimeoutError:
         return Compatibility((), (), tuple(run.called), in_time=False)
     finally:
+        run.close()
         channel.close()
         worker.close()
 
@@ -77,8 +85,9 @@ class _DryRun:
 
     channel: FrameChannel
 
-    def __init__(self, snapshot: History) -> None:
-        self._snapshot = snapshot
+    def __init__(self, store: Store, snapshot: History) -> None:
+        self._store, self._snapshot = store, snapshot
+        self._reading: set[asyncio.Task[None]] = set()
         self._report_requested = False
         self.called: list[str] = []
         self.result: asyncio.Future[Compatibility] = asyncio.get_running_loop().create_future()
@@ -86,9 +95,9 @@ class _DryRun:
     def on_frames(self, batch: Sequence[tuple[frames.WorkerFrame, int]]) -> None:
         for frame, _size in batch:
             if isinstance(frame, frames.Call):
-                self._refuse_call(frame)
+                self._on_call(frame)
             elif isinstance(frame, frames.Collected) or (
-                isinstance(frame, frames.Idle) and frame.seen == self.channel.sent
+                isinstance(frame, frames.Idle) and frame.seen == self.channel.sent and not self._reading
             ):
                 self._request_report()
             elif isinstance(frame, frames.Replayed) and not self.result.done():
@@ -106,6 +115,26 @@ class _DryRun:
         if not self._report_requested:
             self._report_requested = True
             self.channel.send({"op": "report"})
+
+    def close(self) -> None:
+        """Nobody waits for what is being read."""
+        for task in self._reading:
+            task.cancel()
+
+    def _on_call(self, frame: frames.Call) -> None:
+        if (frame.binding, frame.method, len(frame.args)) != (STEP_BYTES, "get", 2):
+            self._refuse_call(frame)
+        elif len(self._reading) < READS_MOST:
+            spawn(self._reading, self._read(frame.call, *frame.args))
+
+    async def _read(self, call: int, step: Any, number: Any) -> None:
+        answer: dict[str, Any] = {"op": "answer", "call": call}
+        try:
+            part = await read_part(self._store, self._snapshot.row.key, step, number)
+            answer["value"] = values.encode(part)
+        except WorkflowError as refused:
+            answer["error"] = messages.error(type(refused).__name__, refused.message)
+        self.channel.send(answer)
 
     def _refuse_call(self, frame: frames.Call) -> None:
         self.called = [*self.called[:9], f"{frame.binding}.{frame.method}"]
