@@ -8,8 +8,9 @@ from semantics_support import LEDGER, isolated, playing, story, workflow
 
 from playground.testing import Run, WorkflowTester
 from playground.workflows import events as ev
+from playground.workflows import values
 from playground.workflows.events import StepKey
-from playground.workflows.step_bytes import PART_BYTES, STORED_BYTES
+from playground.workflows.step_bytes import PART_BYTES, STORED_BYTES, stand_in, stored_size
 
 SIZE = 3 * 300_000  # two parts
 MAKES = f"""
@@ -123,6 +124,16 @@ async def test_a_restart_and_a_deletion_drop_what_nothing_needs_and_a_fork_has_i
         await run.terminate()
         await run.delete()
         assert await tester.store.step_bytes.part(key, StepKey(ev.DO, "large", 1), 0) is None
+
+
+def test_what_stands_for_bytes_is_always_small_enough_to_be_seen():
+    longest = values.dumps(stand_in(2**40, "f" * 64))
+    assert len(longest) < values.RAW_JSON_BYTES, "else it would pass as text that nobody reads"
+    assert stored_size(stand_in(2**40, "f" * 64)) == 2**40
+    forged = [{"size": size} for size in (0, -1, 2**40 + 1, True, 1.5, "9", None)]
+    for inner in (*forged, {}, [], 5, None):
+        assert stored_size({STORED_BYTES: inner}) is None
+    assert stored_size({STORED_BYTES: {"size": 5}, "more": 1}) is None
 
 
 # What a hostile worker sends by its socket, in the callback of a step named "large".
