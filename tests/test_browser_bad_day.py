@@ -9,12 +9,13 @@ from page_support import Playground, expect
 pytestmark = pytest.mark.long
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark"}
+# The next attempt begins when it is asked for, and not while a test still looks at this one.
 TYPO = """from workers import WorkflowEntrypoint
 
 
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
-        @step.do("look up the price")
+        @step.do("look up the price", config={"retries": {"limit": 5, "delay": "1 hour"}})
         async def price():
             order = {"prize": 7}
             return order["price"]

@@ -46,9 +46,14 @@ def tab_to(at: Playground, name: str) -> None:
 
 
 def shortened(server: Server) -> str:
-    """The path of the lesson's code with shorter waits."""
+    """The path of the lesson's code with shorter waits, and a first charge that goes on until it is killed."""
     source = ask(f"{server.url}/api{LESSON}")["source"]
-    source = source.replace("sleep(0.6)", "sleep(0.2)").replace("4 seconds", "1 second")
+    first, again = "await asyncio.sleep(0.6)", "await asyncio.sleep(600 if ctx['attempt'] == 1 else 0)"
+    assert source.count(first) == 2
+    head, charge, rest = source.rpartition(first)
+    source = (head.replace(first, "await asyncio.sleep(0)") + charge.replace(first, again) + rest).replace(
+        "4 seconds", "1 second"
+    )
     params = {"order": "B-1", "items": ["lamp"]}
     return str(ask(f"{server.url}/api/snippets", {"source": source, "params": params})["url"])
 
