@@ -36,6 +36,9 @@ ARGUMENTS = [
 ]
 ON_PATH = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WAIT_MS = 20_000
+# All of the document and its styles are here, whatever of its scripts is not.
+PARSED = """() => document.readyState !== "loading" &&
+    [...document.querySelectorAll("link[rel=stylesheet]")].every((link) => link.sheet)"""
 CURES = (
     "set TEST_BROWSER to a Chromium's path, or run `playwright install --only-shell chromium`, or `apt-get install "
     "chromium`"
@@ -106,7 +109,7 @@ class Watched:
     error or a warning, uncaught errors, other hosts.
 
     `hold`: scripts whose address has this in it do not come before `release`; the page is there as soon as it has been
-    parsed so far.
+    parsed and has its styles.
     """
 
     def __init__(self, context: BrowserContext, url: str, hold: str = "") -> None:
@@ -124,6 +127,8 @@ class Watched:
         if hold:
             self.hold(hold)
         self.page.goto(url, wait_until="commit" if hold else "load")
+        if hold:
+            self.page.wait_for_function(PARSED)
 
     def hold(self, part: str) -> None:
         """From now on let nothing come whose path has `part` in it, before `release` or `abort`."""

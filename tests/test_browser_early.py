@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+from browser_support import PARSED
 from page_support import Playground, expect
 
 SCRIPT = "/js/app-"
@@ -86,6 +87,7 @@ def test_params_typed_early_are_not_replaced_by_those_remembered(opened: Callabl
     expect(page.page.locator(".reset")).to_be_visible()
     page.watched.hold(SCRIPT)
     page.page.reload(wait_until="commit")
+    page.page.wait_for_function(PARSED)
     page.page.locator("#params").fill(json.dumps({"name": "typed early"}))
     page.watched.release()
     expect(page.page.locator("#params-state")).to_have_text("valid")
