@@ -97,6 +97,7 @@ def test_a_step_is_given_another_result_by_keyboard(opened: Callable[..., Playgr
     fork = page.page.locator("#view-step").get_by_role("button", name="Fork from here…")
     fork.press("Enter")
     dialog = page.page.get_by_role("dialog", name="Fork this run")
+    expect(dialog).to_be_visible()
     page.page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     expect(fork).to_be_focused()
@@ -138,6 +139,7 @@ def test_whoever_watches_may_fork_and_the_fork_is_theirs(opened: Callable[..., P
     dialog.get_by_label("Leave this run at").select_option(label="approval, done")
     dialog.get_by_label("Wait for its event again").check()
     dialog.get_by_role("button", name="Fork", exact=True).click()
+    expect(page.page).not_to_have_url(f"{page.url}/instances/{parent}")
     page.tab("Timeline")
     page.expect_step("approval", "waiting")
     assert page.instance != parent
@@ -201,6 +203,7 @@ def test_a_fork_is_compared_with_its_parent_while_it_lives(opened: Callable[...,
     dialog = forking(page)
     dialog.get_by_label("Leave this run at").select_option(label="approval, done")
     dialog.get_by_role("button", name="Fork", exact=True).click()
+    expect(page.page).not_to_have_url(f"{page.url}/instances/{parent}")
     page.tab("Timeline")
     page.expect_step("approval", "waiting")
     with page.page.context.expect_page() as tab:

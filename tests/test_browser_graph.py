@@ -82,7 +82,7 @@ def item(page: Playground, name: str) -> Locator:
 
 def test_the_run_lies_over_the_graph_in_words_that_a_screen_reader_has(waits: Callable[..., Playground]) -> None:
     page = waits()
-    expect(item(page, "customer agrees")).to_be_visible()
+    expect(item(page, "customer agrees, waiting")).to_be_visible()
     found = [each.get_attribute("aria-label") or "" for each in tree(page).get_by_role("treeitem").all()]
     assert [re.sub(r"\d+(\.\d+)?\s(µs|ms|s)\b", "T", each) for each in found] == [
         "list items, done, T, line 7",
