@@ -3,6 +3,7 @@ can be scrolled to.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from page_support import Playground, expect
@@ -11,6 +12,7 @@ pytestmark = pytest.mark.long
 
 WIDTHS = (320, 360, 390, 559, 560, 720, 735, 747, 767, 768, 844, 899, 900, 1024, 1280, 1440)
 HEIGHTS = (390, 450, 559, 560, 640, 679, 680, 768, 900)
+FRAMES = 60
 LEAST_LINES = 8  # of code in sight, on the lowest screen too
 
 LONG_RUN = """from workers import WorkflowEntrypoint
@@ -75,6 +77,21 @@ LINES = """() => {
 }"""
 
 
+def settled(page: Playground, look: str, is_right: str) -> Any:
+    """What is seen once it is right, or still wrong after FRAMES: the page lays itself out anew in the frames after its
+    window has changed.
+    """
+    return page.page.evaluate(
+        f"""async () => {{
+            for (let frame = 0; ; frame += 1) {{
+                const seen = ({look})();
+                if (frame === {FRAMES} || ({is_right})(seen)) return seen;
+                await new Promise((drawn) => requestAnimationFrame(drawn));
+            }}
+        }}"""
+    )
+
+
 def walk(page: Playground, *, code: bool, first: int = 0, every: int = 3) -> str:
     """What is wrong at every width, with every third height, in either half where one is shown at a time.
 
@@ -88,9 +105,15 @@ def walk(page: Playground, *, code: bool, first: int = 0, every: int = 3) -> str
             for half in ("code", "run") if code and halves.count() else (None,):
                 if half:
                     page.page.locator(f"[data-half-set={half}]").click()
-                if code and half != "run" and (lines := page.page.evaluate(LINES)) < LEAST_LINES:
+                if (
+                    code
+                    and half != "run"
+                    and (lines := settled(page, LINES, f"lines => lines >= {LEAST_LINES}")) < LEAST_LINES
+                ):
                     found.append(f"{width}x{height}: {lines} lines of code")
-                found += [f"{width}x{height} {half or ''}: {one}" for one in page.page.evaluate(WRONG)]
+                found += [
+                    f"{width}x{height} {half or ''}: {one}" for one in settled(page, WRONG, "found => !found.length")
+                ]
     return "\n".join(found)
 
 

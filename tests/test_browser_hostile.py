@@ -252,7 +252,8 @@ def test_what_a_hostile_page_frames_does_not_load_and_its_forms_are_refused(
     assert {url for url in (frame.url for frame in page.frames) if url.startswith(victim.server.url)} <= {
         victim.server.url + path for path in REFUSED
     }
-    posts = {what: status for what, status in answers.items() if what.startswith("POST")}
+    while len(posts := {what: status for what, status in answers.items() if what.startswith("POST")}) < len(REFUSED):
+        page.wait_for_event("response")
     assert posts == {f"POST {path}": 403 for path in REFUSED}
     assert victim.done() == before
 
