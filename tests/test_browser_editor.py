@@ -29,6 +29,12 @@ class TenantWorkflow(WorkflowEntrypoint):
 """
 
 
+# The dot of a step stands beside its line.
+BESIDE = """() => {
+    const dot = document.querySelector('.cm-dot[title="double: done"]');
+    const code = [...document.querySelectorAll(".cm-line")].find((line) => line.textContent.includes("step.do"));
+    return dot && code && Math.abs(dot.getBoundingClientRect().y - code.getBoundingClientRect().y) < 1;
+}"""
 PLACE = """(content, word) => {
     const walker = document.createTreeWalker(content, NodeFilter.SHOW_TEXT);
     for (let node; (node = walker.nextNode()); ) {
@@ -49,6 +55,16 @@ def point_at(page: Playground, word: str) -> None:
     expect(page.page.locator(".cm-tooltip-hover")).to_have_count(0)
     x, y = page.editor.evaluate(PLACE, word)
     page.page.mouse.move(x, y)
+
+
+def helped(page: Playground) -> None:
+    """Wait for the editor's help, which comes after the first focus: a key or a pointer before it asks for nothing.
+
+    It says so with the next change of any kind.
+    """
+    while page.editor.get_attribute("aria-autocomplete") is None:
+        page.editor.press("ControlOrMeta+Home")
+        page.editor.press("ControlOrMeta+End")
 
 
 def policy(page: Playground, what: str) -> str:
@@ -91,11 +107,7 @@ def test_format_tidies_in_one_step_that_can_be_undone(opened: Callable[..., Play
     page.control("Format").click()
     expect(page.page.locator(".toast")).to_have_text("Formatted")
     assert lines(page) == TIDY
-    dot, code = (
-        page.page.locator('.cm-dot[title="double: done"]').bounding_box(),
-        page.page.locator(".cm-line", has_text="step.do").bounding_box(),
-    )
-    assert dot and code and abs(dot["y"] - code["y"]) < 1
+    page.page.wait_for_function(BESIDE)
     assert policy(page, "formatter") == "default-src 'none'; script-src 'wasm-unsafe-eval'; frame-ancestors 'none'"
     assert "wasm" not in policy(page, "editor") + page.page.request.get(page.url).headers["content-security-policy"]
     page.page.keyboard.press("Shift+Alt+F")
@@ -144,6 +156,7 @@ OFFERS = [  # what is typed, what is then offered, and what its documentation sa
 def test_completion_knows_what_may_be_written_here(opened: Callable[..., Playground]) -> None:
     page = opened("/")
     page.write(CALLS)
+    helped(page)
     keys = page.page.keyboard
     for typed, offer, documented in OFFERS:
         keys.press("ControlOrMeta+End")
@@ -185,6 +198,8 @@ def test_completion_knows_what_may_be_written_here(opened: Callable[..., Playgro
 def test_resting_on_a_name_says_what_it_is(opened: Callable[..., Playground]) -> None:
     page = opened("/")
     page.write(CALLS)
+    expect(page.page.locator("#problems")).to_have_text("No problems")
+    helped(page)
     for word, documented in (
         ("wait_for_event", "Waits durably"),
         ('"output"', "the step to undo"),
