@@ -105,6 +105,8 @@ def test_a_step_in_a_step_stands_under_it_and_what_was_given_up_says_so(opened: 
     id = page.run(NESTED)
     page.expect_status("Complete")
     page.tab("Timeline")
+    for name in ("answer", "for nothing"):
+        page.expect_step(name, "cancelled")
     rows = page.page.get_by_role("list", name="Steps").locator(".row-name")
     assert [name.split("\n")[0] for name in rows.all_inner_texts() if name] == [
         "answer",
@@ -114,8 +116,6 @@ def test_a_step_in_a_step_stands_under_it_and_what_was_given_up_says_so(opened: 
         "for nothing",
     ]
     expect(rows.nth(2)).to_contain_text("fetch, in load, done")
-    for name in ("answer", "for nothing"):
-        page.expect_step(name, "cancelled")
     assert findings(page.page) == []
     page.tab("Logs")
     expect(page.logs).to_contain_text("› fetch")

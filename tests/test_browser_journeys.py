@@ -117,7 +117,7 @@ class Keyboard(Hand):
     def result(self) -> None:
         if self.page.evaluate(IN_EDITOR):
             self.page.keyboard.press("Alt+Enter")
-            assert not self.page.evaluate(IN_EDITOR)
+            self.page.wait_for_function(f"() => !({IN_EDITOR})()")
 
     def open_step(self, name: str) -> None:
         self.row(name)
