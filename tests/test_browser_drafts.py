@@ -111,7 +111,7 @@ def test_without_locks_nothing_is_written_over_either(opened: Callable[..., Play
 
 
 def test_the_oldest_draft_gives_way_when_there_are_many_and_that_is_said(opened: Callable[..., Playground]) -> None:
-    page = opened("/examples/retries")
+    page = opened("/examples/retries", timezone_id="UTC")
     fill = """most => { for (let place = 0; place < most; place += 1)
         localStorage.setItem(`playground.draft.${place}`, JSON.stringify({
             base: `snippet:${place}`, source: `# ${place}`, params: "", title: "T", at: place })); }"""

@@ -19,7 +19,7 @@ class TenantWorkflow(WorkflowEntrypoint):
         @step.do("charge card")
         async def charge(ctx):
             receipt = await self.env.EFFECTS.charge(event["payload"]["amount"]KEY)
-            await asyncio.sleep(30 if ctx["attempt"] == 1 else 0)
+            await asyncio.sleep(300 if ctx["attempt"] == 1 else 0)
             return receipt
 
         return await charge()
@@ -87,7 +87,7 @@ def test_what_happened_while_the_page_was_hidden_is_there_when_it_is_shown(opene
     page.page.locator("#params").fill('{"amount": 49}')
     page.run(
         SHOP.replace("KEY", "")
-        .replace("30 if", "0 if")
+        .replace("300 if", "0 if")
         .replace("return await", 'await step.sleep("a while", "1 hour")\n        return await')
     )
     page.tab("Effects")
@@ -116,7 +116,7 @@ def test_what_is_asked_for_too_early_is_asked_for_again_and_a_refusal_is_said(
     page.page.route("**/effects", hold)
     page.page.evaluate(TIMED)
     page.page.locator("#params").fill('{"amount": 49}')
-    page.run(SHOP.replace("KEY", "").replace("30 if", "0 if"))
+    page.run(SHOP.replace("KEY", "").replace("300 if", "0 if"))
     page.expect_status("Complete")
     expect(page.page.locator("html[data-timed]")).to_have_count(1)
     page.tab("Effects")
@@ -132,7 +132,7 @@ def test_what_is_asked_for_too_early_is_asked_for_again_and_a_refusal_is_said(
 def test_the_ledger_reads_without_scripts(server: Server, open_page: Callable) -> None:
     made = ask(
         server.url + "/api/instances",
-        {"source": SHOP.replace("KEY", "").replace("30 if", "0 if"), "params": {"amount": 49}},
+        {"source": SHOP.replace("KEY", "").replace("300 if", "0 if"), "params": {"amount": 49}},
     )
     with urllib.request.urlopen(f"{server.url}/api{made['url']}/stream", timeout=30) as stream:
         assert any(line.strip() == b"event: end" for line in stream)

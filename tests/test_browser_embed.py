@@ -26,7 +26,7 @@ class TenantWorkflow(WorkflowEntrypoint):
 
         @step.do("second")
         async def second(ctx):
-            await asyncio.sleep(30 if ctx["attempt"] == 1 else 0)
+            await asyncio.sleep(300 if ctx["attempt"] == 1 else 0)
             return ctx["attempt"]
 
         return await first() + await second()

@@ -28,7 +28,7 @@ class TenantWorkflow(WorkflowEntrypoint):
         @step.do("charge card")
         async def charge(ctx):
             if ctx["attempt"] == 1:
-                await asyncio.sleep(60)  # there is time to kill, on any machine
+                await asyncio.sleep(600)  # there is time to kill, on any machine
             return {"receipt": "r-1"}
 
         await reserve()
