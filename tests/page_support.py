@@ -1,11 +1,12 @@
 """The playground's page as a person uses it: what is pressed, and what is read."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from browser_support import Watched
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 from server_support import ask
 
 WAIT_MS = 30_000
@@ -23,7 +24,30 @@ HIDE = (
     "document.dispatchEvent(new Event('visibilitychange')) }"
 )
 
+# All that a place of the page says from now on.
+HEAR = """(selector) => {
+    const said = [], place = document.querySelector(selector);
+    const hear = () => place.textContent.trim() && said.push(place.textContent.trim());
+    new MutationObserver(hear).observe(place, { childList: true, characterData: true, subtree: true });
+    return said;
+}"""
+
 expect.set_options(timeout=WAIT_MS)
+
+
+@contextmanager
+def hearing(page: Page, words: str, place: str = "#toast") -> Iterator[None]:
+    """What is done within makes a place of the page say `words`, which may be gone by the time that somebody looks: a
+    toast stays for four seconds, an announcement of the editor for a fifth of one.
+    """
+    said = page.evaluate_handle(HEAR, place)
+    yield
+    page.wait_for_function("([said, words]) => said.some((it) => it.includes(words))", arg=[said, words])
+
+
+def expect_copied(page: Page, text: str) -> None:
+    """The clipboard is written some time after the press that asks for it."""
+    page.wait_for_function("async (text) => (await navigator.clipboard.readText()) === text", arg=text)
 
 
 def journal(server: str, instance: str) -> list[dict[str, Any]]:

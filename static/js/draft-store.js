@@ -42,10 +42,10 @@ export class DraftStore {
     return copy ? { ...draft, id: null } : draft;
   }
 
-  /** Drafts that no open tab has, newest first; where that is not known, all that are not this tab's. */
+  /** Drafts that no open tab has, newest first; where that is not known, all that are not this tab's. What this page writes is held a moment later. */
   async orphans() {
     const open = new Set(((await navigator.locks?.query().catch(() => null))?.held ?? []).map(({ name }) => name));
-    return this.all().filter(({ id }) => !open.has(LOCK + id) && !this.held.has(id));
+    return this.all().filter(({ id }) => !open.has(LOCK + id) && !this.held.has(id) && !this.known.has(id));
   }
 
   /** All drafts, newest first. */

@@ -50,7 +50,7 @@ export function makeDrafts({ page, text, params, stops, restore, restoreStops, s
     if (mine) return of(mine) ? mine : null;
     const [newest] = store.all().filter((draft) => !isTenants(draft));
     const [closed] = (await store.orphans()).filter(of);
-    return closed && (closed.id === newest.id || Date.now() - closed.at < CLOSED_MS) ? closed : null;
+    return closed && (closed.id === newest?.id || Date.now() - closed.at < CLOSED_MS) ? closed : null;
   }
 
   async function draftOf(wanted) {
