@@ -148,8 +148,14 @@ class Watched:
         self.page.unroute_all()
 
     def forgive(self, part: str) -> None:
-        """Take out of the trouble what the test has brought about on purpose; it must have happened."""
+        """Take out of the trouble what the test has brought about on purpose; it must have happened.
+
+        What the browser says in the console may come later than what the page shows.
+        """
         kept = [trouble for trouble in self.trouble if part not in trouble]
+        if kept == self.trouble:
+            self.page.wait_for_event("console", lambda message: part in message.text)
+            kept = [trouble for trouble in self.trouble if part not in trouble]
         assert kept != self.trouble, f"nothing to forgive: {part}"
         self.trouble = kept
 

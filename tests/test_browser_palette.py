@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from access_support import findings
-from page_support import Playground, expect
+from page_support import Playground, expect, hearing
 
 SLOW = """import asyncio
 
@@ -38,8 +38,8 @@ def test_all_that_can_be_pressed_is_found_and_done_by_keyboard(opened: Callable[
     keys.type("KILL")
     expect(options.first).to_contain_text("Kill worker")
     expect(options.first).to_contain_text("There is no run yet")
-    keys.press("Enter")
-    expect(page.page.locator(".toast")).to_have_text("There is no run yet: press Run.")
+    with hearing(page.page, "There is no run yet: press Run."):
+        keys.press("Enter")
     keys.press("Escape")
     expect(palette).to_be_hidden()
     expect(page.editor).to_be_focused()

@@ -31,10 +31,11 @@ def test_a_person_sets_a_model_and_a_server_of_tools_of_a_tenant(server: Server,
     page.get_by_label("Tokens a run").fill("50000")
     page.get_by_role("button", name="Set the model").click()
     expect(page.locator("#model-said")).to_contain_text("The operator of this server lets tenants set none.")
+    watched.forgive("400")  # which the browser says of a refusal
     page.get_by_label("Its address").fill("https://tools.example.com/mcp")
     page.get_by_role("button", name="Set the server").click()
     expect(page.locator("#tools-said")).to_contain_text("tools_hosts")
-    assert all("400" in watched.trouble.pop() for _ in range(2))  # which the browser says of a refusal
+    watched.forgive("400")
     assert findings(page) == []
 
     page.goto(server.url + "/about")
@@ -44,7 +45,7 @@ def test_a_person_sets_a_model_and_a_server_of_tools_of_a_tenant(server: Server,
 def test_the_agents_answer_streams_and_its_step_says_what_it_took(server: Server, open_page: Callable) -> None:
     page = Playground(open_page(server.url + "/examples/agent-loop", reduced_motion="reduce"), server.url)
     page.run()
-    expect(page.page.locator("#run")).to_contain_text("Oslo is another matter", timeout=15_000)
+    expect(page.page.locator("#run")).to_contain_text("Oslo is another matter")
     page.expect_status("Complete")
     first = page.step("ask model").first
     expect(first).to_contain_text("12 tokens · ")

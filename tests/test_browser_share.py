@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from conftest import MANY
-from page_support import Playground, expect
+from page_support import Playground, expect, hearing
 from playwright.sync_api import Route
 from server_support import Server
 
@@ -50,8 +50,8 @@ def test_the_dialog_has_a_link_for_each_purpose_with_its_options(server: Server,
     expect(preview.locator("#listing")).to_contain_text("book flight")
     assert preview.locator("body").evaluate("node => getComputedStyle(node).backgroundColor") != "rgb(255, 255, 255)"
     expect(preview.locator("[data-run]")).to_have_count(0)
-    page.locator("#share-code").get_by_role("button", name="Copy").click()
-    expect(page.locator("#toast")).to_contain_text("Link to the code copied")
+    with hearing(page, "Link to the code copied"):
+        page.locator("#share-code").get_by_role("button", name="Copy").click()
     assert page.evaluate("navigator.clipboard.readText()") == link
     page.get_by_text("Take it to Cloudflare").click()
     expect(page.locator("#take-out-said")).to_contain_text("3 lines fail there, or mean something else:")
@@ -63,8 +63,8 @@ def test_the_dialog_has_a_link_for_each_purpose_with_its_options(server: Server,
         assert "saga-with-rollback/wrangler.jsonc" in archive.namelist()
     page.keyboard.press("Escape")
     expect(page.locator("#share-preview iframe")).to_have_count(0)
-    page.keyboard.press("ControlOrMeta+s")
-    expect(page.locator("#toast")).to_contain_text("Link to the code copied")
+    with hearing(page, "Link to the code copied"):
+        page.keyboard.press("ControlOrMeta+s")
 
 
 def test_where_no_site_may_frame_it_the_dialog_says_how_to_change_that(own_server: Server, open_page: Callable) -> None:
@@ -107,8 +107,8 @@ def test_what_is_typed_while_the_link_is_made_is_no_part_of_it_and_kept(server: 
     with page.page.expect_request("**/api/snippets"):
         page.page.keyboard.press("ControlOrMeta+s")
     page.page.keyboard.type("# later")
-    held[0].continue_()
-    expect(page.page.locator("#toast")).to_contain_text("Link to the code copied")
+    with hearing(page.page, "Link to the code copied"):
+        held[0].continue_()
     expect(page.page).to_have_url(f"{server.url}/")
     expect(page.page.locator("#draft")).to_contain_text("Draft kept")
     page.page.goto(page.page.evaluate("navigator.clipboard.readText()"))

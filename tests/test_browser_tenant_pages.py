@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from access_support import findings
-from page_support import Playground, expect
+from page_support import Playground, expect, hearing
 from playwright.sync_api import Request
 from server_support import Server
 from test_browser_tenants import key_of
@@ -23,7 +23,7 @@ class TenantWorkflow(WorkflowEntrypoint):
         @step.do("prepare")
         async def prepare(ctx):
             print("preparing")
-            await asyncio.sleep(30 if ctx["attempt"] == 1 else 0)
+            await asyncio.sleep(600 if ctx["attempt"] == 1 else 0)
             return ctx["attempt"]
 
         await prepare()
@@ -129,8 +129,8 @@ def test_from_an_empty_browser_to_a_run_that_is_killed_answered_and_over(
     playground.control("Copy as text").click()
     copying = page.get_by_role("dialog", name="Copy as text")
     assert findings(page) == []
-    copying.get_by_role("button", name="Copy for an agent").click()
-    expect(page.locator("#toast")).to_have_text("Copied for an agent")
+    with hearing(page, "Copied for an agent"):
+        copying.get_by_role("button", name="Copy for an agent").click()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("# Run desk-1: complete") and "/tenants/acme/instances/desk-1" in copied
     assert key not in copied

@@ -2,11 +2,10 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from access_support import findings
-from page_support import Playground, expect
+from page_support import Playground, expect, expect_copied
 
 pytestmark = pytest.mark.long
 
@@ -25,10 +24,6 @@ class TenantWorkflow(WorkflowEntrypoint):
 
         return await load()
 """
-
-
-def copied(page: Playground) -> Any:
-    return page.page.evaluate("navigator.clipboard.readText()")
 
 
 @pytest.mark.parametrize("size", [CLIPBOARD, PHONE], ids=["wide", "telephone"])
@@ -70,9 +65,9 @@ def test_a_large_value_is_a_tree_that_is_read_searched_and_copied(
     page.page.keyboard.press("ArrowDown")
     page.page.keyboard.press("ArrowDown")
     foot.get_by_role("button", name="Copy value").click()
-    assert copied(page) == "9007199254740993"
+    expect_copied(page.page, "9007199254740993")
     foot.get_by_role("button", name="Copy path").click()
-    assert copied(page) == 'output["rows"][0]["of"]'
+    expect_copied(page.page, 'output["rows"][0]["of"]')
     page.output.get_by_role("button", name="Search this value").click()
     page.page.keyboard.type("ROW 1999")
     page.page.keyboard.press("Enter")
