@@ -33,7 +33,7 @@ class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         async def charge(ctx):
             if ctx["attempt"] == 1:
-                await asyncio.sleep(60)  # there is time to kill, on any machine
+                await asyncio.sleep(600)  # there is time to kill, on any machine
 
         await step.do("reserve stock", lambda: 11)
         await step.do("charge card", charge)

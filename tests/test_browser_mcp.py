@@ -24,7 +24,7 @@ def test_an_agents_call_outlives_its_worker_and_waits_for_a_person(tmp_path: Pat
         key = key_of(server, "acme").split()[0]
         lesson = next(it for it in examples.load() if it.slug == "tool-call")
         source = lesson.source.replace("async def look():", "async def look(ctx):")
-        source = source.replace("asyncio.sleep(2)", 'asyncio.sleep(30 if ctx["attempt"] == 1 else 0)')
+        source = source.replace("asyncio.sleep(2)", 'asyncio.sleep(600 if ctx["attempt"] == 1 else 0)')
         deployed = httpx2.put(
             f"{server.url}/api/tenants/acme/workflows/refund",
             json={"source": source},

@@ -72,7 +72,8 @@ def test_a_telephone_has_words_a_rail_and_swipes(opened: Callable[..., Playgroun
     expect(body).to_have_attribute("data-half", "run")
     expect(page.step("charge card")).to_be_focused()
     page.page.get_by_role("button", name="Code", exact=True).tap()
-    code = page.page.locator(".cm-content").bounding_box()
+    expect(page.editor).to_be_visible()
+    code = page.editor.bounding_box()
     assert code
     swipe(page, (200, code["y"] + 60), -150)  # on code that scrolls sideways
     expect(body).to_have_attribute("data-half", "code")
@@ -92,6 +93,7 @@ def test_a_telephone_has_words_a_rail_and_swipes(opened: Callable[..., Playgroun
     rail = page.page.get_by_role("navigation", name="Code or run").bounding_box()
     assert rail and rail["x"] + rail["width"] == 844 and rail["width"] < 80
     page.page.get_by_role("button", name="Code", exact=True).tap()
+    expect(page.page.locator(".code")).to_be_visible()
     code = page.page.locator(".code").bounding_box()
     assert code and code["height"] == 390
     page.page.get_by_role("button", name="More", exact=True).tap()

@@ -126,6 +126,7 @@ def test_the_head_of_the_table_of_steps_stays_while_it_scrolls(opened: Callable[
     page.control("As a table").click()
     table = page.page.get_by_role("table", name="Steps of this run")
     head = table.get_by_role("columnheader", name="Status")
+    expect(table.get_by_role("row")).to_have_count(61)
     page.page.locator("#view-timeline").evaluate("node => node.scrollTo(0, 600)")
     expect(table.get_by_role("button", name="step 20", exact=True)).to_be_in_viewport()
     expect(head).to_be_in_viewport()
@@ -143,7 +144,7 @@ def test_a_retry_has_one_clock_and_the_sentence_says_its_time_to_everybody(opene
     sentence = page.page.locator('[data-part="sentence"]')
     expect(sentence).to_contain_text("The next begins at ")
     assert sentence.locator("[aria-hidden]").count() == 0
-    assert len(page.page.evaluate(r"() => document.body.innerText.match(/\b(10|9)\smin\b/g)")) == 1
+    page.page.wait_for_function(r"() => document.body.innerText.match(/\b(10|9)\smin\b/g)?.length === 1")
     page.control("Terminate").click()
     page.expect_status("Terminated")
 

@@ -8,16 +8,29 @@ from server_support import Server
 
 pytestmark = pytest.mark.long
 
-SLEEPER = """from workers import WorkflowEntrypoint
+# One sleep is over while the server is away, the other when somebody wakes it, however long a machine takes to look.
+SLEEPER = """import asyncio
+
+from workers import WorkflowEntrypoint
 
 
 class TenantWorkflow(WorkflowEntrypoint):
     async def run(self, event, step):
         await step.do("before", lambda: print("before"))
-        await step.sleep("in between", "4 seconds")
+        await asyncio.gather(step.sleep("in between", "1 hour"), step.sleep("meanwhile", "2 seconds"))
         await step.do("after", lambda: print("after"))
         return "through"
 """
+
+
+STEPS = ["before", "meanwhile", "in between", "after"]
+
+
+def wake(page: Playground) -> None:
+    """Once the sleep that ends by itself has."""
+    page.expect_step("meanwhile", "done")
+    page.control("Wake in between now").click()
+    page.expect_status("Complete")
 
 
 @pytest.fixture
@@ -36,11 +49,11 @@ def test_kill_9_in_mid_sleep(own_server: Server, sleeper: Playground) -> None:
     lost = page.page.get_by_text("Connection lost.")
     expect(lost).to_be_visible()
     own_server.start()
-    page.expect_status("Complete")
+    wake(page)
     expect(page.output).to_contain_text("through")
     expect(lost).to_be_hidden()
     events = journal(own_server.url, instance)
-    assert completed_steps(events) == ["before", "in between", "after"]
+    assert completed_steps(events) == STEPS
     assert [event["data"]["text"] for event in events if event["type"] == "log" and event.get("step")] == [
         "before",
         "after",
@@ -52,6 +65,6 @@ def test_a_planned_restart_is_survived_too(own_server: Server, sleeper: Playgrou
     page = sleeper
     assert own_server.stop() == 0
     own_server.start()
-    page.expect_status("Complete")
+    wake(page)
     expect(page.page.get_by_text("Connection lost.")).to_be_hidden()
-    assert completed_steps(journal(own_server.url, page.instance)) == ["before", "in between", "after"]
+    assert completed_steps(journal(own_server.url, page.instance)) == STEPS

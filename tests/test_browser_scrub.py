@@ -20,7 +20,7 @@ class TenantWorkflow(WorkflowEntrypoint):
         async def slow(ctx):
             print("attempt", ctx["attempt"])
             if ctx["attempt"] == 1:
-                await asyncio.sleep(60)
+                await asyncio.sleep(600)
             return "over"
 
         return await slow()

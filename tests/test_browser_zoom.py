@@ -103,9 +103,11 @@ def test_two_fingers_look_closer_on_a_telephone(finished: Playground, opened: Ca
     for kind, apart in (("touchStart", 20), ("touchMove", 40), ("touchMove", 80), ("touchEnd", None)):
         points = [] if apart is None else [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    expect(page.page.get_by_role("scrollbar", name="Part of the timeline in view")).to_be_visible()
+    strip = page.page.get_by_role("scrollbar", name="Part of the timeline in view")
+    expect(strip).to_be_visible()
     assert width(page, "two") > whole
     page.control("Zoom to all of it").tap()
+    expect(strip).to_be_hidden()
     assert width(page, "two") == pytest.approx(whole, abs=1)
 
 
