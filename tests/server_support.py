@@ -58,6 +58,7 @@ class Server:
         self.printed: list[str] = []
         self.process: subprocess.Popen[str] | None = None
         self.readers: list[threading.Thread] = []
+        self.heard = threading.Condition()
 
     @property
     def url(self) -> str:
@@ -101,7 +102,9 @@ class Server:
         assert process.stdout is not None
         with process.stdout as stream:
             for line in stream:
-                self.printed.append(line)
+                with self.heard:
+                    self.printed.append(line)
+                    self.heard.notify_all()
                 lines.put(line)
         lines.put(None)
 
@@ -125,14 +128,6 @@ class Server:
 
 def until(server: Server, is_true: Callable[[], bool]) -> None:
     """Wait for lines of the log until something is true."""
-    heard = threading.Event()
-
-    class Heard(list[str]):
-        def append(self, line: str) -> None:
-            super().append(line)
-            heard.set()
-
-    server.printed = Heard(server.printed)
-    while not is_true():
-        assert heard.wait(LINE_SECONDS), "".join(server.printed)
-        heard.clear()
+    with server.heard:
+        while not is_true():
+            assert server.heard.wait(LINE_SECONDS), "".join(server.printed)
