@@ -174,6 +174,16 @@ async def test_an_instance_is_created_followed_and_read(site: Site) -> None:
 
 
 @story
+async def test_an_instance_stands_for_the_next_firing_of_a_cron_expression(site: Site) -> None:
+    source = HELLO.replace("return {", 'return dict(event["schedule"] or {}) or {')
+    async with client_of(site) as client:
+        run = await client.create(source, schedule="30 9 * * MON")
+        assert (await run.wait()).output["cron"] == "30 9 * * MON"
+        example = await client.create(example="on-a-schedule")
+        assert (await example.wait()).output["fired"] == "Monday 09:00", "an example's own"
+
+
+@story
 async def test_what_a_person_can_do_can_be_done(site: Site) -> None:
     async with client_of(site) as client:
         run = await client.create(REPLIES)
@@ -312,6 +322,7 @@ async def test_a_tenant_deploys_runs_and_keeps_schedules_queues_and_secrets(site
 
         put = await tenant.put_schedule("nightly", "0 3 * * *", workflow="echo", params={"n": 2})
         assert len(put.next) == 5 and (await tenant.schedules())[0].params == {"n": 2}
+        assert await tenant.schedule("nightly") == put
         assert (await tenant.pause_schedule("nightly")).paused
         assert not (await tenant.pause_schedule("nightly", paused=False)).paused
         started = await tenant.run_schedule("nightly")

@@ -66,6 +66,16 @@ def test_a_run_is_followed_to_its_end_which_is_the_exit_status(
     assert later.status == status and f"{ends} in " in later.out
 
 
+def test_a_run_stands_for_the_next_firing_of_a_schedule(run: Commands) -> None:
+    words = ("run", "--example", "on-a-schedule", "--follow")
+    fired = run(*words, "--schedule", "0 18 * * FRI")
+    assert (fired.status, fired.of("end")[0]["output"]["fired"]) == (OK, "Friday 18:00")
+    assert "(schedule.invalid)" in refused(run(*words, "--schedule", "every day"))
+    tenant = run("run", "--workflow", "echo", "--schedule", "0 18 * * FRI", "--tenant", "acme", PLAYGROUND_TOKEN="pk_x")
+    assert "`playground schedules put`" in refused(tenant)
+    assert "no schedule" in refused(run("run", "--resume", "r", "--schedule", "0 18 * * FRI"))
+
+
 def test_runs_are_listed_controlled_and_deleted(run: Commands, tmp_path: Path) -> None:
     empty = run("runs", "list", "--format", "text").out
     assert "No run was started from here" in empty and "`playground run FILE` starts one" in empty
@@ -208,6 +218,7 @@ def test_a_tenant_deploys_and_runs_from_the_terminal(site: Site, run: Commands, 
     words = ("schedules", "put", "nightly", "0 3 * * *", "--workflow", "echo", "--params", '{"n": 2}')
     assert len(run(*words, **as_acme).of("schedule")[0]["next"]) == 5
     assert "nightly" in run("schedules", "list", "--format", "text", **as_acme).out
+    assert "nightly: 0 3 * * * (UTC)" in run("schedules", "show", "nightly", "--format", "text", **as_acme).out
     assert run("schedules", "pause", "nightly", **as_acme).of("schedule")[0]["paused"]
     assert run("schedules", "run", "nightly", **as_acme).of("run")
     assert run("schedules", "delete", "nightly", **as_acme).status == OK

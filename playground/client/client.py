@@ -73,9 +73,14 @@ class Client:
         id: str | None = None,
         skip_sleeps: bool = False,
         tags: Sequence[str] = (),
+        schedule: str | None = None,
     ) -> Anonymous:
         """Start an instance of one of source, snippet or example, found by its `tags`. With an `id` it may be repeated
         after a cut.
+
+        Args:
+            schedule: a cron expression, read in UTC; the instance stands for its next firing. An example that is fired
+                by the clock has its own.
 
         Raises:
             SourceRefused: the source has errors.
@@ -84,6 +89,8 @@ class Client:
         given = {"source": source, "snippet": snippet, "example": example}
         body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         body |= {"params": params, "id": id, "skip_sleeps": skip_sleeps, "tags": [*tags]}
+        if schedule is not None:
+            body["schedule"] = schedule
         made = await self._connection.ask("POST", "/api/instances", Created, body)
         return anonymous(self._connection, made.id, made.control_token)
 

@@ -137,6 +137,10 @@ class TenantClient:
         """The schedules, by name."""
         return (await self._ask("GET", "/schedules", Schedules)).schedules
 
+    async def schedule(self, name: str) -> Schedule:
+        """One schedule with its next five times."""
+        return await self._ask("GET", f"/schedules/{_quoted(name)}", Schedule)
+
     async def put_schedule(self, name: str, cron: str, **more: Any) -> Schedule:
         """Add or replace a schedule. `more`: workflow, timezone, params, missed, paused."""
         return await self._ask("PUT", f"/schedules/{_quoted(name)}", Schedule, {"cron": cron, **more})

@@ -35,6 +35,7 @@ _EXAMPLES: Mapping[str, str] = {
     "run": """
   playground run order.py --params '{"order": 7}' --follow
   playground run --example crash-and-resume --follow
+  playground run report.py --schedule '0 9 * * MON' --follow
   playground run order.py --params @order.json --server https://play.example
   playground run --resume 37bf11bb --follow""",
     "runs": """
@@ -204,6 +205,8 @@ def _add_run(parser: Parser) -> None:
         "--tag", action="append", default=[], metavar="TAG", help="a tag to find it by; may be repeated"
     )
     parser.add_argument("--skip-sleeps", action="store_true", help="have every sleep be over at once")
+    fired = "stand for the next firing of this cron expression, as in '0 9 * * MON' (UTC)"
+    parser.add_argument("--schedule", metavar="CRON", help=fired)
     _add_patience(parser)
     _add_place(parser)
 
@@ -386,6 +389,7 @@ def _add_schedules(parser: Parser) -> None:
         parser,
         [
             ("list", "the schedules, with their next time"),
+            ("show", "one schedule, with its next five times"),
             ("put", "add a schedule, or replace the one of this name"),
             ("pause", "fire no more until it is resumed"),
             ("resume", "go on with the next time"),

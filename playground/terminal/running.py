@@ -42,8 +42,8 @@ async def run(options: argparse.Namespace, place: Place, screen: Screen) -> int:
 
 
 async def _resume(options: argparse.Namespace, place: Place, screen: Screen) -> int:
-    if options.file or options.example or options.workflow or options.params is not None:
-        raise BadCommand("--resume goes on with a run that there is; it takes no file and no params")
+    if options.file or options.example or options.workflow or not (options.params is options.schedule is None):
+        raise BadCommand("--resume goes on with a run that there is; it takes no file, no params and no schedule")
     async with opened_place(place, plays=True) as opened:
         known = opened.known(options.resume)
         id = options.left = options.resume if known is None else known.id
@@ -64,6 +64,10 @@ async def _create(options: argparse.Namespace, opened: Opened, source: str | Non
     if options.workflow is not None or opened.place.tenant:
         if options.workflow is None:
             raise BadCommand("a tenant runs what it has deployed: `playground deploy`, then `run --workflow NAME`")
+        if options.schedule is not None:
+            raise BadCommand(
+                "a tenant's workflow is fired by the tenant's schedules: `playground schedules put`, `schedules run`"
+            )
         return await opened.tenant().create(params, workflow=options.workflow, id=options.id, tags=options.tag)
     return await opened.client.create(
         source,
@@ -72,6 +76,7 @@ async def _create(options: argparse.Namespace, opened: Opened, source: str | Non
         id=options.id,
         skip_sleeps=options.skip_sleeps,
         tags=options.tag,
+        schedule=options.schedule,
     )
 
 

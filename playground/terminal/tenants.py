@@ -132,6 +132,10 @@ def _schedule_row(schedule: Any) -> dict[str, Any]:
     return row | {"_next": "paused" if schedule.paused else times}
 
 
+async def _show_schedule(options: argparse.Namespace, opened: Opened, screen: Screen) -> int:
+    return _shown_schedule(await opened.tenant().schedule(options.name), screen)
+
+
 async def _put_schedule(options: argparse.Namespace, opened: Opened, screen: Screen) -> int:
     more: dict[str, Any] = {"workflow": options.workflow, "timezone": options.timezone, "missed": options.missed}
     more |= {"params": json_input(options.params, "--params"), "paused": options.paused}
@@ -240,6 +244,7 @@ ACTIONS: Mapping[str, Mapping[str, Action]] = {
     },
     "schedules": {
         "list": _list_schedules,
+        "show": _show_schedule,
         "put": _put_schedule,
         "pause": _pause_schedule,
         "resume": _pause_schedule,
