@@ -13,6 +13,7 @@ from playground.engine.families import Families
 from playground.store.rows import InstanceRow
 from playground.workflows import events as ev
 from playground.workflows.events import Event
+from playground.workflows.tags import tags_of
 
 DOUBLES = """
     n = event["payload"].get("n")
@@ -563,3 +564,37 @@ def test_two_nodes_bring_an_end_once(place: Place) -> None:
             assert len(types(await journal(parent), ev.CHILD_COMPLETED)) == 1
 
     place.call(story)
+
+
+@on_engine(tags_per_run=2)
+async def test_children_have_the_tags_that_their_parent_gives_them(engine: Engine) -> None:
+    body = (
+        DOUBLES
+        + """
+    said = []
+    for tags in ["order"], ["a", "b", "c"]:
+        try:
+            await self.env.WORKFLOWS.run({"n": 1}, tags=tags[0] if len(tags) == 1 else tags)
+        except Exception as refused:
+            said.append(str(refused))
+    await self.env.WORKFLOWS.run({"n": 1}, id="kid", tags=["order-7", "eu", "order-7"])
+
+    @step.do("leave")
+    async def leave():
+        await self.env.WORKFLOWS.create("left", {"n": 2}, tags=["order-7"])
+        await self.env.WORKFLOWS.create({"id": "alike", "params": {"n": 2}, "tags": ["eu"]})
+        try:
+            await self.env.WORKFLOWS.create("not", {"n": 2}, tags=["a", "b", "c"])
+        except Exception as refused:
+            return str(refused)
+
+    return [*said, await leave()]
+    """
+    )
+    parent = await flows(engine, body).create("parent")
+    no_list, *too_many = await output(parent)
+    assert no_list == "Tags are a list of texts."
+    assert ["A run has at most 2 tags" in text for text in too_many] == [True, True]
+    for id, tags in {"kid": ["order-7", "eu"], "left": ["order-7"], "alike": ["eu"], "parent": []}.items():
+        assert [*tags_of((await row_of(engine, id)).injected)] == tags
+    assert await until_ended(engine, "left") == ev.COMPLETE

@@ -116,6 +116,7 @@ def child_of(template: CreateInstance, child: NewChild) -> CreateInstance:
         events=child.events,
         injected=child.injected,
         flow=asked,
+        tags=child.tags,
         traceparent=child.traceparent,
     )
 

@@ -6,7 +6,7 @@ playground/worker/channel.py.
 Architecture Invariant: every frame is decoded into one of these types, or the worker is ended.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -33,6 +33,7 @@ Label200 = Annotated[str, Meta(max_length=200)]
 EventTypes = Annotated[  # several with a comma between (`names.check_event_types`)
     str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}(,[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}){0,9}\Z")
 ]
+Tag = Annotated[str, Meta(min_length=1, max_length=TAG_LENGTH)]
 ChildId = Annotated[str, Meta(pattern=r"\A[a-zA-Z0-9_][a-zA-Z0-9-_]{0,99}\Z")] | None
 
 
@@ -179,6 +180,7 @@ class Child(Struct, frozen=True, tag="child", tag_field="op"):
     line: Line = None
     clock: Clock | None = None
     asked: ChildFlow | None = None
+    tags: Sequence[Tag] = ()
 
 
 class Reply(Struct, frozen=True, tag="reply", tag_field="op"):
@@ -257,7 +259,7 @@ class Append(Struct, frozen=True, tag="append", tag_field="op"):
 class Tagged(Struct, frozen=True, tag="tagged", tag_field="op"):
     """The code gives the run a tag (workflows/tags.py), and goes on at once."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=TAG_LENGTH)]
+    name: Tag
 
 
 class Finish(Struct, frozen=True, tag="finish", tag_field="op"):
@@ -350,6 +352,7 @@ class _LargeChild(Struct, frozen=True, tag="child", tag_field="op"):
     line: Line = None
     clock: Clock | None = None
     asked: ChildFlow | None = None
+    tags: Sequence[Tag] = ()
 
 
 _SmallFrame = (
@@ -421,7 +424,7 @@ def _decode_large(data: bytes) -> WorkerFrame:
         return Finish(_result(frame.output), frame.ready)
     if isinstance(frame, _LargeChild):
         params = _result(frame.params)
-        fields = (frame.cascade, frame.workflow, frame.line, frame.clock, frame.asked)
+        fields = (frame.cascade, frame.workflow, frame.line, frame.clock, frame.asked, frame.tags)
         return Child(frame.step, frame.binding, frame.id, params, *fields)
     if isinstance(frame, _LargeDone):
         return Done(

@@ -17,6 +17,7 @@ from playground.worker.streams import Streams
 from playground.workflows import values
 from playground.workflows.errors import NotSerialisable, TooLarge
 from playground.workflows.flow import FIELDS
+from playground.workflows.tags import TAGS
 
 
 class Binding:
@@ -102,8 +103,9 @@ class RunChild(Protocol):
     """Runs another workflow as a step: `Steps.run_child`."""
 
     def __call__(
-        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool, asked: Mapping[str, Any]
-    ) -> Coroutine[Any, Any, Any]: ...
+        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool,
+        asked: Mapping[str, Any], tags: Any,
+    ) -> Coroutine[Any, Any, Any]: ...  # fmt: skip
 
 
 class Children:
@@ -133,6 +135,7 @@ class Children:
         delay: Any = None,
         priority: Any = None,
         limits: Any = None,
+        tags: Any = (),
     ) -> Coroutine[Any, Any, Any]:
         """Run the workflow with other params and wait durably for its end: a step, which gives the child's output or
         raises its error.
@@ -143,10 +146,13 @@ class Children:
             workflow: another of the tenant's workflows, by its name; by default the one that runs.
             cascade: whether the child is terminated when nobody waits for it any more.
             key, delay, priority, limits: when it may start, as of a create.
+            tags: texts that the child is found by.
         """
         given = {"key": key, "delay": delay, "priority": priority, "limits": limits}
         asked = {name: value for name, value in given.items() if value is not None}
-        return self._run_child(self._name, params, id, name, workflow=workflow, cascade=bool(cascade), asked=asked)
+        return self._run_child(
+            self._name, params, id, name, workflow=workflow, cascade=bool(cascade), asked=asked, tags=tags
+        )
 
 
 class Workflow(Children):
@@ -164,10 +170,10 @@ class Workflow(Children):
 
         `workflow` names another of the tenant's workflows; without it the instance is of the caller's own. `retention`
         is how long it is kept once it has ended: `{"success_retention", "error_retention"}`, both optional. `key`,
-        `delay`, `priority`, `singleton`, `debounce` and `limits` say when it may start.
+        `delay`, `priority`, `singleton`, `debounce` and `limits` say when it may start; by `tags` it is found.
         """
         if isinstance(id, Mapping):
-            asked = {name: id[name] for name in FIELDS & id.keys()} | asked
+            asked = {name: id[name] for name in (FIELDS | {TAGS}) & id.keys()} | asked
             workflow, retention = id.get("workflow", workflow), id.get("retention", retention)
             id, params = id.get("id"), id.get("params", params)
         more = {"workflow": workflow, "retention": retention, "asked": asked or None}

@@ -33,7 +33,7 @@ from playground.workflows import step_config as configs
 from playground.workflows.errors import InvalidEventType, InvalidFlow, InvalidId, InvalidName, InvalidTag
 from playground.workflows.events import CHILD, DO, MAX_STEP_DEPTH, PATCH, REPLY, SLEEP, WAIT
 from playground.workflows.flow import checked_flow
-from playground.workflows.tags import check_tag, too_many
+from playground.workflows.tags import check_tag, check_tags, too_many
 
 _TAG_INSIDE = "step.tag is for the code outside of steps: what a step did is not done again in a replay."
 
@@ -213,8 +213,9 @@ class Steps:
         return patched
 
     def run_child(
-        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool, asked: Mapping[str, Any]
-    ) -> Coroutine[Any, Any, Any]:
+        self, binding: str, params: Any, id: Any, name: Any, *, workflow: Any, cascade: bool,
+        asked: Mapping[str, Any], tags: Any,
+    ) -> Coroutine[Any, Any, Any]:  # fmt: skip
         """Run another workflow and wait durably for its end (`self.env.WORKFLOWS.run`)."""
         if id is not None:
             try:
@@ -227,8 +228,8 @@ class Steps:
             except InvalidName as refused:
                 raise WorkflowFatalError(refused.message) from None
         try:
-            flow = checked_flow(**asked)
-        except InvalidFlow as refused:
+            flow, found_by = checked_flow(**asked), check_tags(tags, self._limits["tags_per_run"])
+        except (InvalidFlow, InvalidTag) as refused:
             raise WorkflowFatalError(refused.message) from None
         name = self._checked_name(CHILD if name is None and id is None else id if name is None else name)
         key = self._next_key(CHILD, name)
@@ -237,6 +238,8 @@ class Steps:
             frame["workflow"] = workflow
         if flow is not None:
             frame["asked"] = {**asked, "delay": flow.delay_ms}
+        if found_by:
+            frame["tags"] = found_by
         if not self._history.is_over(key):
             frame["params"], _ = encode_value(params, f'params of child "{name}"', self._limits["value_bytes"])
         return self._suspend(key, frame)

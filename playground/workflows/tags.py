@@ -11,6 +11,7 @@ from typing import Any
 from playground.workflows.errors import InvalidTag
 
 TAG_LENGTH = 100  # characters
+TAGS = "tags"  # of a create
 
 
 def is_tag(tag: object) -> bool:

@@ -113,7 +113,7 @@ def _method(function: Callable[..., Any]) -> Method:
 class NewChild:
     """A child that an instance runs. `is_chosen`: its code chose the id; `workflow`: one that it names, or its own;
     `depth_left`: how deep its own children may go; `asked`: when it may start, as the arguments of `checked_flow`;
-    `traceparent`: the context of the step that runs it, where there are spans.
+    `tags`: what it is found by; `traceparent`: the context of the step that runs it, where there are spans.
     """
 
     id: str
@@ -126,6 +126,7 @@ class NewChild:
     events: Sequence[NewEvent]
     injected: Mapping[str, Any] | None
     asked: Mapping[str, Any] | None = None
+    tags: Sequence[str] = ()
     traceparent: str | None = None
 
 

@@ -13,6 +13,7 @@ from playground.engine.instances import Instances, WorkflowInstance
 from playground.workflows.errors import InvalidFlow
 from playground.workflows.flow import FIELDS
 from playground.workflows.names import derived_id
+from playground.workflows.tags import TAGS
 
 
 class Workflows(Binding):
@@ -42,7 +43,7 @@ class Workflows(Binding):
     ) -> str:
         """Start an instance, of the caller's workflow or of the tenant's that is named; returns its id.
 
-        `asked` is when it may start: the other arguments of `Instances.create`.
+        `asked` is when it may start and what it is found by: the other arguments of `Instances.create`.
         """
         flow = _checked_asked(asked)
         call.host.check_name("An instance's id", id)
@@ -150,9 +151,10 @@ def _checked_asked(asked: Any) -> dict[str, Any]:
     """What is asked of an instance's start, as keyword arguments. Raises InvalidFlow."""
     if asked is None:
         return {}
-    if not isinstance(asked, Mapping) or not asked.keys() <= FIELDS:
-        raise InvalidFlow(f"create() takes id, params and {', '.join(sorted(FIELDS))}.")
-    return dict(asked)
+    taken = FIELDS | {TAGS}
+    if not isinstance(asked, Mapping) or not asked.keys() <= taken:
+        raise InvalidFlow(f"create() takes id, params and {', '.join(sorted(taken))}.")
+    return {name: value for name, value in asked.items() if name != TAGS or value is not None}
 
 
 def _child(call: CallContext) -> str:

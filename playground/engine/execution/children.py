@@ -126,6 +126,7 @@ class Children:
                     events=[NewEvent(ev.SLEEPS_SKIPPED)] if skipped else [],
                     injected=chaos,
                     asked=None if frame.asked is None or chaos is not None else msgspec.structs.asdict(frame.asked),
+                    tags=frame.tags,
                     traceparent=None if execution.trace is None else str(execution.trace.context(step.key)),
                 )
             )
