@@ -1,10 +1,14 @@
 """Operations on many instances in both databases: who takes one, how far it is, and what stays of those that ended."""
 
+from pathlib import Path
+
+from aio import story
 from msgspec.structs import replace
 from store_support import AT, with_store
 
 from playground.store.bulks import DONE, PART, Bulk, Target
 from playground.store.protocol import Store
+from playground.store.sqlite.store import SqliteStore
 
 
 def new(id: str, tenant: str = "acme", at: int = AT) -> Bulk:
@@ -52,3 +56,16 @@ async def test_one_that_is_stopped_keeps_what_was_done_and_the_oldest_that_ended
     assert await bulks.create(new("d", at=AT + 20), [], most=2, kept=1)
     assert [bulk.id for bulk in await bulks.of_tenant("acme")] == ["d", "b"]
     assert await bulks.get("acme", "a") is None and [bulk.id for bulk in await bulks.of_tenant("other")] == ["a"]
+
+
+@story
+async def test_what_a_process_of_a_file_was_at_is_due_in_the_next_one_at_once(tmp_path: Path) -> None:
+    store = SqliteStore.open(tmp_path / "a.db")
+    assert await store.bulks.create(new("a"), [Target(1, 1)], most=2, kept=1)
+    assert await store.bulks.create(new("b"), [], most=2, kept=1) and await store.bulks.stop("acme", "b", at=AT)
+    assert await store.bulks.take_due(at=AT, until=AT + 30) is not None
+    await store.close()
+    store = SqliteStore.open(tmp_path / "a.db")
+    taken = await store.bulks.take_due(at=AT, until=AT + 30)
+    assert taken is not None and taken.id == "a" and await store.bulks.take_due(at=AT, until=AT + 30) is None
+    await store.close()

@@ -52,6 +52,8 @@ PAGE = 1_000  # keys read at once
 FAILURES_KEPT = 100
 ENDED_KEPT = 20
 EXAMPLES = 5  # ids that a dry run names
+# Its journal does not say by whom.
+RESTARTED = "It was restarted meanwhile: by somebody, or by this operation before its server died. It is left as it is."
 
 # The statuses in which an operation has nothing to do.
 _DONE_ALREADY: Mapping[str, frozenset[str]] = {
@@ -219,7 +221,7 @@ class BulkRuns:
         if row is None:
             return "unchanged"
         if row.generation != target.generation:
-            return {"id": row.id, "code": "bulk.restarted", "message": "It was restarted meanwhile."}
+            return {"id": row.id, "code": "bulk.restarted", "message": RESTARTED}
         try:
             return "done" if await act(row) else "unchanged"
         except StoreError:

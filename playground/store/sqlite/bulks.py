@@ -13,6 +13,11 @@ from playground.store.sqlite.tables import Tables
 SQL = NamedSql(Path(__file__).with_name("bulks.sql"))
 
 
+def take_back(db: sqlite3.Connection) -> None:
+    """Make due what a process before this one was at: who has the file's lock is alone."""
+    db.execute(SQL["take_back"])
+
+
 class SqliteBulks:
     """Implements `bulks.BulkStore`."""
 

@@ -31,6 +31,9 @@ UPDATE bulk SET due_at = ?2 WHERE (tenant, id) IN (
     SELECT tenant, id FROM bulk INDEXED BY bulk_due WHERE due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at LIMIT 1
 ) RETURNING {columns}
 
+-- name: take_back
+UPDATE bulk SET due_at = created_at WHERE due_at IS NOT NULL
+
 -- name: part
 SELECT targets FROM bulk_part WHERE tenant = ?1 AND id = ?2 AND number = ?3
 

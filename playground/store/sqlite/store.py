@@ -43,7 +43,7 @@ from playground.store.sqlite import claims, flow
 from playground.store.sqlite.alerts import SqliteAlerts
 from playground.store.sqlite.alike import parts_of, rows_of
 from playground.store.sqlite.audit import insert_audit
-from playground.store.sqlite.bulks import SqliteBulks
+from playground.store.sqlite.bulks import SqliteBulks, take_back
 from playground.store.sqlite.connections import BUSY_MS, BusyTimeout, Readers
 from playground.store.sqlite.messages import SqliteMessages
 from playground.store.sqlite.migrations import migrate, schema_version
@@ -174,6 +174,7 @@ class SqliteStore:
                 log("database_migrated", path=path, before=version, after=schema_version(db, f"the database {path}"))
             if keyring is not None:
                 prepare_encryption(db, keyring, f"the database {path}", log)
+            take_back(db)
             if synchronous == "full":
                 _preallocate_wal(db)
             return cls(path, lock, db, log, slow_seconds, keyring or Keyring(), lease_clock)
