@@ -312,3 +312,55 @@ from workers import WorkflowEntrypoint
 class Naps(WorkflowEntrypoint):
     async def run(self, event: Any, step: Any) -> None:
         await step.sleep("nap", "1 day")
+
+
+MARKED = workflow("""
+    step.tag("order-7", "eu")
+    new = step.patched("ask-twice")
+    schema = {"type": "object", "properties": {"by": {"type": "string"}}}
+    got = await step.wait_for_event("approval", "approved", timeout="1 hour", schema=schema)
+    step.tag("approved")
+    return [new, got["payload"]["by"]]
+    """)
+
+
+def test_tags_patches_and_the_schema_of_a_wait_are_pinned() -> None:
+    async def approve(run: Run) -> None:
+        await run.send_event("approved", {"by": "ada"})
+
+    text = written(MARKED, act=approve)
+    assert 'tagged=["order-7", "eu", "approved"]' in text and 'patches={"ask-twice": True}' in text
+    check(text)
+    tags = "the run was tagged 'eu', is not any more", "the run is tagged 'us', which is new"
+    assert difference(text, ('"order-7", "eu"', '"order-7", "us"')) == [*tags]
+    assert difference(text, ('step.patched("ask-twice")', "True")) == [
+        "the code asked for the patch `ask-twice`, does not any more"
+    ]
+    assert difference(text, ("step.tag(", 'step.patched("more")\n        step.tag(')) == [
+        "the code asks for the patch `more`, which is new"
+    ]
+    other = ('{"by": {"type": "string"}}', '{"by": {"type": "string", "maxLength": 3}}')
+    assert difference(text, other) == [
+        "the schema of step 1 the wait `approval` asked for nothing at ['properties']['by']['maxLength'], asks for 3"
+    ]
+
+
+def test_the_tags_that_a_run_was_created_with_are_given_to_that_of_its_test() -> None:
+    async def recorded_run() -> tuple[Head, list[Event]]:
+        async with WorkflowTester(SOURCE_OF_TAGS, begin=BEGAN) as tester:
+            run = await tester.create(None, id="r-1", tags=["vip"])
+            await run.wait_for_status("complete")
+            events = await run.journal()
+        code, name = Code("workflow.py", "v", SOURCE_OF_TAGS), "TenantWorkflow"
+        last = events[-1]
+        return Head("1.2.3", last.at, "r-1", "A run", "", name, "complete", last.seq, values.encode(None), code), events
+
+    text = write_test(*asyncio.run(recorded_run()))
+    assert 'tags=["vip"]' in text and 'tagged=["eu"]' in text
+    check(text)
+
+
+SOURCE_OF_TAGS = workflow("""
+    step.tag("vip", "eu")
+    return await step.do("one", lambda: 1)
+    """)

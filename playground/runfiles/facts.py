@@ -54,6 +54,7 @@ class StepFacts:
     error: dict[str, Any] | None = None
     event_type: str | None = None
     rollback: str | None = None
+    schema: dict[str, Any] | None = None  # that the payload of a wait has to fit
 
 
 def facts_of(state: State) -> list[StepFacts]:
@@ -68,7 +69,24 @@ def _facts(step: Step) -> StepFacts:
         event_type, result = step.output.get("type", event_type), step.output.get("payload")
     rollback = None if step.rollback is None else step.rollback.status
     attempts = tuple(map(outcome_of, step.attempts)) if step.key.kind == ev.DO else ()
-    return StepFacts(step.key, step.status, attempts, result, step.error, event_type, rollback)
+    schema = (step.config or {}).get("schema") if step.key.kind == ev.WAIT else None
+    return StepFacts(step.key, step.status, attempts, result, step.error, event_type, rollback, schema)
+
+
+def patches_of(state: State) -> dict[str, bool]:
+    """Which way a run takes at each patch that its code has asked for."""
+    return {name: one["patched"] for name, one in state.patches.items()}
+
+
+def tags_at_begin(events: Iterable[Event]) -> list[str]:
+    """The tags that a run was created with, not those that its code has added."""
+    found: list[str] = []
+    for event in events:
+        if event.type == ev.EXECUTION_STARTED:
+            break
+        if event.type == ev.WORKFLOW_TAGGED:
+            found += event.data["tags"]
+    return found
 
 
 def outcome_of(attempt: Attempt) -> Outcome:

@@ -20,7 +20,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from playground.runfiles.facts import ERROR, LOST, NOTHING, OK, OPEN, TIMED_OUT, Outcome, StepFacts, facts_of, milestone
+from playground.runfiles.facts import (
+    ERROR,
+    LOST,
+    NOTHING,
+    OK,
+    OPEN,
+    TIMED_OUT,
+    Outcome,
+    StepFacts,
+    facts_of,
+    milestone,
+    patches_of,
+    tags_at_begin,
+)
 from playground.runfiles.format import Head
 from playground.runfiles.python_literals import Call, Name, identifier, render, text_of_lines
 from playground.workflows import events as ev
@@ -91,13 +104,13 @@ def write_test(head: Head, events: Sequence[Event]) -> str:
         raise CannotBeATest("The code of this run comes from a program; a test holds its code.")
     if is_handler(head.class_name) or _handles_messages(events):
         raise CannotBeATest("This run handles messages of a queue; `deliver` of the test kit is for that.")
-    events = _last_generation(events)
+    whole, events = events, _last_generation(events)
     state = fold(events)
     if not state.steps and head.status not in ev.FINAL_STATUSES:
         raise CannotBeATest("This run has not come to a step yet. Wait until it has.")
     if any(event.type == ev.EXECUTION_ENDED and event.data.get("reason") == ev.LIMIT for event in events):
         raise CannotBeATest("A limit of the server ended this run, and a test has other limits.")
-    call = render(_check_call(head, source, state, events), 1, 4)
+    call = render(_check_call(head, source, state, events, has_all=events is whole), 1, 4)
     when = datetime.fromtimestamp(head.written_at / 1000, UTC)
     return _HEADER.format(
         title=_one_line(head.title),
@@ -136,7 +149,7 @@ def _last_generation(events: Sequence[Event]) -> Sequence[Event]:
     return events
 
 
-def _check_call(head: Head, source: str, state: State, events: Sequence[Event]) -> Call:
+def _check_call(head: Head, source: str, state: State, events: Sequence[Event], *, has_all: bool) -> Call:
     given = _given_steps(source, state, events)
     window = (events[0].at - DAY_MS, events[-1].at + DAY_MS)
     facts = [it for it in facts_of(state) if not any(around in given for around in _around(it.key))]
@@ -146,6 +159,10 @@ def _check_call(head: Head, source: str, state: State, events: Sequence[Event]) 
         named["class_name"] = head.class_name
     named["params"] = values.decode(state.params)
     named["steps"] = [_step_call(it, it.key in given, window) for it in facts]
+    if state.status in ev.FINAL_STATUSES:
+        named |= _found_by(state, events) if has_all else {}  # after a restart a tag that is there is not given again
+        if state.patches:
+            named["patches"] = patches_of(state)
     if moves:
         named["moves"] = [Call(f"recorded.{it.function}", it.arguments, dict(it.named) | _after(it)) for it in moves]
     if state.status == ev.COMPLETE:
@@ -157,6 +174,13 @@ def _check_call(head: Head, source: str, state: State, events: Sequence[Event]) 
     else:
         named["status"] = None
     return Call("recorded.check", (Name("SOURCE"),), named)
+
+
+def _found_by(state: State, events: Sequence[Event]) -> dict[str, Any]:
+    """The tags that it was created with, and those that its code has given it."""
+    given = tags_at_begin(events)
+    by_code = [tag for tag in state.tags if tag not in given]
+    return ({"tags": given} if given else {}) | ({"tagged": by_code} if by_code else {})
 
 
 def _after(move: _Move) -> dict[str, Any]:
@@ -255,6 +279,8 @@ def _step_call(step: StepFacts, is_given: bool, window: tuple[int, int]) -> Call
         return Call("recorded.slept", arguments, named)
     if key.kind == ev.WAIT:
         named = {"event": step.event_type} | named
+        if step.schema is not None:
+            named["schema"] = step.schema
         if step.result is not NOTHING:
             named["payload"] = values.decode(step.result)
         return Call("recorded.waited", arguments, named)

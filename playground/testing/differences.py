@@ -62,6 +62,7 @@ class RecordedStep:
     error: Attempt | None = None
     rollback: str | None = None
     took_ms: int = 0
+    schema: Any = None  # of a wait; None: the test says nothing of it
 
     @property
     def path(self) -> str:
@@ -142,6 +143,10 @@ def _of_step(number: int, before: RecordedStep, now: StepFacts) -> list[str]:
         if at is not None:
             what = "had the payload" if before.kind == ev.WAIT else "returned"
             found.append(f"{which} {what} {at}")
+    if before.schema is not None:
+        at = _first_difference(before.schema, now.schema, verb="asks for")
+        if at is not None:
+            found.append(f"the schema of {which} asked for {at}")
     if before.rollback != now.rollback:
         found.append(f"the rollback of {which} was {before.rollback or 'none'}, is {now.rollback or 'none'}")
     return found
@@ -185,34 +190,54 @@ def end_differences(end: End, state: Any) -> list[str]:
     return []
 
 
-def _first_difference(was: Any, is_: Any, path: str = "") -> str | None:
+def mark_differences(
+    tags: Sequence[str], tagged: Sequence[str] | None, patches: Mapping[str, bool] | None, state: Any
+) -> list[str]:
+    """A sentence for each tag that the code gives no more, or gives now, and for each patch that it asks for likewise.
+
+    None: the test says nothing of them. A patch that the recorded run had gone past is one that a new run takes.
+    """
+    found: list[str] = []
+    if tagged is not None:
+        by_code = [tag for tag in state.tags if tag not in tags]
+        found += [f"the run was tagged {tag!r}, is not any more" for tag in tagged if tag not in by_code]
+        found += [f"the run is tagged {tag!r}, which is new" for tag in by_code if tag not in tagged]
+    if patches is not None:
+        found += [
+            f"the code asked for the patch `{it}`, does not any more" for it in patches if it not in state.patches
+        ]
+        found += [f"the code asks for the patch `{it}`, which is new" for it in state.patches if it not in patches]
+    return found
+
+
+def _first_difference(was: Any, is_: Any, path: str = "", *, verb: str = "returns") -> str | None:
     """Where two values differ first, in words; None: they don't."""
     if was is ANY:
         return None
     if isinstance(was, dict) and isinstance(is_, dict):
         for name, item in was.items():
             if name not in is_:
-                return _words(f"{path}[{name!r}]", item, NOTHING)
-            found = _first_difference(item, is_[name], f"{path}[{name!r}]")
+                return _words(f"{path}[{name!r}]", item, NOTHING, verb)
+            found = _first_difference(item, is_[name], f"{path}[{name!r}]", verb=verb)
             if found is not None:
                 return found
         extra = next((name for name in is_ if name not in was), NOTHING)
-        return None if extra is NOTHING else _words(f"{path}[{extra!r}]", NOTHING, is_[extra])
+        return None if extra is NOTHING else _words(f"{path}[{extra!r}]", NOTHING, is_[extra], verb)
     if isinstance(was, (list, tuple)) and isinstance(is_, (list, tuple)):
         for index, (left, right) in enumerate(zip(was, is_, strict=False)):
-            found = _first_difference(left, right, f"{path}[{index}]")
+            found = _first_difference(left, right, f"{path}[{index}]", verb=verb)
             if found is not None:
                 return found
         if len(was) == len(is_):
             return None
-        return f"{len(was)} items{f' in {path}' if path else ''}, returns {len(is_)}"
+        return f"{len(was)} items{f' in {path}' if path else ''}, {verb} {len(is_)}"
     same = type(was) is type(is_) and was == is_ if isinstance(was, bool) or isinstance(is_, bool) else was == is_
-    return None if same else _words(path, was, is_)
+    return None if same else _words(path, was, is_, verb)
 
 
-def _words(path: str, was: Any, is_: Any) -> str:
+def _words(path: str, was: Any, is_: Any, verb: str) -> str:
     place = f" at {path}" if path else ""
-    return f"{_short(was)}{place}, returns {_short(is_)}"
+    return f"{_short(was)}{place}, {verb} {_short(is_)}"
 
 
 def _short(value: Any) -> str:

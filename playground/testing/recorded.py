@@ -21,7 +21,7 @@ As with the rest of the test kit, the code runs as a thread of the test's proces
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from playground.testing.differences import (
     End,
     RecordedStep,
     end_differences,
+    mark_differences,
     message,
     step_differences,
 )
@@ -103,10 +104,17 @@ def slept(name: str, *, count: int = 1, inside: str = "", status: str = "complet
 
 
 def waited(
-    name: str, *, event: str, payload: Any = NOTHING, count: int = 1, inside: str = "", status: str = "completed"
+    name: str,
+    *,
+    event: str,
+    payload: Any = NOTHING,
+    schema: Any = None,
+    count: int = 1,
+    inside: str = "",
+    status: str = "completed",
 ) -> RecordedStep:
-    """A wait for an event, with the payload of the one that ended it."""
-    return RecordedStep(ev.WAIT, name, count, inside, status, payload)
+    """A wait for an event, with the payload of the one that ended it, and the schema that it had to fit."""
+    return RecordedStep(ev.WAIT, name, count, inside, status, payload, schema=schema)
 
 
 def child(
@@ -159,6 +167,9 @@ def check(
     steps: Sequence[RecordedStep],
     params: Any = None,
     class_name: str = CLASS_NAME,
+    tags: Sequence[str] = (),
+    tagged: Sequence[str] | None = None,
+    patches: Mapping[str, bool] | None = None,
     moves: Sequence[Move] = (),
     status: str | None = ev.COMPLETE,
     output: Any = NOTHING,
@@ -170,13 +181,25 @@ def check(
         source: the text of a module, or a class, which runs where it was written.
         id: of the run; keys that code makes of it stay the same.
         began: epoch milliseconds at which its clock begins.
+        tags: that it was created with; `tagged`: that its code has given it; `patches`: that its code has asked for,
+            and which way it took. None: they may be any.
         status: the one that it ended with; None: it had not ended, and is followed as far as its steps go.
 
     Raises:
         RunDiffers: it does something else; the message has a line for each difference.
     """
     expected = End(status, output, error)
-    asyncio.run(_check(source, class_name, id, began, params, steps, moves, expected))
+    marks = _Marks(tags, tagged, patches)
+    asyncio.run(_check(source, class_name, id, began, params, steps, moves, expected, marks))
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """What a run is found by, and the patches of its code."""
+
+    tags: Sequence[str]
+    tagged: Sequence[str] | None
+    patches: Mapping[str, bool] | None
 
 
 class _Script(Mocks):
@@ -236,6 +259,7 @@ async def _check(
     steps: Sequence[RecordedStep],
     moves: Sequence[Move],
     end: End,
+    marks: _Marks,
 ) -> None:
     script = _Script(steps)
     async with _Tester(source, class_name, began, script) as tester:
@@ -244,10 +268,12 @@ async def _check(
                 raised = None if step.error is None else _exception(step.error)
                 result = None if step.result is NOTHING else step.result
                 tester.mock_child(step.name, count=step.count, result=result, error=raised, times=1, optional=True)
-        run = await tester.create(params, id=id)
+        run = await tester.create(params, id=id, tags=marks.tags)
         came = await _follow(run, steps, moves, end)
         found = step_differences(steps, facts_of(await run.state()))
-        found += [] if end.status is None else end_differences(end, await run.state())
+        if end.status is not None:
+            state = await run.state()
+            found += mark_differences(marks.tags, marks.tagged, marks.patches, state) + end_differences(end, state)
     if found or came:
         raise RunDiffers(message(id, [*found, *came]))
 
