@@ -152,6 +152,18 @@ def test_the_tenant_api_is_completed_with_its_signature(opened: Callable[..., Pl
     expect(page.page.locator(".cm-signature")).to_contain_text("step.wait_for_event(name, event_type")
 
 
+def test_what_was_typed_before_the_editors_help_came_is_completed_then(opened: Callable[..., Playground]) -> None:
+    page = opened("/")
+    page.watched.hold("/assist")
+    page.write(QUICK)
+    page.page.keyboard.press("ControlOrMeta+End")
+    page.page.keyboard.type("        await step.wait")
+    expect(page.page.locator("#problems")).to_have_text("1 warning")
+    expect(page.page.get_by_role("option")).to_have_count(0)
+    page.watched.release()
+    expect(page.page.get_by_role("option")).to_contain_text("wait_for_event(")
+
+
 def test_escape_then_tab_leaves_the_editor_and_letters_can_be_turned_off(opened: Callable[..., Playground]) -> None:
     page = opened("/")
     page.editor.focus()

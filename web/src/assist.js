@@ -1,7 +1,7 @@
 // What only somebody who works in the source needs: completion, signatures and documentation, closing brackets, search. Loaded when the
 // editor is first focused or pointed at.
 
-import { autocompletion, closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
+import { autocompletion, closeBrackets, closeBracketsKeymap, startCompletion } from "@codemirror/autocomplete";
 import { highlightSelectionMatches, search, searchKeymap } from "@codemirror/search";
 import { Prec } from "@codemirror/state";
 import { keymap } from "@codemirror/view";
@@ -17,3 +17,9 @@ export const assist = [
   search({ top: true }),
   Prec.high(keymap.of([...closeBracketsKeymap, ...searchKeymap])),
 ];
+
+/** Completes the word that was typed before this had come. */
+export function catchUp(view) {
+  const { main } = view.state.selection;
+  if (view.hasFocus && main.empty && /[\w.]/.test(view.state.sliceDoc(main.head - 1, main.head))) startCompletion(view);
+}

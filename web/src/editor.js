@@ -106,9 +106,11 @@ export function createEditor({ parent, doc, nonce, labelledby, describedby, onCh
   const help = async () => {
     if (asked) return;
     asked = true;
+    const { doc } = view.state;
     try {
       const loaded = await import("./assist.js");
       view.dispatch({ effects: assist.reconfigure(loaded.assist) });
+      if (view.state.doc !== doc) loaded.catchUp(view);
     } catch {
       asked = false; // the server is away: the next sign asks again
     }
