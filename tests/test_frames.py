@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from puppet_support import did, do, done, frame
 
+from playground.sandbox import channel as channels
 from playground.sandbox import frames
 from playground.sandbox.channel import TURN_SECONDS, FairReading, FrameChannel
 from playground.sandbox.frames import DEPTH_MAX, ProtocolError
@@ -281,6 +282,33 @@ def test_the_same_frames_come_in_whatever_pieces(pieces: int) -> None:
     assert said[-1] is None
     assert [type(one).__name__ for one in said[:2]] == ["Do", "Done"]
     assert json.loads(bytes(said[1].value)) == ["ñ" * 300]
+
+
+@story
+async def test_a_channel_whose_worker_is_closed_before_its_turn_is_closed_in_peace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    failures: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context["exception"]))
+    near, far = socket.socketpair()
+    near.setblocking(False)
+    turns, heard = FairReading(lambda: 0.0), []
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(channels, "TURN_SECONDS", -1.0)  # whatever it took was too long
+        channel = FrameChannel(near, heard.extend, failures.append, turns)
+    assert len(turns) == 1
+    near.close()
+    turns.wait(fail, 0)
+    turns.wait(lambda: heard.append("the next"), 0)
+    while not heard:
+        await asyncio.sleep(0)
+    channel.close()
+    far.close()
+    assert [type(failure) for failure in failures] == [ZeroDivisionError] and not len(turns)
 
 
 def test_one_turn_is_taken_in_each_round_of_the_loop() -> None:

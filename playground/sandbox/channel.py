@@ -60,14 +60,16 @@ class FairReading:
         if now - self._expected_at > BUSY_SECONDS:
             self._busy_until = now + BUSY_LASTS_SECONDS
         self._next_turn = None
-        for _ in range(len(self._waiting)):
-            due, read = self._waiting.popleft()
-            if due <= now:
-                read()
-                break
-            self._waiting.append((due, read))
-        if self._waiting and self._next_turn is None:
-            self._schedule(self._now())
+        try:
+            for _ in range(len(self._waiting)):
+                due, read = self._waiting.popleft()
+                if due <= now:
+                    read()
+                    break
+                self._waiting.append((due, read))
+        finally:  # also where it failed, so that the others have their turns
+            if self._waiting and self._next_turn is None:
+                self._schedule(self._now())
 
 
 READ_BYTES = 64 * 1024  # a larger buffer would be mapped and unmapped for every read (process.py): 20 us per step
@@ -165,8 +167,8 @@ class FrameChannel:
             self._read_frames()
 
     def _watch_readable(self, watch: bool) -> None:
-        if watch == self._reading or (watch and self._closed):
-            return
+        if watch == self._reading or (watch and (self._closed or self._sock.fileno() < 0)):
+            return  # without a number, its worker has been closed before it, as when a test kit's server dies
         self._reading = watch
         if watch:
             self._loop.add_reader(self._sock, self._on_readable)
