@@ -167,13 +167,16 @@ class FrameChannel:
             self._read_frames()
 
     def _watch_readable(self, watch: bool) -> None:
-        if watch == self._reading or (watch and (self._closed or self._sock.fileno() < 0)):
-            return  # without a number, its worker has been closed before it, as when a test kit's server dies
-        self._reading = watch
-        if watch:
-            self._loop.add_reader(self._sock, self._on_readable)
-        else:
+        if watch == self._reading or (watch and self._closed):
+            return
+        if not watch:
             self._loop.remove_reader(self._sock)
+        else:
+            try:
+                self._loop.add_reader(self._sock, self._on_readable)
+            except ValueError:  # it has no number: its worker was closed first, as where a test kit's server dies
+                return
+        self._reading = watch
 
     def close(self) -> None:
         """Stop reading and sending. The socket itself belongs to the worker."""
